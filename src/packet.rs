@@ -1,0 +1,234 @@
+//! A packet and what is known about its capture.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::Error;
+
+/// A packet borrowed from the place it was read into: the burst cache of a
+/// handle, or the buffer of a capture file's reader.
+///
+/// Dereferences to its bytes.
+///
+/// ```
+/// use memif::{CaptureInfo, Packet, Timestamp};
+///
+/// let packet = Packet::new(b"\xff\xff\xff\xff\xff\xff", CaptureInfo::whole(6, Timestamp::now()));
+/// assert_eq!(packet[0], 0xff);
+/// assert!(!packet.info().is_truncated());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'a> {
+    data: &'a [u8],
+    info: CaptureInfo,
+}
+
+impl<'a> Packet<'a> {
+    /// A packet of these bytes. `info.capture_length` is set to their number.
+    pub fn new(data: &'a [u8], info: CaptureInfo) -> Self {
+        let info = CaptureInfo {
+            capture_length: data.len(),
+            length: info.length.max(data.len()),
+            ..info
+        };
+        Self { data, info }
+    }
+
+    /// The captured bytes, from the link header on (Ethernet or IP, by the interface's mode).
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+
+    /// When and where the packet was captured, and how much of it.
+    pub fn info(&self) -> &CaptureInfo {
+        &self.info
+    }
+}
+
+impl std::ops::Deref for Packet<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.data
+    }
+}
+
+impl AsRef<[u8]> for Packet<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.data
+    }
+}
+
+/// What a capture knows about a packet besides its bytes (gopacket's type of the same name).
+///
+/// ```
+/// use memif::{CaptureInfo, Timestamp};
+///
+/// let cut = CaptureInfo { capture_length: 64, ..CaptureInfo::whole(1514, Timestamp::now()) };
+/// assert!(cut.is_truncated());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CaptureInfo {
+    /// When the burst that brought the packet was taken from the ring (one
+    /// reading of the system clock a burst), or what the capture file says.
+    pub timestamp: Timestamp,
+    /// Bytes captured: at most the snap length.
+    pub capture_length: usize,
+    /// Bytes the packet had on the ring.
+    pub length: usize,
+    /// Which interface it came from: the memif's interface id, or the
+    /// number of the interface block in a pcapng file (0 in a pcap file).
+    pub interface_index: u32,
+}
+
+impl CaptureInfo {
+    /// The information of a packet captured whole, on interface 0.
+    pub fn whole(length: usize, timestamp: Timestamp) -> Self {
+        Self {
+            timestamp,
+            capture_length: length,
+            length,
+            interface_index: 0,
+        }
+    }
+
+    /// Whether the snap length cut the packet.
+    pub fn is_truncated(&self) -> bool {
+        self.capture_length < self.length
+    }
+}
+
+/// A point in time, in nanoseconds since 1970-01-01 00:00 UTC.
+///
+/// ```
+/// use memif::Timestamp;
+///
+/// let t = Timestamp::from_nanos(1_500_000_000_123_456_789);
+/// assert_eq!((t.seconds(), t.subsec_nanos()), (1_500_000_000, 123_456_789));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The system clock's time.
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+
+    /// From nanoseconds since the epoch; reaches to the year 2554.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// Nanoseconds since the epoch.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch.
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1_000_000_000
+    }
+
+    /// The nanoseconds within the second, 0 to 999,999,999.
+    pub const fn subsec_nanos(self) -> u32 {
+        (self.0 % 1_000_000_000) as u32
+    }
+
+    /// The time since `earlier`, or zero when that is later.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// Times before 1970 become the epoch, times after 2554 the latest possible.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_nanos(time.0)
+    }
+}
+
+/// Seconds and nanoseconds, as `1500000000.123456789`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}", self.seconds(), self.subsec_nanos())
+    }
+}
+
+/// What a packet starts with, as capture files number it (the LINKTYPE registry of tcpdump.org).
+///
+/// ```
+/// use memif::LinkType;
+///
+/// assert_eq!(LinkType::from(101), LinkType::RAW);
+/// assert_eq!(u32::from(LinkType::ETHERNET), 1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkType(u32);
+
+impl LinkType {
+    /// LINKTYPE_ETHERNET: an Ethernet header without preamble and FCS.
+    pub const ETHERNET: Self = Self(1);
+    /// LINKTYPE_RAW: an IPv4 or IPv6 header, told apart by its first four bits.
+    pub const RAW: Self = Self(101);
+}
+
+impl From<u32> for LinkType {
+    fn from(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+impl From<LinkType> for u32 {
+    fn from(link_type: LinkType) -> Self {
+        link_type.0
+    }
+}
+
+impl fmt::Display for LinkType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::ETHERNET => f.write_str("Ethernet (1)"),
+            Self::RAW => f.write_str("raw IP (101)"),
+            Self(other) => write!(f, "link type {other}"),
+        }
+    }
+}
+
+/// Where packets come from: a [`PacketHandle`](crate::PacketHandle), a capture file.
+pub trait PacketSource {
+    /// The next packet, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Eof`] when there is none: for now, or for good, as its reason
+    /// says. Any other error is reported once; what came before it has been delivered.
+    fn read_packet(&mut self) -> Result<Packet<'_>, Error>;
+
+    /// What its packets start with.
+    fn link_type(&self) -> LinkType;
+}
+
+/// Where packets go: a [`PacketHandle`](crate::PacketHandle), a capture file.
+pub trait PacketSink {
+    /// Takes one packet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Eof`] when it can't take one now, or any more; the packet was not taken.
+    fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error>;
+
+    /// Passes on what it holds back: call it when the source goes idle, and at the end.
+    ///
+    /// # Errors
+    ///
+    /// What the file or the peer answers.
+    fn flush(&mut self) -> Result<(), Error>;
+}
