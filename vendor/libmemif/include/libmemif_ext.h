@@ -1,0 +1,139 @@
+/* What this implementation offers beyond libmemif 4.0: bursts that copy whole
+ * packets between the rings and private memory, waiting, and reasons.
+ *
+ * Threads: as in libmemif.h. The calls on a queue (rx_burst, rx_wait, tx_burst,
+ * tx_free, tx_pending) belong to one thread at a time per queue and direction;
+ * the control thread may take the link down or up meanwhile. They never reach
+ * memory that is no longer mapped.
+ */
+#ifndef _LIBMEMIF_EXT_H_
+#define _LIBMEMIF_EXT_H_
+
+#include <libmemif.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+enum
+{
+  MEMIF_EXT_LOG_ERROR = 1,
+  MEMIF_EXT_LOG_WARN = 2,
+  MEMIF_EXT_LOG_INFO = 3,
+  MEMIF_EXT_LOG_DEBUG = 4,
+};
+
+/* A line without a newline; valid during the call. */
+typedef void (memif_ext_log_t) (int level, const char *text, void *private_ctx);
+
+/* An attempt to connect failed: refused by the peer, or before that. */
+typedef void (memif_ext_fail_t) (memif_conn_handle_t conn, void *private_ctx, int err, int refused,
+				 const char *reason);
+
+typedef struct
+{
+  memif_ext_log_t *log; /* may be NULL */
+  void *log_ctx;
+  uint32_t handshake_ms;  /* a handshake must finish within; 0: 5000 */
+  uint32_t max_half_open; /* unfinished handshakes at a time, the oldest goes; 0: 64 */
+} memif_ext_socket_args_t;
+
+/* To be called before the first interface is created on the socket. */
+int memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_args_t *args);
+
+/* What went wrong in the last failed call on this socket, in words. */
+const char *memif_ext_socket_error (memif_socket_handle_t sock);
+
+typedef struct
+{
+  memif_ext_fail_t *on_fail; /* may be NULL */
+  uint8_t keep_unread;	     /* a reconnect keeps packets not yet read (rx queues of any earlier link) */
+  uint8_t allow_unsealed;    /* master: accept memory that the peer could shrink under us */
+} memif_ext_conn_args_t;
+
+/* memif_create with the above. */
+int memif_ext_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
+		      const memif_ext_conn_args_t *ext, memif_connection_update_t *on_connect,
+		      memif_connection_update_t *on_disconnect, memif_on_interrupt_t *on_interrupt,
+		      void *private_ctx);
+
+/* Disconnects for good. What had arrived stays readable until memif_delete. */
+int memif_ext_close (memif_conn_handle_t conn);
+
+/* A packet in the arena of rx_burst. */
+typedef struct
+{
+  uint32_t offset;   /* from the arena's start */
+  uint32_t captured; /* bytes copied: at most the snap length */
+  uint32_t length;   /* bytes that were on the ring */
+} memif_ext_packet_t;
+
+/* Copies up to count whole packets, chains joined, into the arena and gives
+ * their buffers back. arena_len must be at least snaplen. Never blocks.
+ * SUCCESS with *received = 0: nothing is waiting. DISCONNECTED: the link is
+ * down and drained. MFMSG: the peer broke the protocol; the link goes down,
+ * what came before has been delivered. */
+int memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint32_t arena_len,
+			uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
+			uint16_t *received);
+
+enum
+{
+  MEMIF_EXT_WAIT_READY = 0,	/* a packet is waiting, or the queue is broken: read */
+  MEMIF_EXT_WAIT_TIMED_OUT = 1,
+  MEMIF_EXT_WAIT_LINK_DOWN = 2, /* down, and all that had arrived was read */
+  MEMIF_EXT_WAIT_WOKEN = 3,	/* memif_ext_rx_wake was called */
+};
+
+/* Waits for a packet: spins up to spin_ns, then sleeps, up to timeout_ns in all
+ * (UINT64_MAX: no limit). With through_down a link that is down is waited out.
+ * Signals do not end it. */
+int memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns,
+		       uint64_t spin_ns, int through_down, int *result);
+
+/* From any thread: ends the running wait, or else the next one, with WOKEN. */
+int memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid);
+
+/* A descriptor, the same for the interface's life, that is readable when in
+ * interrupt mode a packet arrives, and when the link goes up or down. Read
+ * until nothing is left after every event. Owned by the library. */
+int memif_ext_rx_fd (memif_conn_handle_t conn, uint16_t qid, int *fd);
+
+typedef struct
+{
+  const uint8_t *data;
+  uint32_t len;
+} memif_ext_slice_t;
+
+/* Copies packets into the ring, as chains where they exceed a buffer, and
+ * publishes them at once. Never blocks. *sent tells how many whole packets:
+ * fewer than count when the ring is full (NOBUF_RING when none).
+ * INVAL_ARG: packet *sent is empty, or larger than the whole ring. */
+int memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets,
+			uint16_t count, uint16_t *sent);
+
+/* Free slots of a transmit ring. */
+int memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
+
+/* Published slots that the peer has not taken (slave), or not offered again (master). */
+int memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
+
+enum
+{
+  MEMIF_EXT_QUEUE_GONE = 0,	/* the link is down and nothing is left to read */
+  MEMIF_EXT_QUEUE_UP = 1,
+  MEMIF_EXT_QUEUE_DRAINING = 2, /* the link is down, packets are left */
+};
+
+int memif_ext_rx_state (memif_conn_handle_t conn, uint16_t qid, int *state);
+int memif_ext_tx_state (memif_conn_handle_t conn, uint16_t qid, int *state);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,349 @@
+/* What the files of the library share.
+ *
+ * Ownership: a socket has interfaces (conn) and channels (a connection of its
+ * control socket, in handshake or up). A link is the shared memory of one
+ * connection; the interface and each queue that uses it hold a reference, so
+ * a receive queue can be drained after its channel is gone.
+ *
+ * Threads: everything belongs to the control thread but a queue's contents,
+ * which are guarded by its lock, and the flags marked atomic.
+ */
+#ifndef MEMIF_CORE_H
+#define MEMIF_CORE_H
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "libmemif_ext.h"
+#include "wire.h"
+
+#define NSEC_PER_SEC 1000000000ull
+
+enum { ERROR_TEXT = 256 };
+
+typedef struct sock sock_t;
+typedef struct conn conn_t;
+typedef struct channel channel_t;
+typedef struct link link_t;
+typedef struct queue queue_t;
+
+/* A descriptor in the control loop. Kept until its socket is deleted, so a
+ * program's late call of memif_control_fd_handler finds it, at worst reused:
+ * handlers take what they find at their descriptor, not what the event said. */
+typedef struct event
+{
+  sock_t *sock;
+  int fd; /* -1: not in use */
+  bool fresh_free; /* freed in the running dispatch: not to be reused yet */
+  void (*handle) (struct event *event);
+  void *owner;
+  uint16_t qid;
+  struct event *next;
+} event_t;
+
+struct sock
+{
+  char path[108];
+  char app_name[NAME_SIZE];
+  memif_control_fd_update_t *on_control_fd_update;
+  memif_alloc_t *alloc;
+  memif_realloc_t *realloc;
+  memif_free_t *free;
+  void *private_ctx;
+  memif_ext_socket_args_t ext;
+
+  int epfd; /* -1 when the program polls */
+  event_t *events;
+  event_t *wake, *timer, *listener;
+  uint64_t listener_dev, listener_ino; /* of the file we made; 0: none */
+  uint64_t period_ns, first_ns; /* of the connection request timer; 0: never */
+  uint64_t next_request;	/* 0: not armed */
+  uint64_t armed_at;		/* what the timer is set to; 0: off */
+
+  _Atomic bool cancelled;
+  int depth;		/* of dispatches and calls; the dead are freed at 0 */
+  conn_t *conns, *dead; /* dead: deleted, not yet freed */
+  channel_t *channels, *dead_channels;
+  uint32_t half_open;
+  char error[ERROR_TEXT];
+};
+
+/* A slot's buffer, as the slave knows it. */
+typedef struct
+{
+  uint32_t offset;
+  uint16_t region;
+} own_t;
+
+typedef struct
+{
+  void *addr; /* NULL: not mapped yet */
+  uint64_t size;
+  int fd;
+} region_t;
+
+typedef struct
+{
+  ring_t *shm; /* NULL until the regions are mapped */
+  own_t *own;  /* slave: the buffer of each slot */
+  uint32_t offset;
+  uint16_t region;
+  uint8_t log2;
+  int efd;
+} link_ring_t;
+
+/* The shared memory of one connection. */
+struct link
+{
+  _Atomic unsigned refs;
+  memif_alloc_t *alloc;
+  memif_realloc_t *realloc;
+  memif_free_t *free;
+  region_t *regions;
+  link_ring_t *s2m, *m2s;
+  uint32_t buffer_size; /* slave */
+  uint16_t num_regions, num_s2m, num_m2s;
+};
+
+/* A later link that waits until its predecessor is drained. */
+typedef struct
+{
+  link_t *link;
+  link_ring_t *ring;
+  bool down;
+  uint16_t limit; /* when down: what was published */
+} pending_link_t;
+
+enum { MAX_PENDING_LINKS = 16 };
+
+typedef enum
+{
+  QUEUE_GONE = MEMIF_EXT_QUEUE_GONE,
+  QUEUE_UP = MEMIF_EXT_QUEUE_UP,
+  QUEUE_DRAINING = MEMIF_EXT_QUEUE_DRAINING,
+} queue_state_t;
+
+/* The peer broke the protocol: nothing more is taken from this link. */
+typedef enum
+{
+  FAULT_NONE,
+  FAULT_NEW,  /* the queue's owner has not been told */
+  FAULT_TOLD,
+} fault_t;
+
+/* One queue of an interface, the same over all its links. */
+struct queue
+{
+  _Alignas (64) _Atomic int lock;
+  queue_state_t state;
+  bool slave, rx;
+  bool polling; /* the receive mode asked for */
+  bool armed;	/* rx: interrupts are enabled in the ring */
+  fault_t fault;
+  _Atomic bool attention; /* the wake descriptor may be readable */
+  uint16_t mask;
+  uint16_t next; /* rx: first slot not handed out; tx: first slot not reserved */
+  uint16_t done; /* rx: first slot not given back; tx: first slot not published */
+  uint16_t peer; /* the peer's counter when last read */
+  uint16_t limit;  /* rx, draining: what was published when the link went down */
+  uint16_t offered; /* tx master: most slots ever seen free */
+  uint32_t idle;   /* rx: bursts in a row that found nothing */
+  uint32_t num_regions;
+  ring_t *ring;
+  own_t *own;
+  const region_t *regions;
+  uint32_t buffer_size; /* slave */
+  int efd;
+  link_t *link;
+
+  conn_t *conn;
+  uint16_t qid;
+  event_t *event;     /* with on_interrupt: efd in the control loop */
+  int epfd, wake_fd;  /* rx: made at creation when packets are kept or waited for; else -1 */
+  _Atomic bool woken; /* rx_wake asks the waiter to return */
+  pending_link_t *pending; /* rx: links after this one, oldest first */
+  uint16_t num_pending;
+};
+
+struct conn
+{
+  conn_t *next;
+  sock_t *sock;
+  memif_conn_args_t args;
+  memif_ext_conn_args_t ext;
+  memif_connection_update_t *on_connect, *on_disconnect;
+  memif_on_interrupt_t *on_interrupt;
+  void *private_ctx;
+
+  channel_t *channel; /* NULL: not connected */
+  link_t *link;	      /* while in handshake or up */
+  bool up, closed, deleted;
+  uint64_t asked; /* the timer's round in which it last asked for its connection */
+  queue_t *rx, *tx; /* as many as configured */
+  void *queue_memory;
+  uint16_t num_rx, num_tx;
+  uint16_t run_rx, run_tx; /* as many as the link settled on */
+  uint8_t remote_name[NAME_SIZE + 1], remote_if[NAME_SIZE + 1];
+  char error[ERROR_TEXT];
+
+  _Atomic int fault_lock; /* guards what follows */
+  bool faulty;		  /* a queue met a violation */
+  char fault[ERROR_TEXT];
+};
+
+typedef enum
+{
+  CH_MASTER_INIT,   /* HELLO sent */
+  CH_MASTER_SETUP,  /* INIT accepted */
+  CH_SLAVE_HELLO,   /* connected */
+  CH_SLAVE_INIT,    /* INIT sent */
+  CH_SLAVE_REGION,  /* ADD_REGION sent */
+  CH_SLAVE_RING,    /* ADD_RING sent */
+  CH_SLAVE_CONNECT, /* CONNECT sent */
+  CH_UP,
+} channel_state_t;
+
+struct channel
+{
+  channel_t *next;
+  sock_t *sock;
+  conn_t *conn; /* NULL: a peer that has not sent its INIT */
+  event_t *event;
+  channel_state_t state;
+  uint16_t step; /* slave: index of the region or ring that waits for its ACK */
+  uint64_t deadline;
+  char peer_name[NAME_SIZE + 1];
+};
+
+/* error.c */
+int error_of_errno (int errnum);
+/* Into the socket's error text and the log; returns err. */
+int fail (sock_t *s, int err, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
+void logf_ (sock_t *s, int level, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
+void text_v (char *to, size_t size, const char *format, va_list args)
+  __attribute__ ((format (printf, 3, 0)));
+void text_f (char *to, size_t size, const char *format, ...)
+  __attribute__ ((format (printf, 3, 4)));
+const char *where (const conn_t *c); /* "slave id 3 on /run/x.sock" */
+
+/* events.c */
+uint64_t now_ns (void);
+void *zalloc (memif_alloc_t *alloc, size_t size);
+event_t *event_add (sock_t *s, int fd, void (*handle) (event_t *), void *owner);
+void event_remove (event_t *e); /* does not close the descriptor */
+int loop_open (sock_t *s);
+void loop_close (sock_t *s);
+void loop_kick (sock_t *s);
+void timer_update (sock_t *s);
+void enter (sock_t *s);
+void leave (sock_t *s);
+
+/* message.c */
+int message_send (int fd, const message_t *m, int attached);
+/* 1: a message, *attached its descriptor or -1. 0: nothing there. <0: -memif_err_t with *why. */
+int message_receive (int fd, message_t *m, int *attached, const char **why);
+
+/* listener.c */
+int listener_open (sock_t *s);
+void listener_close (sock_t *s);
+int listener_adopt (sock_t *s, int fd);
+socklen_t socket_address (const char *path, void *sockaddr_un);
+
+/* handshake.c */
+void channel_accept (sock_t *s, int fd);
+int channel_connect (conn_t *c);
+/* tell: send a DISCONNECT. */
+void channel_close (channel_t *ch, int err, bool tell, const char *format, ...)
+  __attribute__ ((format (printf, 4, 5)));
+
+/* region.c */
+link_t *link_new (sock_t *s);
+void link_unref (link_t *l);
+int link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
+		       unsigned log2);
+int link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why);
+int link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char **why);
+int link_map_master (link_t *l, const char **why);
+
+/* queue.c */
+int queues_create (conn_t *c);
+void queues_destroy (conn_t *c);
+void queues_up (conn_t *c);
+void queues_offer (conn_t *c); /* slave: all buffers not offered by the program */
+void queues_down (conn_t *c);
+bool queues_full (conn_t *c); /* as many undrained links as may be */
+queue_t *queue_of (conn_t *c, uint16_t qid, bool rx);
+/* With the lock held: the link breaks, the control thread hears of it. Returns MFMSG. */
+int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+/* With the lock held: nothing left on a draining queue. Takes the next link, or is gone. */
+void queue_drained (queue_t *q);
+void queue_attention (queue_t *q);
+void queue_heed (queue_t *q); /* takes note of it */
+bool fault_take (conn_t *c, char text[ERROR_TEXT]);
+void queue_arm (queue_t *q);
+void queue_disarm (queue_t *q);
+void queue_clear_event (queue_t *q);
+
+static inline void
+queue_lock (queue_t *q)
+{
+  /* Held for the length of a burst, or of a link's change: both short. */
+  for (unsigned spins = 0;
+       atomic_exchange_explicit (&q->lock, 1, memory_order_acquire) != 0; spins++)
+    if (spins > 64)
+      sched_yield ();
+}
+
+static inline void
+queue_unlock (queue_t *q)
+{
+  atomic_store_explicit (&q->lock, 0, memory_order_release);
+}
+
+/* The only ways to a descriptor: once in, once out. */
+static inline desc_t
+desc_read (const shared_desc_t *d)
+{
+  uint64_t w[2] = { atomic_load_explicit (&d->word[0], memory_order_relaxed),
+		    atomic_load_explicit (&d->word[1], memory_order_relaxed) };
+  desc_t out;
+  memcpy (&out, w, sizeof out);
+  return out;
+}
+
+static inline void
+desc_write (shared_desc_t *d, desc_t in)
+{
+  uint64_t w[2];
+  memcpy (w, &in, sizeof w);
+  atomic_store_explicit (&d->word[0], w[0], memory_order_relaxed);
+  atomic_store_explicit (&d->word[1], w[1], memory_order_relaxed);
+}
+
+/* The bytes of a buffer, or NULL where it does not lie in the peer's memory. */
+static inline uint8_t *
+buffer_at (const queue_t *q, uint16_t region, uint32_t offset, uint32_t length)
+{
+  if (region >= q->num_regions || (uint64_t) offset + length > q->regions[region].size)
+    return NULL;
+  return (uint8_t *) q->regions[region].addr + offset;
+}
+
+static inline uint8_t *
+own_buffer (const queue_t *q, uint16_t slot)
+{
+  own_t own = q->own[slot & q->mask];
+  return (uint8_t *) q->regions[own.region].addr + own.offset;
+}
+
+/* rx.c, tx.c: with the lock held, published or free slots; -1 after a fault that is to be told. */
+int rx_published (queue_t *q);
+int tx_free_slots (queue_t *q);
+void rx_give_back (queue_t *q, uint16_t count, uint16_t headroom);
+/* Makes slots up to q->done visible to the peer, and wakes it if it asked for that. */
+void tx_publish (queue_t *q);
+
+#endif

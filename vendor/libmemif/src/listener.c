@@ -1,0 +1,143 @@
+/* The listening side of a control socket. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/socket.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "core.h"
+
+enum { BACKLOG = 128 };
+
+socklen_t
+socket_address (const char *path, void *sockaddr_un)
+{
+  struct sockaddr_un *sun = sockaddr_un;
+  size_t len = strlen (path);
+
+  memset (sun, 0, sizeof *sun);
+  sun->sun_family = AF_UNIX;
+  if (len >= sizeof sun->sun_path)
+    len = sizeof sun->sun_path - 1;
+  memcpy (sun->sun_path, path, len);
+  if (path[0] == '@')
+    {
+      sun->sun_path[0] = 0; /* abstract: the length covers the name only */
+      return (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len);
+    }
+  return (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len + 1);
+}
+
+static void
+on_listener (event_t *e)
+{
+  sock_t *s = e->sock;
+  int fd = accept4 (e->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0)
+    channel_accept (s, fd);
+  else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+    logf_ (s, MEMIF_EXT_LOG_ERROR, "accepting a peer on %s failed: %s (errno %d)", s->path,
+	   memif_strerror (error_of_errno (errno)), errno);
+}
+
+/* Whether the path is a socket that nobody listens on. */
+static int
+check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
+{
+  struct stat st;
+  if (lstat (s->path, &st) < 0)
+    return errno == ENOENT ? MEMIF_ERR_SUCCESS
+			   : fail (s, error_of_errno (errno), "can't look at %s (errno %d)",
+				   s->path, errno);
+  if (!S_ISSOCK (st.st_mode))
+    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s exists and is %s, not a socket: it is left alone",
+		 s->path, S_ISDIR (st.st_mode) ? "a folder" : "a file");
+
+  int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return fail (s, error_of_errno (errno), "can't make a socket (errno %d)", errno);
+  int connected = connect (fd, (const struct sockaddr *) sun, len);
+  int why = errno;
+  close (fd);
+  if (connected == 0 || why == EAGAIN)
+    return fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+  if (why != ECONNREFUSED)
+    return fail (s, why == EPROTOTYPE ? MEMIF_ERR_ALREADY : error_of_errno (why),
+		 "%s is in use by something other than memif (errno %d)", s->path, why);
+  logf_ (s, MEMIF_EXT_LOG_INFO, "replacing the socket %s, on which nobody listens", s->path);
+  if (unlink (s->path) < 0 && errno != ENOENT)
+    return fail (s, error_of_errno (errno), "can't replace %s (errno %d)", s->path, errno);
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+listener_open (sock_t *s)
+{
+  struct sockaddr_un sun;
+  socklen_t len = socket_address (s->path, &sun);
+  int err = MEMIF_ERR_SUCCESS;
+
+  if (s->listener)
+    return MEMIF_ERR_SUCCESS;
+  int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0)
+    return fail (s, error_of_errno (errno), "can't make a socket (errno %d)", errno);
+
+  int bound = bind (fd, (struct sockaddr *) &sun, len);
+  if (bound < 0 && errno == EADDRINUSE)
+    {
+      if (s->path[0] == '@')
+	err = fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+      else if (!(err = check_stale (s, &sun, len)))
+	bound = bind (fd, (struct sockaddr *) &sun, len);
+    }
+  if (!err && bound < 0)
+    err = fail (s, error_of_errno (errno), "can't listen on %s: %s (errno %d)", s->path,
+		memif_strerror (error_of_errno (errno)), errno);
+  struct stat st;
+  if (!err && s->path[0] != '@' && lstat (s->path, &st) == 0)
+    {
+      s->listener_dev = st.st_dev;
+      s->listener_ino = st.st_ino;
+    }
+  if (!err && (listen (fd, BACKLOG) < 0 || !(s->listener = event_add (s, fd, on_listener, s))))
+    err = fail (s, MEMIF_ERR_SYSCALL, "can't listen on %s (errno %d)", s->path, errno);
+  if (err)
+    close (fd);
+  return err;
+}
+
+int
+listener_adopt (sock_t *s, int fd)
+{
+  int accepts = 0, flags = fcntl (fd, F_GETFL);
+  socklen_t len = sizeof accepts;
+  if (flags < 0 || getsockopt (fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len) < 0)
+    return fail (s, MEMIF_ERR_BAD_FD, "descriptor %d is not a socket", fd);
+  if (!accepts)
+    return fail (s, MEMIF_ERR_INVAL_ARG, "descriptor %d does not listen", fd);
+  if (fcntl (fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    return fail (s, error_of_errno (errno), "descriptor %d: errno %d", fd, errno);
+  listener_close (s);
+  s->listener = event_add (s, fd, on_listener, s);
+  return s->listener ? MEMIF_ERR_SUCCESS : fail (s, MEMIF_ERR_SYSCALL, "can't watch descriptor %d", fd);
+}
+
+void
+listener_close (sock_t *s)
+{
+  struct stat st;
+  if (!s->listener)
+    return;
+  int fd = s->listener->fd;
+  event_remove (s->listener);
+  close (fd);
+  s->listener = NULL;
+  /* Only the file we made: another master may have replaced it. */
+  if (s->listener_ino && lstat (s->path, &st) == 0 && st.st_dev == s->listener_dev
+      && st.st_ino == s->listener_ino)
+    unlink (s->path);
+  s->listener_ino = s->listener_dev = 0;
+}

@@ -1,0 +1,523 @@
+/* Queues over the life of their interface: up, draining, the next link; waiting. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core.h"
+
+queue_t *
+queue_of (conn_t *c, uint16_t qid, bool rx)
+{
+  if (!c || qid >= (rx ? c->num_rx : c->num_tx))
+    return NULL;
+  return rx ? &c->rx[qid] : &c->tx[qid];
+}
+
+/* What the waiter sleeps on, the same over all links: it holds the ring's
+ * eventfd while there is one, and the wake descriptor. */
+static int
+waiting_open (queue_t *q)
+{
+  q->epfd = epoll_create1 (EPOLL_CLOEXEC);
+  q->wake_fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  struct epoll_event ee = { .events = EPOLLIN };
+  if (q->epfd < 0 || q->wake_fd < 0 || epoll_ctl (q->epfd, EPOLL_CTL_ADD, q->wake_fd, &ee) < 0)
+    return error_of_errno (errno);
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+queues_create (conn_t *c)
+{
+  sock_t *s = c->sock;
+  bool slave = !c->args.is_master;
+  c->num_rx = slave ? c->args.num_m2s_rings : c->args.num_s2m_rings;
+  c->num_tx = slave ? c->args.num_s2m_rings : c->args.num_m2s_rings;
+
+  /* The program's allocator need not know of cache lines. */
+  size_t count = (size_t) c->num_rx + c->num_tx;
+  c->queue_memory = zalloc (s->alloc, count * sizeof (queue_t) + 63);
+  if (!c->queue_memory)
+    return MEMIF_ERR_NOMEM;
+  c->rx = (queue_t *) (((uintptr_t) c->queue_memory + 63) & ~(uintptr_t) 63);
+  c->tx = c->rx + c->num_rx;
+  for (size_t i = 0; i < count; i++)
+    {
+      queue_t *q = &c->rx[i];
+      q->conn = c;
+      q->rx = i < c->num_rx;
+      q->qid = (uint16_t) (q->rx ? i : i - c->num_rx);
+      q->slave = slave;
+      q->efd = q->epfd = q->wake_fd = -1;
+    }
+  for (size_t i = 0; i < c->num_rx && c->ext.keep_unread; i++)
+    {
+      c->rx[i].pending = zalloc (s->alloc, MAX_PENDING_LINKS * sizeof (pending_link_t));
+      if (!c->rx[i].pending)
+	return MEMIF_ERR_NOMEM;
+      int err = waiting_open (&c->rx[i]);
+      if (err)
+	return err;
+    }
+  return MEMIF_ERR_SUCCESS;
+}
+
+/* With the lock held. */
+static void
+release (queue_t *q)
+{
+  if (q->epfd >= 0 && q->efd >= 0)
+    epoll_ctl (q->epfd, EPOLL_CTL_DEL, q->efd, NULL);
+  link_t *l = q->link;
+  q->state = QUEUE_GONE;
+  q->link = NULL;
+  q->ring = NULL;
+  q->own = NULL;
+  q->regions = NULL;
+  q->num_regions = 0;
+  q->efd = -1;
+  q->armed = false;
+  q->fault = FAULT_NONE;
+  if (l)
+    link_unref (l);
+}
+
+void
+queues_destroy (conn_t *c)
+{
+  for (size_t i = 0; c->queue_memory && i < (size_t) c->num_rx + c->num_tx; i++)
+    {
+      queue_t *q = &c->rx[i];
+      release (q);
+      for (unsigned p = 0; p < q->num_pending; p++)
+	link_unref (q->pending[p].link);
+      if (q->pending)
+	c->sock->free (q->pending);
+      if (q->epfd >= 0)
+	close (q->epfd);
+      if (q->wake_fd >= 0)
+	close (q->wake_fd);
+    }
+  if (c->queue_memory)
+    c->sock->free (c->queue_memory);
+}
+
+void
+queue_arm (queue_t *q)
+{
+  uint16_t flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed);
+  atomic_store_explicit (&q->ring->flags, flags & (uint16_t) ~RING_NO_INTERRUPT,
+			 memory_order_relaxed);
+  q->armed = true;
+  /* The counter is looked at again after this: either the producer sees the
+   * flag, or we see its packet. Pairs with the fence in tx_publish. */
+  atomic_thread_fence (memory_order_seq_cst);
+}
+
+void
+queue_disarm (queue_t *q)
+{
+  uint16_t flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed);
+  atomic_store_explicit (&q->ring->flags, flags | RING_NO_INTERRUPT, memory_order_relaxed);
+  q->armed = false;
+}
+
+void
+queue_clear_event (queue_t *q)
+{
+  uint64_t count;
+  if (q->efd >= 0 && read (q->efd, &count, sizeof count) < 0)
+    return; /* EAGAIN: nothing there */
+}
+
+/* With the lock held: works on this link from now on. */
+static void
+install (queue_t *q, link_t *l, link_ring_t *r)
+{
+  q->link = l;
+  q->ring = r->shm;
+  q->own = r->own;
+  q->regions = l->regions;
+  q->num_regions = l->num_regions;
+  q->buffer_size = l->buffer_size;
+  q->mask = (uint16_t) ((1u << r->log2) - 1);
+  q->efd = r->efd;
+  q->next = q->done = q->peer = q->limit = q->offered = 0;
+  q->idle = 0;
+  q->fault = FAULT_NONE;
+  q->state = QUEUE_UP;
+  if (!q->rx)
+    return;
+  if (q->polling)
+    queue_disarm (q);
+  else
+    queue_arm (q);
+  if (q->epfd >= 0)
+    {
+      struct epoll_event ee = { .events = EPOLLIN };
+      epoll_ctl (q->epfd, EPOLL_CTL_ADD, q->efd, &ee);
+    }
+}
+
+static bool
+waits_for_reader (const queue_t *q)
+{
+  return q->pending && q->state == QUEUE_DRAINING;
+}
+
+bool
+queues_full (conn_t *c)
+{
+  bool full = false;
+  for (unsigned i = 0; i < c->num_rx; i++)
+    {
+      queue_lock (&c->rx[i]);
+      full |= c->rx[i].num_pending >= MAX_PENDING_LINKS;
+      queue_unlock (&c->rx[i]);
+    }
+  return full;
+}
+
+static void
+on_queue_event (event_t *e)
+{
+  queue_t *q = e->owner;
+  conn_t *c = q->conn;
+  if (c->on_interrupt && c->up)
+    c->on_interrupt (c, c->private_ctx, q->qid);
+}
+
+void
+queue_attention (queue_t *q)
+{
+  uint64_t one = 1;
+  if (q->wake_fd < 0)
+    return;
+  if (write (q->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN) /* full is readable */
+    logf_ (q->conn->sock, MEMIF_EXT_LOG_ERROR, "a reader can't be woken (errno %d)", errno);
+  /* After the write: who sees the flag finds something to read. */
+  atomic_store_explicit (&q->attention, true, memory_order_release);
+}
+
+void
+queue_heed (queue_t *q)
+{
+  uint64_t count;
+  if (!atomic_load_explicit (&q->attention, memory_order_acquire))
+    return;
+  atomic_store_explicit (&q->attention, false, memory_order_relaxed);
+  if (read (q->wake_fd, &count, sizeof count) < 0)
+    return; /* EAGAIN: drained already */
+}
+
+void
+queues_up (conn_t *c)
+{
+  link_t *l = c->link;
+  bool slave = !c->args.is_master;
+  c->run_rx = slave ? l->num_m2s : l->num_s2m;
+  c->run_tx = slave ? l->num_s2m : l->num_m2s;
+
+  for (unsigned i = 0; i < (unsigned) c->run_rx + c->run_tx; i++)
+    {
+      bool rx = i < c->run_rx;
+      unsigned qid = rx ? i : i - c->run_rx;
+      queue_t *q = rx ? &c->rx[qid] : &c->tx[qid];
+      link_ring_t *r = rx == slave ? &l->m2s[qid] : &l->s2m[qid];
+
+      atomic_fetch_add_explicit (&l->refs, 1, memory_order_relaxed);
+      queue_lock (q);
+      if (waits_for_reader (q))
+	q->pending[q->num_pending++] = (pending_link_t){ .link = l, .ring = r };
+      else
+	{
+	  release (q);
+	  install (q, l, r);
+	}
+      queue_unlock (q);
+      queue_attention (q);
+      if (rx && c->on_interrupt)
+	q->event = event_add (c->sock, r->efd, on_queue_event, q);
+    }
+}
+
+void
+queues_offer (conn_t *c)
+{
+  for (unsigned i = 0; i < c->run_rx; i++)
+    {
+      queue_t *q = &c->rx[i];
+      queue_lock (q);
+      if (q->state == QUEUE_UP && q->done == 0
+	  && atomic_load_explicit (&q->ring->head, memory_order_relaxed) == 0)
+	rx_give_back (q, (uint16_t) (q->mask + 1), 0);
+      /* Links that wait behind others get no packets until their turn, and lose none. */
+      queue_unlock (q);
+    }
+}
+
+/* With the lock held. */
+static void
+go_down (queue_t *q)
+{
+  if (q->num_pending)
+    {
+      pending_link_t *last = &q->pending[q->num_pending - 1];
+      const ring_t *ring = last->ring->shm;
+      last->limit = atomic_load_explicit (q->slave ? &ring->tail : &ring->head, memory_order_acquire);
+      last->down = true;
+      return;
+    }
+  int published = rx_published (q);
+  q->limit = (uint16_t) (q->next + (published > 0 ? published : 0));
+  q->state = QUEUE_DRAINING;
+  /* A program of libmemif 4.0 may hold buffers still; a fault is still to be told. */
+  if (published == 0 && q->pending)
+    queue_drained (q);
+}
+
+void
+queues_down (conn_t *c)
+{
+  for (unsigned i = 0; i < (unsigned) c->run_rx + c->run_tx; i++)
+    {
+      bool rx = i < c->run_rx;
+      queue_t *q = rx ? &c->rx[i] : &c->tx[i - c->run_rx];
+      event_remove (q->event);
+      q->event = NULL;
+      queue_lock (q);
+      if (rx && (q->num_pending || q->state == QUEUE_UP))
+	go_down (q);
+      else if (!rx)
+	release (q);
+      queue_unlock (q);
+      queue_attention (q);
+    }
+}
+
+void
+queue_drained (queue_t *q)
+{
+  release (q);
+  if (!q->num_pending)
+    return;
+  pending_link_t p = q->pending[0];
+  q->num_pending--;
+  memmove (q->pending, q->pending + 1, q->num_pending * sizeof *q->pending);
+  install (q, p.link, p.ring);
+  if (p.down)
+    {
+      q->limit = p.limit;
+      q->state = QUEUE_DRAINING;
+    }
+  else if (q->slave)
+    rx_give_back (q, (uint16_t) (q->mask + 1), 0);
+}
+
+int
+queue_fault (queue_t *q, const char *format, ...)
+{
+  conn_t *c = q->conn;
+  q->fault = FAULT_NEW;
+  if (q->state != QUEUE_UP)
+    return MEMIF_ERR_MFMSG; /* the link is down already */
+  va_list args;
+  char text[ERROR_TEXT / 2];
+  va_start (args, format);
+  text_v (text, sizeof text, format, args);
+  va_end (args);
+  while (atomic_exchange_explicit (&c->fault_lock, 1, memory_order_acquire))
+    sched_yield ();
+  text_f (c->fault, sizeof c->fault, "%s queue %u: %s", q->rx ? "receive" : "transmit", q->qid, text);
+  c->faulty = true;
+  atomic_store_explicit (&c->fault_lock, 0, memory_order_release);
+  loop_kick (c->sock);
+  return MEMIF_ERR_MFMSG;
+}
+
+bool
+fault_take (conn_t *c, char text[ERROR_TEXT])
+{
+  while (atomic_exchange_explicit (&c->fault_lock, 1, memory_order_acquire))
+    sched_yield ();
+  bool faulty = c->faulty;
+  c->faulty = false;
+  memcpy (text, c->fault, ERROR_TEXT);
+  atomic_store_explicit (&c->fault_lock, 0, memory_order_release);
+  return faulty;
+}
+
+int
+memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  if (!conn)
+    return MEMIF_ERR_NOCONN;
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (rx_mode != MEMIF_RX_MODE_INTERRUPT && rx_mode != MEMIF_RX_MODE_POLLING)
+    return MEMIF_ERR_INVAL_ARG;
+  queue_lock (q);
+  q->polling = rx_mode == MEMIF_RX_MODE_POLLING;
+  if (q->state == QUEUE_UP)
+    {
+      if (q->polling)
+	queue_disarm (q);
+      else
+	queue_arm (q);
+      /* What arrived while nobody was to be woken is told of now. */
+      uint64_t one = 1;
+      if (!q->polling && rx_published (q) > 0 && write (q->efd, &one, sizeof one) < 0
+	  && errno != EAGAIN)
+	queue_fault (q, "its eventfd can't be written (errno %d)", errno);
+    }
+  queue_unlock (q);
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  if (!conn)
+    return MEMIF_ERR_NOCONN;
+  if (!q || !fd)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_lock (q);
+  *fd = q->efd;
+  queue_unlock (q);
+  return *fd < 0 ? MEMIF_ERR_DISCONNECTED : MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_ext_rx_fd (memif_conn_handle_t conn, uint16_t qid, int *fd)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  if (!q || !fd)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  *fd = q->epfd;
+  return q->epfd < 0 ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_SUCCESS;
+}
+
+static int
+state_of (memif_conn_handle_t conn, uint16_t qid, bool rx, int *state)
+{
+  queue_t *q = queue_of (conn, qid, rx);
+  if (!q || !state)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_lock (q);
+  *state = (int) q->state;
+  queue_unlock (q);
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_ext_rx_state (memif_conn_handle_t conn, uint16_t qid, int *state)
+{
+  return state_of (conn, qid, true, state);
+}
+
+int
+memif_ext_tx_state (memif_conn_handle_t conn, uint16_t qid, int *state)
+{
+  return state_of (conn, qid, false, state);
+}
+
+int
+memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  if (!q)
+    return MEMIF_ERR_QID;
+  atomic_store_explicit (&q->woken, true, memory_order_release);
+  queue_attention (q);
+  return MEMIF_ERR_SUCCESS;
+}
+
+/* One look at the queue; arms it when the caller is about to sleep. -1: keep waiting. */
+static int
+wait_look (queue_t *q, bool through_down, bool sleeping)
+{
+  int result = -1;
+  queue_lock (q);
+  queue_heed (q);
+  if (atomic_exchange_explicit (&q->woken, false, memory_order_acquire))
+    result = MEMIF_EXT_WAIT_WOKEN;
+  else if (q->state == QUEUE_GONE)
+    result = through_down ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
+  else if (rx_published (q) != 0)
+    result = MEMIF_EXT_WAIT_READY;
+  else if (sleeping && q->state == QUEUE_UP)
+    {
+      queue_clear_event (q);
+      queue_arm (q);
+      if (rx_published (q) != 0)
+	result = MEMIF_EXT_WAIT_READY;
+    }
+  if (result == MEMIF_EXT_WAIT_READY && q->armed && q->state == QUEUE_UP)
+    {
+      queue_disarm (q);
+      queue_clear_event (q);
+    }
+  queue_unlock (q);
+  return result;
+}
+
+static inline void
+pause_cpu (void)
+{
+#if defined(__x86_64__)
+  __builtin_ia32_pause ();
+#elif defined(__aarch64__)
+  __asm__ volatile ("yield");
+#endif
+}
+
+int
+memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, uint64_t spin_ns,
+		   int through_down, int *result)
+{
+  enum { LOOKS_PER_CLOCK = 32 };
+  queue_t *q = queue_of (conn, qid, true);
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (!result || q->epfd < 0)
+    return MEMIF_ERR_INVAL_ARG;
+  if ((*result = wait_look (q, through_down, false)) >= 0)
+    return MEMIF_ERR_SUCCESS;
+
+  uint64_t start = now_ns ();
+  uint64_t end = timeout_ns > UINT64_MAX - start ? UINT64_MAX : start + timeout_ns;
+  uint64_t spin_end = spin_ns > UINT64_MAX - start ? UINT64_MAX : start + spin_ns;
+  uint64_t now = start;
+  while (now < spin_end && now < end)
+    {
+      for (int i = 0; i < LOOKS_PER_CLOCK; i++)
+	{
+	  if ((*result = wait_look (q, through_down, false)) >= 0)
+	    return MEMIF_ERR_SUCCESS;
+	  pause_cpu ();
+	}
+      now = now_ns ();
+    }
+  for (;;)
+    {
+      if ((*result = wait_look (q, through_down, true)) >= 0)
+	return MEMIF_ERR_SUCCESS;
+      now = now_ns ();
+      if (now >= end)
+	{
+	  *result = MEMIF_EXT_WAIT_TIMED_OUT;
+	  return MEMIF_ERR_SUCCESS;
+	}
+      struct timespec left = { .tv_sec = (time_t) ((end - now) / NSEC_PER_SEC),
+			       .tv_nsec = (long) ((end - now) % NSEC_PER_SEC) };
+      struct pollfd p = { .fd = q->epfd, .events = POLLIN };
+      if (ppoll (&p, 1, end == UINT64_MAX ? NULL : &left, NULL) < 0 && errno != EINTR)
+	return error_of_errno (errno);
+    }
+}

@@ -1,0 +1,275 @@
+/* Links: the shared memory of a connection, its regions and where its rings lie. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "core.h"
+
+link_t *
+link_new (sock_t *s)
+{
+  link_t *l = zalloc (s->alloc, sizeof *l);
+  if (!l)
+    return NULL;
+  atomic_init (&l->refs, 1);
+  l->alloc = s->alloc;
+  l->realloc = s->realloc;
+  l->free = s->free;
+  return l;
+}
+
+static void
+rings_free (link_t *l, link_ring_t *rings, unsigned count)
+{
+  for (unsigned i = 0; i < count; i++)
+    {
+      if (rings[i].efd >= 0)
+	close (rings[i].efd);
+      l->free (rings[i].own);
+    }
+  l->free (rings);
+}
+
+void
+link_unref (link_t *l)
+{
+  /* Whoever goes last must see what the others did before they went. */
+  if (atomic_fetch_sub_explicit (&l->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  rings_free (l, l->s2m, l->num_s2m);
+  rings_free (l, l->m2s, l->num_m2s);
+  for (unsigned i = 0; i < l->num_regions; i++)
+    {
+      if (l->regions[i].addr)
+	munmap (l->regions[i].addr, l->regions[i].size);
+      if (l->regions[i].fd >= 0)
+	close (l->regions[i].fd);
+    }
+  l->free (l->regions);
+  l->free (l);
+}
+
+/* Takes the descriptor over on success. */
+static int
+region_append (link_t *l, uint64_t size, int fd, void *addr)
+{
+  region_t *grown = l->realloc (l->regions, (l->num_regions + 1u) * sizeof *grown);
+  if (!grown)
+    return MEMIF_ERR_NOMEM;
+  l->regions = grown;
+  grown[l->num_regions++] = (region_t){ .addr = addr, .size = size, .fd = fd };
+  return MEMIF_ERR_SUCCESS;
+}
+
+/* Slave: makes a region that the peer can't be hurt by. */
+static int
+region_create (link_t *l, uint64_t size)
+{
+  int err = MEMIF_ERR_SYSCALL;
+  int fd = memfd_create ("memif region", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+  if (fd < 0)
+    return error_of_errno (errno);
+  void *addr = MAP_FAILED;
+  if (ftruncate (fd, (off_t) size) == 0 && fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0)
+    addr = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (addr == MAP_FAILED)
+    err = error_of_errno (errno);
+  else if (!(err = region_append (l, size, fd, addr)))
+    return MEMIF_ERR_SUCCESS;
+  if (addr != MAP_FAILED)
+    munmap (addr, size);
+  close (fd);
+  return err;
+}
+
+static link_ring_t *
+rings_new (link_t *l, unsigned count)
+{
+  link_ring_t *rings = zalloc (l->alloc, (count ? count : 1) * sizeof *rings);
+  for (unsigned i = 0; rings && i < count; i++)
+    rings[i].efd = -1;
+  return rings;
+}
+
+static int
+ring_create (link_t *l, link_ring_t *r, unsigned log2, uint64_t offset)
+{
+  unsigned size = 1u << log2;
+  r->log2 = (uint8_t) log2;
+  r->region = 0;
+  r->offset = (uint32_t) offset;
+  r->own = zalloc (l->alloc, size * sizeof *r->own);
+  r->efd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  return !r->own ? MEMIF_ERR_NOMEM : r->efd < 0 ? error_of_errno (errno) : MEMIF_ERR_SUCCESS;
+}
+
+/* Region 0 holds the rings; the buffers follow in as few regions as 32-bit offsets allow. */
+int
+link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
+		   unsigned log2)
+{
+  unsigned count = num_s2m + num_m2s, size = 1u << log2;
+  uint64_t stride = ((uint64_t) args->buffer_size + 63) & ~63ull;
+  uint64_t used = 0;
+  int err = MEMIF_ERR_NOMEM;
+
+  l->buffer_size = args->buffer_size;
+  l->s2m = rings_new (l, num_s2m);
+  l->m2s = rings_new (l, num_m2s);
+  if (!l->s2m || !l->m2s)
+    return err;
+  l->num_s2m = (uint16_t) num_s2m;
+  l->num_m2s = (uint16_t) num_m2s;
+
+  err = region_create (l, count * ring_bytes (log2));
+  uint16_t region = 1;
+  for (unsigned i = 0; i < count && !err; i++)
+    {
+      link_ring_t *r = i < num_s2m ? &l->s2m[i] : &l->m2s[i - num_s2m];
+      err = ring_create (l, r, log2, i * ring_bytes (log2));
+      if (!err && used + size * stride > UINT32_MAX)
+	{
+	  err = region_create (l, used);
+	  region++;
+	  used = 0;
+	}
+      for (unsigned slot = 0; slot < size && !err; slot++, used += stride)
+	r->own[slot] = (own_t){ .region = region, .offset = (uint32_t) used };
+    }
+  if (!err)
+    err = region_create (l, used);
+  if (err)
+    return err;
+
+  for (unsigned i = 0; i < count; i++)
+    {
+      link_ring_t *r = i < num_s2m ? &l->s2m[i] : &l->m2s[i - num_s2m];
+      r->shm = (ring_t *) ((uint8_t *) l->regions[0].addr + r->offset);
+      atomic_store_explicit (&r->shm->cookie, RING_COOKIE, memory_order_relaxed);
+      for (unsigned slot = 0; slot < size; slot++)
+	desc_write (&r->shm->desc[slot],
+		    (desc_t){ .region = r->own[slot].region,
+			      .offset = r->own[slot].offset,
+			      .length = l->buffer_size });
+    }
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why)
+{
+  struct stat st;
+  struct statfs fs;
+
+  *why = "its size is 0 or beyond what can be mapped";
+  if (size == 0 || size > (uint64_t) INT64_MAX / 2)
+    return MEMIF_ERR_MFMSG;
+  if (!allow_unsealed)
+    {
+      /* Only plain shared memory promises that no access faults: huge pages may run out. */
+      *why = "it is not a memfd of normal pages (allow unsealed regions to accept it)";
+      if (fstatfs (fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+	return MEMIF_ERR_MFMSG;
+      int seals = fcntl (fd, F_GET_SEALS);
+      *why = "it can't be sealed against shrinking (allow unsealed regions to accept it)";
+      if (seals < 0 || (!(seals & F_SEAL_SHRINK) && fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0))
+	return MEMIF_ERR_MFMSG;
+    }
+  /* Only now, since it could have shrunk before. */
+  *why = "it is larger than its file";
+  if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || (uint64_t) st.st_size < size)
+    return MEMIF_ERR_MFMSG;
+  *why = "out of memory";
+  return region_append (l, size, fd, NULL);
+}
+
+static bool
+is_eventfd (int fd)
+{
+  char link[64], target[64];
+  snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t n = readlink (link, target, sizeof target - 1);
+  if (n < 0)
+    {
+      /* No /proc: at least none of the kinds that have a type. */
+      struct stat st;
+      return fstat (fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+    }
+  target[n] = 0;
+  return strcmp (target, "anon_inode:[eventfd]") == 0;
+}
+
+int
+link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char **why)
+{
+  bool s2m = r->flags & ADD_RING_S2M;
+  link_ring_t **rings = s2m ? &l->s2m : &l->m2s;
+  uint16_t *count = s2m ? &l->num_s2m : &l->num_m2s;
+
+  *why = "the interface has fewer queues in this direction";
+  if (r->index >= max)
+    return MEMIF_ERR_MAXRING;
+  *why = "its index is out of order";
+  if (r->index != *count)
+    return MEMIF_ERR_MFMSG;
+  *why = "its private header is not supported";
+  if (r->private_hdr_size != 0)
+    return MEMIF_ERR_PRIVHDR;
+  *why = "its log2 size is not 1 to 14";
+  if (r->log2_ring_size < 1 || r->log2_ring_size > MAX_LOG2_RING_SIZE)
+    return MEMIF_ERR_MFMSG;
+  *why = "it lies in an unknown region";
+  if (r->region >= l->num_regions)
+    return MEMIF_ERR_MFMSG;
+  *why = "its offset is not a multiple of 8";
+  if (r->offset % 8)
+    return MEMIF_ERR_MFMSG;
+  *why = "it reaches out of its region";
+  if (r->offset + ring_bytes (r->log2_ring_size) > l->regions[r->region].size)
+    return MEMIF_ERR_MFMSG;
+  *why = "its descriptor is no eventfd";
+  int flags = fcntl (fd, F_GETFL);
+  if (!is_eventfd (fd) || flags < 0 || fcntl (fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    return MEMIF_ERR_NO_INTFD;
+
+  *why = "out of memory";
+  link_ring_t *grown = l->realloc (*rings, (*count + 1u) * sizeof *grown);
+  if (!grown)
+    return MEMIF_ERR_NOMEM;
+  *rings = grown;
+  grown[(*count)++] = (link_ring_t){
+    .region = r->region, .offset = r->offset, .log2 = r->log2_ring_size, .efd = fd
+  };
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+link_map_master (link_t *l, const char **why)
+{
+  for (unsigned i = 0; i < l->num_regions; i++)
+    {
+      region_t *r = &l->regions[i];
+      void *addr = mmap (NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+      *why = "a region can't be mapped";
+      if (addr == MAP_FAILED)
+	return error_of_errno (errno);
+      r->addr = addr;
+    }
+  for (unsigned i = 0; i < (unsigned) l->num_s2m + l->num_m2s; i++)
+    {
+      link_ring_t *r = i < l->num_s2m ? &l->s2m[i] : &l->m2s[i - l->num_s2m];
+      r->shm = (ring_t *) ((uint8_t *) l->regions[r->region].addr + r->offset);
+      *why = "a ring has a wrong cookie";
+      if (atomic_load_explicit (&r->shm->cookie, memory_order_relaxed) != RING_COOKIE)
+	return MEMIF_ERR_COOKIE;
+      atomic_store_explicit (&r->shm->tail, 0, memory_order_relaxed);
+    }
+  return MEMIF_ERR_SUCCESS;
+}

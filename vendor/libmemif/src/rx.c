@@ -1,0 +1,338 @@
+/* Receiving: out of the ring, in place (libmemif 4.0) or copied (ext). */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <unistd.h>
+
+#include "core.h"
+
+int
+rx_published (queue_t *q)
+{
+  if (q->fault != FAULT_NONE)
+    return q->fault == FAULT_NEW ? -1 : 0;
+  if (q->state == QUEUE_GONE)
+    return 0;
+
+  uint16_t counter = q->limit;
+  if (q->state == QUEUE_UP)
+    /* The packets were written before the counter: acquire. */
+    counter = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head,
+				    memory_order_acquire);
+  uint16_t published = (uint16_t) (counter - q->next);
+  uint16_t held = (uint16_t) (q->next - q->done); /* master */
+  unsigned most = q->slave ? (uint16_t) (q->done - q->next) : q->mask + 1u - held;
+  if (published > most)
+    {
+      queue_fault (q, "%u slots are published where at most %u can be", published, most);
+      return -1;
+    }
+  q->peer = counter;
+  return published;
+}
+
+void
+rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
+{
+  if (q->slave)
+    {
+      for (uint16_t i = 0; i < count; i++)
+	{
+	  uint16_t slot = (uint16_t) (q->done + i) & q->mask;
+	  desc_write (&q->ring->desc[slot], (desc_t){ .region = q->own[slot].region,
+						      .offset = q->own[slot].offset + headroom,
+						      .length = q->buffer_size - headroom });
+	}
+    }
+  q->done = (uint16_t) (q->done + count);
+  /* Our reads of the buffers, or our writes of the descriptors, come first: release. */
+  atomic_store_explicit (q->slave ? &q->ring->head : &q->ring->tail, q->done,
+			 memory_order_release);
+}
+
+/* The bytes of a published slot, or NULL when the peer points elsewhere. */
+static inline uint8_t *
+received_at (const queue_t *q, uint16_t slot, const desc_t *d)
+{
+  if (!q->slave)
+    return buffer_at (q, d->region, d->offset, d->length);
+  /* The buffer is ours; the peer chose the length, and may keep our headroom. */
+  own_t own = q->own[slot & q->mask];
+  if (d->region != own.region || d->offset < own.offset
+      || (uint64_t) d->offset + d->length > (uint64_t) own.offset + q->buffer_size)
+    return NULL;
+  return (uint8_t *) q->regions[own.region].addr + d->offset;
+}
+
+static void
+bad_descriptor (queue_t *q, uint16_t slot, const desc_t *d)
+{
+  queue_fault (q, "the descriptor in slot %u reaches out of the memory: region %u, offset %u, length %u",
+	       slot & q->mask, d->region, d->offset, d->length);
+}
+
+static inline bool
+power_of_two (uint32_t n)
+{
+  return (n & (n - 1)) == 0;
+}
+
+/* Interrupt mode: keeps the flag and the eventfd such that a sleeping reader is
+ * woken and a busy one makes no system call. Returns what is published. */
+static int
+interrupts (queue_t *q, int published)
+{
+  if (published > 0)
+    {
+      q->idle = 0;
+      if (!q->armed)
+	return published;
+      queue_disarm (q);
+      queue_clear_event (q);
+    }
+  else if (!q->polling && !q->armed)
+    {
+      queue_clear_event (q);
+      queue_arm (q);
+    }
+  else if (q->armed && power_of_two (++q->idle))
+    /* An event may have come late, for packets read before: it must not wake
+     * for ever, nor cost a call each time. */
+    queue_clear_event (q);
+  else
+    return published;
+  return rx_published (q);
+}
+
+/* Copies the packet that begins at slot *at. 1: done. 0: the arena is full. -1: fault. */
+static int
+copy_packet (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snaplen,
+	     memif_ext_packet_t *packet)
+{
+  uint16_t slot = *at;
+  uint64_t length = 0;
+  uint32_t captured = 0;
+  desc_t d;
+
+  do
+    {
+      if (slot == q->peer)
+	{
+	  queue_fault (q, "the chain at slot %u goes on beyond what is published", *at & q->mask);
+	  return -1;
+	}
+      d = desc_read (&q->ring->desc[slot & q->mask]);
+      const uint8_t *from = received_at (q, slot, &d);
+      if (!from)
+	{
+	  bad_descriptor (q, slot, &d);
+	  return -1;
+	}
+      uint32_t take = snaplen - captured;
+      if (take > d.length)
+	take = d.length;
+      if (take > room - captured)
+	return 0;
+      memcpy (to + captured, from, take);
+      captured += take;
+      length += d.length;
+      slot++;
+    }
+  while (d.flags & DESC_NEXT);
+
+  if (length > UINT32_MAX)
+    {
+      queue_fault (q, "the chain at slot %u is longer than 4 GiB", *at & q->mask);
+      return -1;
+    }
+  packet->captured = captured;
+  packet->length = (uint32_t) length;
+  *at = slot;
+  return 1;
+}
+
+static int
+copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+	    memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
+{
+  queue_heed (q);
+  int published;
+  for (;;)
+    {
+      /* What was seen before suffices: the peer's counter stays in its cache. */
+      published = (uint16_t) (q->peer - q->next);
+      if (published == 0 || q->armed || q->fault != FAULT_NONE)
+	{
+	  published = rx_published (q);
+	  if (q->state == QUEUE_UP && published >= 0)
+	    published = interrupts (q, published);
+	}
+      if (published != 0 || q->state == QUEUE_UP)
+	break;
+      if (q->state == QUEUE_DRAINING)
+	queue_drained (q);
+      if (q->state == QUEUE_GONE)
+	return MEMIF_ERR_DISCONNECTED;
+    }
+  if (published < 0)
+    {
+      q->fault = FAULT_TOLD;
+      return MEMIF_ERR_MFMSG;
+    }
+
+  uint32_t used = 0;
+  uint16_t at = q->next, n = 0;
+  while (n < count && at != q->peer && used <= arena_len)
+    {
+      int copied = copy_packet (q, &at, arena + used, arena_len - used, snaplen, &packets[n]);
+      if (copied <= 0)
+	break;
+      packets[n].offset = used;
+      used = (used + packets[n].captured + 63) & ~63u;
+      n++;
+    }
+  uint16_t slots = (uint16_t) (at - q->next);
+  q->next = at;
+  if (slots && q->state == QUEUE_UP)
+    rx_give_back (q, slots, 0);
+  *received = n;
+  if (n == 0 && q->fault == FAULT_NEW)
+    {
+      q->fault = FAULT_TOLD;
+      return MEMIF_ERR_MFMSG;
+    }
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint32_t arena_len,
+		    uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
+		    uint16_t *received)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (!arena || !packets || !received || snaplen == 0 || arena_len < snaplen)
+    return MEMIF_ERR_INVAL_ARG;
+  *received = 0;
+  queue_lock (q);
+  int err = copy_burst (q, arena, arena_len, snaplen, packets, count, received);
+  queue_unlock (q);
+  return err;
+}
+
+/* Hands out buffers in place; n: how many. */
+static void
+hand_out (queue_t *q, memif_buffer_t *bufs, uint16_t most, uint16_t *n)
+{
+  uint16_t whole = 0; /* buffers of whole packets */
+  for (uint16_t i = 0; i < most; i++)
+    {
+      uint16_t slot = (uint16_t) (q->next + i);
+      desc_t d = desc_read (&q->ring->desc[slot & q->mask]);
+      uint8_t *data = received_at (q, slot, &d);
+      bool more = d.flags & DESC_NEXT;
+      if (!data)
+	bad_descriptor (q, slot, &d);
+      else if (more && (uint16_t) (slot + 1) == q->peer)
+	queue_fault (q, "the chain at slot %u goes on beyond what is published", slot & q->mask);
+      if (q->fault != FAULT_NONE)
+	{
+	  *n = whole;
+	  return;
+	}
+      bufs[i] = (memif_buffer_t){ .desc_index = slot,
+				  .queue = q,
+				  .len = d.length,
+				  .flags = more ? MEMIF_BUFFER_FLAG_NEXT : 0,
+				  .data = data };
+      if (!more)
+	whole = (uint16_t) (i + 1);
+    }
+  *n = most;
+}
+
+static int
+hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
+{
+  bool cleared = false;
+  int published = rx_published (q);
+  while (published == 0 && q->state == QUEUE_DRAINING && q->pending && q->next == q->done)
+    {
+      queue_drained (q);
+      published = rx_published (q);
+    }
+  if (published == 0 && q->state != QUEUE_UP)
+    return MEMIF_ERR_DISCONNECTED;
+  if (q->state == QUEUE_UP && !q->polling && published >= 0 && published <= count)
+    {
+      q->idle = published ? 0 : q->idle + 1;
+      cleared = power_of_two (q->idle);
+      if (cleared)
+	{
+	  queue_clear_event (q);
+	  published = rx_published (q);
+	}
+    }
+  if (published > 0)
+    {
+      uint16_t n = 0;
+      hand_out (q, bufs, published > count ? count : (uint16_t) published, &n);
+      q->next = (uint16_t) (q->next + n);
+      *rx = n;
+    }
+  if (*rx == 0 && q->fault == FAULT_NEW)
+    {
+      q->fault = FAULT_TOLD;
+      return MEMIF_ERR_MFMSG;
+    }
+  if (published <= *rx)
+    return MEMIF_ERR_SUCCESS;
+  /* Packets are left, so the event must be there for the next wait. */
+  uint64_t one = 1;
+  if (cleared && write (q->efd, &one, sizeof one) < 0 && errno != EAGAIN)
+    return MEMIF_ERR_INT_WRITE;
+  return MEMIF_ERR_NOBUF;
+}
+
+int
+memif_rx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+		uint16_t *rx)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  if (!conn)
+    return MEMIF_ERR_NOCONN;
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (!bufs || !rx)
+    return MEMIF_ERR_INVAL_ARG;
+  *rx = 0;
+  queue_lock (q);
+  int err = hand_out_burst (q, bufs, count, rx);
+  queue_unlock (q);
+  return err;
+}
+
+int
+memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint16_t headroom)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  int err = MEMIF_ERR_SUCCESS;
+  if (!conn)
+    return MEMIF_ERR_NOCONN;
+  if (!q)
+    return MEMIF_ERR_QID;
+  queue_lock (q);
+  if (q->state == QUEUE_GONE)
+    err = MEMIF_ERR_DISCONNECTED;
+  else if (q->slave && headroom >= q->buffer_size)
+    err = MEMIF_ERR_INVAL_ARG;
+  else
+    {
+      /* Offered, or read and not given back, is at most what there is. */
+      uint16_t most = q->slave ? (uint16_t) (q->mask + 1 - (uint16_t) (q->done - q->next))
+			       : (uint16_t) (q->next - q->done);
+      rx_give_back (q, count < most ? count : most, headroom);
+    }
+  queue_unlock (q);
+  return err;
+}

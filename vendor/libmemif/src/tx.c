@@ -1,0 +1,354 @@
+/* Sending: into the ring, in place (libmemif 4.0) or copied (ext). */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <unistd.h>
+
+#include "core.h"
+
+int
+tx_free_slots (queue_t *q)
+{
+  if (q->fault != FAULT_NONE)
+    return q->fault == FAULT_NEW ? -1 : 0;
+  unsigned size = q->mask + 1u;
+  uint16_t reserved = (uint16_t) (q->next - q->done);
+  /* The peer has read the buffers, or written the descriptors, before the counter: acquire. */
+  uint16_t peer = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head,
+					memory_order_acquire);
+  uint16_t held = q->slave ? (uint16_t) (q->done - peer)	/* published, not taken */
+			   : (uint16_t) (peer - q->done); /* offered, not published */
+  if (held > size || reserved > (q->slave ? size - held : held))
+    {
+      queue_fault (q, "%u slots are outstanding in a ring of %u", held, size);
+      return -1;
+    }
+  q->peer = peer;
+  if (!q->slave && held > q->offered)
+    q->offered = held;
+  return (int) (q->slave ? size - held : held) - reserved;
+}
+
+/* Free slots by the peer's counter as last read. */
+static inline unsigned
+known_free (const queue_t *q)
+{
+  return q->slave ? q->mask + 1u - (uint16_t) (q->next - q->peer) : (uint16_t) (q->peer - q->next);
+}
+
+void
+tx_publish (queue_t *q)
+{
+  /* The packets and their descriptors come before the counter: release. */
+  atomic_store_explicit (q->slave ? &q->ring->head : &q->ring->tail, q->done,
+			 memory_order_release);
+  /* Either we see that the receiver wants to be woken, or it sees our
+   * packets. Pairs with the fence in queue_arm. */
+  atomic_thread_fence (memory_order_seq_cst);
+  if (atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT)
+    return;
+  uint64_t one = 1;
+  if (write (q->efd, &one, sizeof one) < 0 && errno != EAGAIN)
+    queue_fault (q, "its eventfd can't be written (errno %d)", errno);
+}
+
+/* The room that a master finds in an offered slot. NULL after a fault. */
+static uint8_t *
+offered_at (queue_t *q, uint16_t slot, desc_t *d)
+{
+  *d = desc_read (&q->ring->desc[slot & q->mask]);
+  uint8_t *at = d->length ? buffer_at (q, d->region, d->offset, d->length) : NULL;
+  if (!at)
+    queue_fault (q, "the offered slot %u is unusable: region %u, offset %u, length %u",
+		 slot & q->mask, d->region, d->offset, d->length);
+  return at;
+}
+
+/* How many slots a packet of this length takes, at most limit + 1. 0 after a fault. */
+static unsigned
+slots_for (queue_t *q, uint32_t length, unsigned limit)
+{
+  if (q->slave)
+    return (unsigned) (((uint64_t) length + q->buffer_size - 1) / q->buffer_size);
+  uint64_t room = 0;
+  unsigned n = 0;
+  while (room < length && n < limit)
+    {
+      desc_t d;
+      if (!offered_at (q, (uint16_t) (q->next + n++), &d))
+	return 0;
+      room += d.length;
+    }
+  return room < length ? limit + 1 : n;
+}
+
+/* Whether a packet can't fit even into an empty ring. */
+static bool
+too_large (const queue_t *q, uint32_t length)
+{
+  desc_t d = { .length = q->buffer_size };
+  if (!q->slave)
+    d = desc_read (&q->ring->desc[q->next & q->mask]);
+  return length > (uint64_t) d.length * (q->mask + 1u);
+}
+
+/* Copies a packet into the next slots. -1 after a fault; nothing is published yet. */
+static int
+copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
+{
+  for (uint16_t slot = q->next; left; slot++)
+    {
+      desc_t d;
+      uint8_t *to;
+      if (q->slave)
+	{
+	  own_t own = q->own[slot & q->mask];
+	  to = own_buffer (q, slot);
+	  d = (desc_t){ .region = own.region, .offset = own.offset, .length = q->buffer_size };
+	}
+      else
+	{
+	  /* Read anew: if the peer has taken room away since it was counted, that ends the link. */
+	  if (slots-- == 0)
+	    return queue_fault (q, "offered slots were made smaller"), -1;
+	  if (!(to = offered_at (q, slot, &d)))
+	    return -1;
+	}
+      if (d.length > left)
+	d.length = left;
+      memcpy (to, from, d.length);
+      from += d.length;
+      left -= d.length;
+      d.flags = left ? DESC_NEXT : 0;
+      desc_write (&q->ring->desc[slot & q->mask], d);
+    }
+  return 0;
+}
+
+static int
+copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16_t *sent)
+{
+  int err = MEMIF_ERR_SUCCESS;
+  uint16_t n;
+
+  if (q->state != QUEUE_UP)
+    return MEMIF_ERR_DISCONNECTED;
+  if (q->next != q->done)
+    return MEMIF_ERR_INVAL_ARG; /* buffers are reserved for memif_tx_burst */
+  if (q->fault == FAULT_TOLD)
+    return MEMIF_ERR_NOBUF_RING; /* until the control thread has taken the link down */
+  for (n = 0; n < count && q->fault == FAULT_NONE; n++)
+    {
+      const memif_ext_slice_t *p = &packets[n];
+      if (p->len == 0 || !p->data)
+	{
+	  err = MEMIF_ERR_INVAL_ARG;
+	  break;
+	}
+      unsigned free_slots = known_free (q);
+      unsigned slots = slots_for (q, p->len, free_slots);
+      if (slots > free_slots && tx_free_slots (q) >= 0)
+	{
+	  free_slots = known_free (q);
+	  slots = slots_for (q, p->len, free_slots);
+	  if (slots > free_slots)
+	    {
+	      err = too_large (q, p->len) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
+	      break;
+	    }
+	}
+      if (q->fault != FAULT_NONE || copy_in (q, p->data, p->len, slots) < 0)
+	break;
+      q->next = (uint16_t) (q->next + slots);
+    }
+  if (q->next != q->done)
+    {
+      q->done = q->next;
+      tx_publish (q);
+    }
+  *sent = n;
+  if (q->fault == FAULT_NEW)
+    {
+      q->fault = FAULT_TOLD;
+      return MEMIF_ERR_MFMSG;
+    }
+  return err == MEMIF_ERR_NOBUF_RING && n > 0 ? MEMIF_ERR_SUCCESS : err;
+}
+
+int
+memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets,
+		    uint16_t count, uint16_t *sent)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (!packets || !sent)
+    return MEMIF_ERR_INVAL_ARG;
+  *sent = 0;
+  queue_lock (q);
+  int err = copy_burst (q, packets, count, sent);
+  queue_unlock (q);
+  return err;
+}
+
+static int
+look (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slots)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  int err = MEMIF_ERR_DISCONNECTED;
+  if (!q || !slots)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  *slots = 0;
+  queue_lock (q);
+  if (q->state == QUEUE_UP)
+    {
+      int free_slots = tx_free_slots (q);
+      unsigned most = q->slave ? q->mask + 1u : q->offered;
+      unsigned reserved = (uint16_t) (q->next - q->done);
+      err = free_slots < 0 ? MEMIF_ERR_MFMSG : MEMIF_ERR_SUCCESS;
+      if (!err)
+	*slots = (uint16_t) (pending ? most - (unsigned) free_slots - reserved : (unsigned) free_slots);
+    }
+  queue_unlock (q);
+  return err;
+}
+
+int
+memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots)
+{
+  return look (conn, qid, false, slots);
+}
+
+int
+memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots)
+{
+  return look (conn, qid, true, slots);
+}
+
+/* Reserves the buffers of one packet. */
+static int
+reserve (queue_t *q, memif_buffer_t *bufs, uint16_t size, unsigned slots)
+{
+  uint32_t left = size;
+  for (unsigned i = 0; i < slots; i++)
+    {
+      uint16_t slot = (uint16_t) (q->next + i);
+      desc_t d = { .length = q->buffer_size };
+      uint8_t *data = q->slave ? own_buffer (q, slot) : offered_at (q, slot, &d);
+      if (!data)
+	return MEMIF_ERR_MFMSG;
+      uint32_t len = size == 0 || d.length < left ? d.length : left;
+      left -= size == 0 ? 0 : len;
+      bufs[i] = (memif_buffer_t){ .desc_index = slot,
+				  .queue = q,
+				  .len = len,
+				  .flags = i + 1 < slots ? MEMIF_BUFFER_FLAG_NEXT : 0,
+				  .data = data };
+    }
+  q->next = (uint16_t) (q->next + slots);
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+		    uint16_t *count_out, uint16_t size)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  int err = MEMIF_ERR_SUCCESS;
+  if (!conn)
+    return MEMIF_ERR_NOCONN;
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (!bufs || !count_out)
+    return MEMIF_ERR_INVAL_ARG;
+  *count_out = 0;
+  queue_lock (q);
+  if (q->state != QUEUE_UP)
+    err = MEMIF_ERR_DISCONNECTED;
+  for (uint16_t n = 0; n < count && !err; n++)
+    {
+      unsigned free_slots = known_free (q);
+      unsigned slots = slots_for (q, size ? size : 1, free_slots);
+      if (slots > free_slots && tx_free_slots (q) >= 0)
+	{
+	  free_slots = known_free (q);
+	  slots = slots_for (q, size ? size : 1, free_slots);
+	  if (slots > free_slots)
+	    err = MEMIF_ERR_NOBUF_RING;
+	}
+      if (!err)
+	err = q->fault == FAULT_NONE ? reserve (q, bufs + *count_out, size, slots) : MEMIF_ERR_MFMSG;
+      if (!err)
+	*count_out = (uint16_t) (*count_out + slots);
+    }
+  queue_unlock (q);
+  return err;
+}
+
+/* Puts a reserved buffer into its slot. */
+static int
+place (queue_t *q, const memif_buffer_t *b)
+{
+  uint8_t *data = b->data;
+  desc_t d;
+  if (q->slave)
+    {
+      own_t own = q->own[b->desc_index & q->mask];
+      uint8_t *start = own_buffer (q, b->desc_index);
+      if (data < start || data > start + q->buffer_size
+	  || b->len > (size_t) (start + q->buffer_size - data))
+	return MEMIF_ERR_INVAL_ARG;
+      d = (desc_t){ .region = own.region, .offset = own.offset + (uint32_t) (data - start) };
+    }
+  else
+    {
+      uint8_t *start = offered_at (q, b->desc_index, &d);
+      if (!start)
+	return MEMIF_ERR_MFMSG;
+      if (data != start || b->len > d.length)
+	return MEMIF_ERR_INVAL_ARG;
+    }
+  d.length = b->len;
+  d.flags = b->flags & MEMIF_BUFFER_FLAG_NEXT ? DESC_NEXT : 0;
+  desc_write (&q->ring->desc[b->desc_index & q->mask], d);
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+		uint16_t *tx)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  int err = MEMIF_ERR_SUCCESS;
+  uint16_t whole = 0;
+  if (!conn)
+    return MEMIF_ERR_NOCONN;
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (!bufs || !tx)
+    return MEMIF_ERR_INVAL_ARG;
+  *tx = 0;
+  queue_lock (q);
+  if (q->state != QUEUE_UP)
+    err = MEMIF_ERR_DISCONNECTED;
+  for (uint16_t i = 0; i < count && !err; i++)
+    {
+      const memif_buffer_t *b = &bufs[i];
+      uint16_t reserved = (uint16_t) (q->next - q->done);
+      if (b->queue != q || b->desc_index != (uint16_t) (q->done + i) || i >= reserved)
+	err = MEMIF_ERR_INVAL_ARG;
+      else
+	err = place (q, b);
+      if (!err && !(b->flags & MEMIF_BUFFER_FLAG_NEXT))
+	whole = (uint16_t) (i + 1);
+    }
+  if (!err && whole < count)
+    err = MEMIF_ERR_INVAL_ARG; /* the last chain is not finished */
+  if (whole)
+    {
+      q->done = (uint16_t) (q->done + whole);
+      tx_publish (q);
+    }
+  *tx = whole;
+  queue_unlock (q);
+  return err;
+}
