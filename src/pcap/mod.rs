@@ -1,1 +1,67 @@
-//! Capture files.
+//! Capture files: packets written to pcap, and read from pcap and pcapng.
+//!
+//! A [`PcapWriter`] is a [`PacketSink`](crate::PacketSink) and a
+//! [`CaptureReader`] a [`PacketSource`](crate::PacketSource), so a file stands
+//! wherever a memif does: record a link, replay a file, or copy one into the
+//! other.
+//!
+//! ```
+//! use memif::pcap::{CaptureReader, PcapWriter};
+//! use memif::{CaptureInfo, LinkType, Packet, PacketSink, PacketSource, Timestamp};
+//!
+//! # fn main() -> Result<(), memif::Error> {
+//! let mut file = Vec::new();
+//! let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, 0)?;
+//! let when = Timestamp::from_nanos(1_500_000_000_123_456_789);
+//! writer.write_packet(&Packet::new(&[0xff; 60], CaptureInfo::whole(60, when)))?;
+//! writer.close()?;
+//!
+//! let mut reader = CaptureReader::new(&file[..])?;
+//! loop {
+//!     match reader.read_packet() {
+//!         Ok(packet) => println!("{} {} bytes", packet.info().timestamp, packet.len()),
+//!         Err(error) if error.is_eof() => break,
+//!         Err(error) => return Err(error),
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Files that are damaged
+//!
+//! A reader delivers every packet before the damage, then one
+//! [`Error::Capture`](crate::Error::Capture) with the byte where the record
+//! begins that can't be read, then end of file for ever. A writer whose disk
+//! is full says how many packets are complete in the file, and goes on at the
+//! very byte where it stopped once there is room.
+
+mod classic;
+mod ng;
+mod read;
+mod write;
+
+pub use read::CaptureReader;
+pub use write::{DEFAULT_SNAPLEN, PcapWriter};
+
+use std::ops::Range;
+
+use crate::CaptureInfo;
+
+/// The longest packet or block that is believed. Real ones stay far below; a
+/// damaged length must not make a reader ask for gigabytes.
+const MAX_RECORD: usize = 64 << 20;
+
+/// What lies at the start of the bytes that were read so far.
+enum Step {
+    /// Not yet a whole record: it has this many bytes, or more.
+    More(usize),
+    /// A record of this size without a packet in it.
+    Skip(usize),
+    /// A record of this size with a packet at these bytes of it.
+    Packet {
+        size: usize,
+        data: Range<usize>,
+        info: CaptureInfo,
+    },
+}

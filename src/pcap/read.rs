@@ -1,0 +1,354 @@
+//! Reading pcap and pcapng files.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::Step;
+use super::classic::{self, Classic};
+use super::ng::{self, Ng};
+use crate::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSource};
+
+/// Reads the packets of a pcap or pcapng file, which its first bytes tell apart.
+///
+/// Understood are pcap with microseconds and nanoseconds, and pcapng with
+/// enhanced, simple and old-style packet blocks, any clock resolution and
+/// offset, and any number of interfaces and sections; both in either byte
+/// order. Packets cut by a snap length are fine, and so is a snap length of 0
+/// in the header. Compressed files are not read, but named as such.
+///
+/// | in the file | in [`CaptureInfo`] |
+/// |---|---|
+/// | time | nanoseconds; before 1970 becomes the epoch, after 2554 the latest possible; 0 for simple packet blocks, which have none |
+/// | length on the wire | `length` |
+/// | interface, numbered from 0 in each section of a pcapng file | `interface_index` (0 in pcap) |
+///
+/// Packets of length 0 are delivered like others. A packet or block of more
+/// than 64 MiB is taken for damage.
+///
+/// After the last packet comes [`Eof::EndOfFile`], for ever. Where the file is
+/// cut short or damaged, all packets before are delivered, then
+/// [`Error::Capture`] comes once, with the byte where the unreadable record
+/// begins, then [`Eof::EndOfFile`] for ever.
+///
+/// ```
+/// use memif::pcap::CaptureReader;
+/// use memif::{Eof, PacketSource};
+///
+/// # fn main() -> Result<(), memif::Error> {
+/// # let mut bytes = Vec::new();
+/// # memif::pcap::PcapWriter::new(&mut bytes, memif::LinkType::ETHERNET, 0)?.close()?;
+/// let mut reader = CaptureReader::new(&bytes[..])?; // or CaptureReader::open("some.pcapng")?
+/// let mut total = 0;
+/// let end = loop {
+///     match reader.read_packet() {
+///         Ok(packet) => total += packet.info().length,
+///         Err(error) => break error,
+///     }
+/// };
+/// assert_eq!(end.eof(), Some(Eof::EndOfFile));
+/// # Ok(())
+/// # }
+/// ```
+pub struct CaptureReader<R> {
+    input: Input<R>,
+    format: Format,
+    link_type: LinkType,
+    path: Option<PathBuf>,
+    ended: bool,
+}
+
+impl CaptureReader<File> {
+    /// Opens a capture file.
+    ///
+    /// A named pipe works too; then this blocks until a writer opens it and
+    /// has written the file's header.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the file can't be opened or read, [`Error::Capture`]
+    /// when it is empty, compressed, or no capture file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let file = File::open(path)
+            .map_err(|error| Error::io(format!("opening {}", path.display()), error))?;
+        Self::start(file, Some(path.to_owned()))
+    }
+}
+
+impl<R: Read> CaptureReader<R> {
+    /// Reads a capture from anything, standard input for one. It need not be buffered.
+    ///
+    /// Reads the file's header at once (of a pcapng file, up to the first
+    /// interface), and blocks until that is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`CaptureReader::open`].
+    pub fn new(reader: R) -> Result<Self, Error> {
+        Self::start(reader, None)
+    }
+
+    /// How far the file has been read, in bytes: where the record after the
+    /// last delivered packet begins.
+    pub fn position(&self) -> u64 {
+        self.input.offset
+    }
+
+    fn start(reader: R, path: Option<PathBuf>) -> Result<Self, Error> {
+        let mut this = Self {
+            input: Input::new(reader),
+            format: Format::Ng(Ng::default()),
+            link_type: LinkType::ETHERNET,
+            path,
+            ended: false,
+        };
+        match this.read_header() {
+            Err(Error::Eof(Eof::Empty)) => Err(this.io(io::ErrorKind::WouldBlock.into())),
+            Err(error) => Err(error),
+            Ok(()) => Ok(this),
+        }
+    }
+
+    fn read_header(&mut self) -> Result<(), Error> {
+        let magic = self.first_bytes()?;
+        if classic::recognises(magic) {
+            while self.input.filled().len() < classic::FILE_HEADER {
+                self.fill(classic::FILE_HEADER)?;
+            }
+            let classic =
+                Classic::new(self.input.filled()).map_err(|problem| self.damage(problem))?;
+            self.input.consume(classic::FILE_HEADER);
+            self.link_type = classic.link_type();
+            self.format = Format::Classic(classic);
+            return Ok(());
+        }
+        if magic != ng::MAGIC {
+            return Err(self.damage(unknown(magic)));
+        }
+        // No packet can come before an interface, so none is lost here.
+        loop {
+            if let Format::Ng(Ng {
+                link_type: Some(found),
+                ..
+            }) = &self.format
+            {
+                self.link_type = *found;
+                return Ok(());
+            }
+            match self.step() {
+                Ok(_) => {}
+                Err(Error::Eof(Eof::EndOfFile)) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn first_bytes(&mut self) -> Result<[u8; 4], Error> {
+        loop {
+            if let Some(magic) = self.input.filled().first_chunk() {
+                return Ok(*magic);
+            }
+            match self.fill(4) {
+                Err(Error::Eof(Eof::EndOfFile)) => {
+                    return Err(self.damage("the file is empty".into()));
+                }
+                other => other?,
+            }
+        }
+    }
+
+    /// One record, or some more bytes of one.
+    fn step(&mut self) -> Result<Option<(Range<usize>, CaptureInfo)>, Error> {
+        if self.ended {
+            return Err(Eof::EndOfFile.into());
+        }
+        let step = match &mut self.format {
+            Format::Classic(classic) => classic.step(self.input.filled()),
+            Format::Ng(ng) => ng.step(self.input.filled()),
+        };
+        match step {
+            Ok(Step::Packet { size, data, info }) => {
+                let start = self.input.start;
+                self.input.consume(size);
+                Ok(Some((start + data.start..start + data.end, info)))
+            }
+            Ok(Step::Skip(size)) => {
+                self.input.consume(size);
+                Ok(None)
+            }
+            Ok(Step::More(size)) => {
+                self.fill(size)?;
+                Ok(None)
+            }
+            Err(problem) => Err(self.damage(problem)),
+        }
+    }
+
+    /// Reads on; the record to be read has `size` bytes, or more.
+    fn fill(&mut self, size: usize) -> Result<(), Error> {
+        match self.input.fill(size) {
+            Ok(0) if self.input.filled().is_empty() => {
+                self.ended = true;
+                Err(Eof::EndOfFile.into())
+            }
+            Ok(0) => {
+                let there = self.input.filled().len();
+                Err(self.damage(format!(
+                    "cut short: {size} bytes were to follow, the file ends after {there} of them"
+                )))
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Eof::Empty.into()),
+            Err(error) => {
+                self.ended = true;
+                Err(self.io(error))
+            }
+        }
+    }
+
+    fn damage(&mut self, problem: String) -> Error {
+        self.ended = true;
+        Error::Capture {
+            path: self.path.clone(),
+            offset: self.input.offset,
+            problem,
+        }
+    }
+
+    fn io(&self, error: io::Error) -> Error {
+        let name = self
+            .path
+            .as_deref()
+            .unwrap_or(Path::new("the capture"))
+            .display();
+        Error::io(
+            format!("reading {name} after byte {}", self.input.offset),
+            error,
+        )
+    }
+}
+
+impl<R: Read> PacketSource for CaptureReader<R> {
+    /// The next packet of the file. Blocks as its reader does.
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::EndOfFile`] after the last packet. [`Error::Capture`] where the
+    /// file is cut short or damaged, or where a pcapng file has a packet of an
+    /// interface with another link type than [`link_type`](Self::link_type)
+    /// says. [`Error::Io`] when reading fails. Each of them comes once, then
+    /// `EndOfFile` for ever. [`Eof::Empty`] when the reader is in
+    /// non-blocking mode and has nothing: try again later.
+    fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
+        loop {
+            if let Some((data, info)) = self.step()? {
+                return Ok(Packet::new(&self.input.buffer[data], info));
+            }
+        }
+    }
+
+    /// The link type in a pcap file's header, or of a pcapng file's first
+    /// interface. A pcapng file without interfaces has no packets; it counts as Ethernet.
+    fn link_type(&self) -> LinkType {
+        self.link_type
+    }
+}
+
+impl<R> fmt::Debug for CaptureReader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CaptureReader")
+            .field("path", &self.path)
+            .field("link_type", &self.link_type)
+            .field("position", &self.input.offset)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Format {
+    Classic(Classic),
+    Ng(Ng),
+}
+
+/// What was read and not yet consumed. `pcap-file`'s own buffer has a fixed
+/// size, gives up on an interrupted read, and doesn't tell offsets in pcap files.
+struct Input<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Of `start`, in bytes from the file's begin.
+    offset: u64,
+}
+
+impl<R: Read> Input<R> {
+    const CAPACITY: usize = 256 << 10;
+
+    fn new(reader: R) -> Self {
+        Self {
+            reader,
+            buffer: vec![0; Self::CAPACITY],
+            start: 0,
+            end: 0,
+            offset: 0,
+        }
+    }
+
+    fn filled(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start..self.end]
+    }
+
+    fn consume(&mut self, size: usize) {
+        self.start += size;
+        self.offset += size as u64;
+    }
+
+    /// Reads once. Grows as bytes arrive, never on the word of a length alone.
+    fn fill(&mut self, wanted: usize) -> io::Result<usize> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.end == self.buffer.len() {
+            let size = (2 * self.end).min(wanted.max(self.end + 1));
+            self.buffer.resize(size, 0);
+        }
+        loop {
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(count) => {
+                    self.end += count;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn unknown(magic: [u8; 4]) -> String {
+    let compressed = match magic {
+        [0x1f, 0x8b, ..] => Some(("gzip", "gzip -dc")),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some(("zstd", "zstd -dc")),
+        [0xfd, b'7', b'z', b'X'] => Some(("xz", "xz -dc")),
+        [b'B', b'Z', b'h', _] => Some(("bzip2", "bzip2 -dc")),
+        [0x04, 0x22, 0x4d, 0x18] => Some(("lz4", "lz4 -dc")),
+        _ => None,
+    };
+    if let Some((name, command)) = compressed {
+        return format!("compressed with {name}: unpack it first, as with `{command}`");
+    }
+    let number = u32::from_be_bytes(magic);
+    match number {
+        0xa1b2_cd34 | 0x34cd_b2a1 => {
+            format!(
+                "a patched pcap with longer record headers (magic {number:#010x}): convert it first, as with `editcap -F pcap`"
+            )
+        }
+        _ => format!(
+            "not a capture file: it starts with {number:#010x}, which is neither pcap nor pcapng"
+        ),
+    }
+}

@@ -1,0 +1,403 @@
+//! Writing pcap files.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use pcap_file::pcap::{PcapHeader, PcapTsResolution};
+use pcap_file::{DataLink, Endianness};
+
+use super::MAX_RECORD;
+use super::classic::FILE_HEADER;
+use crate::{Error, LinkType, Packet, PacketSink};
+
+/// The snap length of a file whose writer asks for none, in bytes; what
+/// tcpdump and Wireshark take as the most.
+pub const DEFAULT_SNAPLEN: u32 = 262_144;
+
+/// Writes packets to a pcap file, with times in nanoseconds.
+///
+/// The file's header is written and flushed at once, so a reader at the other
+/// end of a pipe can start. Packets gather in a buffer of 256 KiB, until it is
+/// full, or [`flush`](PacketSink::flush) or [`close`](PcapWriter::close) is
+/// called; with [`flush_each`](PcapWriter::flush_each) none waits. Dropping
+/// the writer flushes too, but can only log what goes wrong.
+///
+/// # When writing fails
+///
+/// The error says how many packets are complete in the file, and so do
+/// [`packets_written`](PcapWriter::packets_written) and
+/// [`bytes_written`](PcapWriter::bytes_written), which don't count a packet
+/// that reached it in part. What was accepted and not written stays in the
+/// buffer: the next call goes on at the very byte where this one stopped, so no
+/// byte is written twice and a disk that has room again gets a sound file.
+///
+/// ```
+/// use memif::pcap::PcapWriter;
+/// use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
+///
+/// # fn main() -> Result<(), memif::Error> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("out.pcap");
+/// let mut writer = PcapWriter::create(&path, LinkType::ETHERNET, 0)?;
+/// writer.write_packet(&Packet::new(&[0; 60], CaptureInfo::whole(60, Timestamp::now())))?;
+/// writer.flush()?;
+/// assert_eq!(writer.packets_written(), 1);
+/// assert_eq!(writer.bytes_written(), 24 + 16 + 60);
+/// writer.close()
+/// # }
+/// ```
+pub struct PcapWriter<W: Write> {
+    writer: W,
+    path: Option<PathBuf>,
+    snaplen: u32,
+    flush_each: bool,
+    pending: Pending,
+    /// Set while the writer runs: if it panics, dropping must not call it again.
+    writing: bool,
+    /// Set by `close`, which has reported what `drop` would only log.
+    closed: bool,
+}
+
+impl PcapWriter<File> {
+    /// Creates a capture file, or empties the one that is there.
+    ///
+    /// A named pipe, a terminal or another device is flushed with each packet,
+    /// as if by [`flush_each`](PcapWriter::flush_each). Opening a named pipe blocks
+    /// until somebody reads it.
+    ///
+    /// `snaplen` is as for [`PcapWriter::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the file can't be created or its header not
+    /// written, [`Error::Config`] when the link type is beyond 65,535.
+    pub fn create(
+        path: impl AsRef<Path>,
+        link_type: LinkType,
+        snaplen: u32,
+    ) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let failed = |error| Error::io(format!("creating {}", path.display()), error);
+        let file = File::create(path).map_err(failed)?;
+        let kind = file.metadata().map_err(failed)?.file_type();
+        let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
+        Ok(Self::start(file, Some(path.to_owned()), link_type, snaplen)?.flush_each(each))
+    }
+}
+
+impl<W: Write> PcapWriter<W> {
+    /// Writes a capture to anything. It need not be buffered.
+    ///
+    /// Packets longer than `snaplen` bytes are cut, and the file says so. 0
+    /// means [`DEFAULT_SNAPLEN`]; more than 64 MiB counts as 64 MiB.
+    ///
+    /// To standard output, let nothing wait:
+    ///
+    /// ```no_run
+    /// use memif::LinkType;
+    /// use memif::pcap::PcapWriter;
+    ///
+    /// # fn main() -> Result<(), memif::Error> {
+    /// let writer = PcapWriter::new(std::io::stdout(), LinkType::ETHERNET, 0)?.flush_each(true);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the file's header can't be written,
+    /// [`Error::Config`] when the link type is beyond 65,535.
+    pub fn new(writer: W, link_type: LinkType, snaplen: u32) -> Result<Self, Error> {
+        Self::start(writer, None, link_type, snaplen)
+    }
+
+    /// Whether each packet is flushed at once, as a pipe's reader wants it. Off unless set here or by [`PcapWriter::create`].
+    #[must_use]
+    pub fn flush_each(mut self, each: bool) -> Self {
+        self.flush_each = each;
+        self
+    }
+
+    /// Packets that the underlying writer has taken whole.
+    pub fn packets_written(&self) -> u64 {
+        self.pending.packets_out
+    }
+
+    /// Bytes of the file's header and of the packets that the underlying
+    /// writer has taken whole.
+    pub fn bytes_written(&self) -> u64 {
+        self.pending.bytes_out
+    }
+
+    /// Packets accepted: those written and those in the buffer.
+    pub fn packets_accepted(&self) -> u64 {
+        self.pending.packets_in
+    }
+
+    /// The file's size in bytes once everything accepted is written: what to
+    /// look at for starting a new file at a certain size.
+    pub fn bytes_accepted(&self) -> u64 {
+        self.pending.bytes_in
+    }
+
+    /// The most bytes that are kept of a packet, as in the file's header.
+    pub fn snaplen(&self) -> u32 {
+        self.snaplen
+    }
+
+    /// Flushes and ends the file. Blocks as the writer does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when not all could be written; what is left is lost.
+    pub fn close(mut self) -> Result<(), Error> {
+        let result = self.flush();
+        self.closed = true;
+        result
+    }
+
+    fn start(
+        writer: W,
+        path: Option<PathBuf>,
+        link_type: LinkType,
+        snaplen: u32,
+    ) -> Result<Self, Error> {
+        let number = u32::from(link_type);
+        if number > 0xffff {
+            return Err(Error::config(
+                "link type",
+                format!("{number}, where a capture file has room for 65535"),
+            ));
+        }
+        let snaplen = match snaplen {
+            0 => DEFAULT_SNAPLEN,
+            some => some.min(MAX_RECORD as u32),
+        };
+        let header = PcapHeader {
+            snaplen,
+            datalink: DataLink::from(number),
+            ts_resolution: PcapTsResolution::NanoSecond,
+            endianness: Endianness::native(),
+            ..PcapHeader::default()
+        };
+        let mut this = Self {
+            writer,
+            path,
+            snaplen,
+            flush_each: false,
+            pending: Pending::default(),
+            writing: false,
+            closed: true,
+        };
+        header
+            .write_to(&mut this.pending.bytes)
+            .map_err(|error| Error::io("writing a pcap header", io::Error::other(error)))?;
+        this.pending.bytes_in = FILE_HEADER as u64;
+        // Without a header there is nothing that dropping could save.
+        this.flush()?;
+        this.closed = false;
+        Ok(this)
+    }
+
+    fn guarded(
+        &mut self,
+        work: impl FnOnce(&mut W, &mut Pending) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        self.writing = true;
+        let result = work(&mut self.writer, &mut self.pending);
+        self.writing = false;
+        result.map_err(|error| {
+            let name = self
+                .path
+                .as_deref()
+                .unwrap_or(Path::new("a capture"))
+                .display();
+            let packets = self.pending.packets_out;
+            Error::io(
+                format!("writing {name}, {packets} packets are complete in it"),
+                error,
+            )
+        })
+    }
+}
+
+impl<W: Write> PacketSink for PcapWriter<W> {
+    /// Takes one packet, cut to the snap length. Blocks as the writer does,
+    /// when the buffer is full or each packet is flushed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the packet's time is after 2106-02-07, or its
+    /// length beyond 32 bits: pcap has no room for them, and the packet was not
+    /// taken. [`Error::Io`] when writing fails: the packet was taken
+    /// if [`packets_accepted`](PcapWriter::packets_accepted) counts it (it
+    /// does when each packet is flushed), else not.
+    fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+        let info = packet.info();
+        let Ok(seconds) = u32::try_from(info.timestamp.seconds()) else {
+            return Err(Error::config(
+                "packet time",
+                format!(
+                    "{} seconds, where pcap files end at {} (in the year 2106)",
+                    info.timestamp,
+                    u32::MAX
+                ),
+            ));
+        };
+        let Ok(length) = u32::try_from(info.length) else {
+            return Err(Error::config(
+                "packet length",
+                format!(
+                    "{} bytes, where pcap files have room for {}",
+                    info.length,
+                    u32::MAX
+                ),
+            ));
+        };
+        let data = &packet.data()[..packet.data().len().min(self.snaplen as usize)];
+
+        if !self.pending.has_room(data.len()) {
+            self.guarded(|writer, pending| pending.write_to(writer))?;
+        }
+        self.pending
+            .push(seconds, info.timestamp.subsec_nanos(), length, data);
+        if self.flush_each {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes what is in the buffer, and flushes the writer beneath. Does not
+    /// wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when not all could be written.
+    fn flush(&mut self) -> Result<(), Error> {
+        self.guarded(|writer, pending| {
+            pending.write_to(writer)?;
+            loop {
+                match writer.flush() {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => return other,
+                }
+            }
+        })
+    }
+}
+
+/// Flushes; what goes wrong is logged.
+impl<W: Write> Drop for PcapWriter<W> {
+    fn drop(&mut self) {
+        if self.closed || self.writing {
+            return;
+        }
+        if let Err(error) = self.flush() {
+            let lost = self.pending.packets_in - self.pending.packets_out;
+            log::warn!("{error}; {lost} packets are lost");
+        }
+    }
+}
+
+impl<W: Write> fmt::Debug for PcapWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PcapWriter")
+            .field("path", &self.path)
+            .field("snaplen", &self.snaplen)
+            .field("flush_each", &self.flush_each)
+            .field("packets_written", &self.pending.packets_out)
+            .field("packets_accepted", &self.pending.packets_in)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whole records (and first the file's header) on their way to the file.
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    /// How many of `bytes` the writer has taken.
+    taken: usize,
+    /// Where in `bytes` the first record begins that was not taken whole.
+    boundary: usize,
+    packets_in: u64,
+    bytes_in: u64,
+    packets_out: u64,
+    bytes_out: u64,
+}
+
+impl Pending {
+    const CAPACITY: usize = 256 << 10;
+    const RECORD_HEADER: usize = 16;
+
+    fn has_room(&self, length: usize) -> bool {
+        self.bytes.is_empty() || self.bytes.len() + Self::RECORD_HEADER + length <= Self::CAPACITY
+    }
+
+    /// By hand: this is the hot path, and the header four numbers.
+    fn push(&mut self, seconds: u32, nanos: u32, length: u32, data: &[u8]) {
+        let mut header = [0; Self::RECORD_HEADER];
+        for (field, number) in
+            header
+                .chunks_exact_mut(4)
+                .zip([seconds, nanos, data.len() as u32, length])
+        {
+            field.copy_from_slice(&number.to_ne_bytes());
+        }
+        if self.bytes.capacity() < Self::CAPACITY {
+            self.bytes.reserve_exact(Self::CAPACITY - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(&header);
+        self.bytes.extend_from_slice(data);
+        self.packets_in += 1;
+        self.bytes_in += (header.len() + data.len()) as u64;
+    }
+
+    fn write_to(&mut self, writer: &mut impl Write) -> io::Result<()> {
+        while self.taken < self.bytes.len() {
+            match writer.write(&self.bytes[self.taken..]) {
+                Ok(0) => {
+                    self.settle();
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                Ok(count) => self.taken += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.settle();
+                    return Err(error);
+                }
+            }
+        }
+        self.packets_out = self.packets_in;
+        self.bytes_out = self.bytes_in;
+        self.bytes.clear();
+        self.taken = 0;
+        self.boundary = 0;
+        Ok(())
+    }
+
+    /// Counts the records that were taken whole, by their own lengths.
+    fn settle(&mut self) {
+        loop {
+            let rest = &self.bytes[self.boundary..];
+            let header = self.bytes_out == 0;
+            let size = if header {
+                FILE_HEADER
+            } else {
+                let Some(length) = rest.get(8..).and_then(|rest| rest.first_chunk()) else {
+                    return;
+                };
+                Self::RECORD_HEADER + u32::from_ne_bytes(*length) as usize
+            };
+            if self.boundary + size > self.taken {
+                return;
+            }
+            self.boundary += size;
+            self.bytes_out += size as u64;
+            self.packets_out += u64::from(!header);
+        }
+    }
+}
