@@ -7,7 +7,7 @@ use super::{DEFAULT_SNAPLEN, MAX_RECORD, Step};
 use crate::{CaptureInfo, LinkType, Timestamp};
 
 pub(super) const FILE_HEADER: usize = 24;
-const RECORD_HEADER: usize = 16;
+pub(super) const RECORD_HEADER: usize = 16;
 
 /// Whether a file that starts like this is a pcap.
 pub(super) fn recognises(magic: [u8; 4]) -> bool {

@@ -38,6 +38,7 @@
 
 mod classic;
 mod ng;
+mod pending;
 mod read;
 mod write;
 

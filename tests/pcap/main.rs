@@ -7,3 +7,12 @@ mod interop;
 mod read_ng;
 mod read_pcap;
 mod write;
+
+use std::fs::File;
+
+#[test]
+fn readers_and_writers_may_change_threads() {
+    fn may<T: Send + Sync>() {}
+    may::<memif::pcap::CaptureReader<File>>();
+    may::<memif::pcap::PcapWriter<File>>();
+}
