@@ -232,9 +232,9 @@ impl<W: Write> PacketSink for PcapWriter<W> {
     ///
     /// [`Error::Config`] when the packet's time is after 2106-02-07, or its
     /// length beyond 32 bits: pcap has no room for them, and the packet was not
-    /// taken. [`Error::Io`] when writing fails: the packet was taken
-    /// if [`packets_accepted`](PcapWriter::packets_accepted) counts it (it
-    /// does when each packet is flushed), else not.
+    /// taken. [`Error::Io`] when writing fails: the packet was taken if
+    /// [`packets_accepted`](PcapWriter::packets_accepted) counts it, and then
+    /// is not to be given again; else it was not taken.
     fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         let info = packet.info();
         let Ok(seconds) = u32::try_from(info.timestamp.seconds()) else {
