@@ -135,7 +135,7 @@ fn ip() -> Result<Packets, Error> {
             out.push(ping(link, 1, seq, 32)?);
         }
     }
-    out.push(udp(v4, 0, [40000, 45001], &text(13))?);
+    out.push(udp(v4, 0, [40000, 45001], &text(1))?);
     out.push(udp(v6, 0, [40000, 45001], &text(200))?);
     let (syn, reset) = refused_connection(v4)?;
     out.extend([syn, reset]);

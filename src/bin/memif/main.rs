@@ -1,1 +1,8 @@
+//! The `memif` command.
+
+#[allow(dead_code)]
+mod pace;
+#[allow(dead_code)]
+mod print;
+
 fn main() {}
