@@ -1,0 +1,136 @@
+//! Ethernet, VLAN tags, ARP.
+
+use std::fmt::{self, Write};
+use std::net::Ipv4Addr;
+
+use etherparse::{
+    ArpPacketSlice, EtherType, Ethernet2HeaderSlice, SingleVlanHeaderSlice, ether_type,
+};
+use memif::LinkType;
+
+use super::{Part, ip};
+
+pub(super) fn write(out: &mut String, link_type: LinkType, part: Part<'_>) -> fmt::Result {
+    match u32::from(link_type) {
+        1 => ethernet(out, part),
+        // RAW, the numbers it has in memory on some systems, IPV4, IPV6.
+        101 | 12 | 14 | 228 | 229 => ip::write(out, part),
+        other => write!(out, "link type {other}, length {}", part.length),
+    }
+}
+
+fn ethernet(out: &mut String, frame: Part<'_>) -> fmt::Result {
+    let Ok(header) = Ethernet2HeaderSlice::from_slice(frame.data) else {
+        return out.write_str("[|ether]");
+    };
+    let mut kind = header.ether_type();
+    let mut part = frame.after(header.slice().len());
+    while matches!(kind.0, 0x8100 | 0x88a8 | 0x9100 | 0x9200) {
+        let Ok(tag) = SingleVlanHeaderSlice::from_slice(part.data) else {
+            return out.write_str("[|vlan]");
+        };
+        let (id, priority) = (
+            tag.vlan_identifier().value(),
+            tag.priority_code_point().value(),
+        );
+        write!(out, "vlan {id}, p {priority}, ")?;
+        if tag.drop_eligible_indicator() {
+            out.write_str("DEI, ")?;
+        }
+        kind = tag.ether_type();
+        part = part.after(tag.slice().len());
+    }
+    match kind {
+        ether_type::IPV4 => {
+            out.write_str("IP ")?;
+            ip::v4(out, part, 0)
+        }
+        ether_type::IPV6 => {
+            out.write_str("IP6 ")?;
+            ip::v6(out, part, 0)
+        }
+        // RARP has the format of ARP, and operations of its own.
+        ether_type::ARP | EtherType(0x8035) => arp(out, part),
+        other => {
+            write!(
+                out,
+                "{} > {}, ",
+                Mac(header.source()),
+                Mac(header.destination())
+            )?;
+            if other.0 < 0x600 {
+                out.write_str("802.3")?;
+            } else {
+                write!(out, "ethertype {} (0x{:04x})", name(other.0), other.0)?;
+            }
+            write!(out, ", length {}", frame.length)
+        }
+    }
+}
+
+fn name(ether_type: u16) -> &'static str {
+    match ether_type {
+        0x8808 => "Pause",
+        0x8809 => "Slow Protocols",
+        0x8847 => "MPLS unicast",
+        0x8848 => "MPLS multicast",
+        0x8863 => "PPPoE D",
+        0x8864 => "PPPoE S",
+        0x888e => "EAPOL",
+        0x88cc => "LLDP",
+        0x88e5 => "MACsec",
+        0x88f7 => "PTP",
+        0x9000 => "Loopback",
+        _ => "Unknown",
+    }
+}
+
+fn arp(out: &mut String, part: Part<'_>) -> fmt::Result {
+    out.write_str("ARP")?;
+    let Ok(arp) = ArpPacketSlice::from_slice(part.data) else {
+        return out.write_str(" [|arp]");
+    };
+    let (hardware, protocol) = (arp.hw_addr_type().0, arp.proto_addr_type().0);
+    let addresses = (
+        arp.sender_hw_addr().try_into().map(Mac),
+        arp.target_hw_addr().try_into().map(Mac),
+        <[u8; 4]>::try_from(arp.sender_protocol_addr()).map(Ipv4Addr::from),
+        <[u8; 4]>::try_from(arp.target_protocol_addr()).map(Ipv4Addr::from),
+    );
+    let (Ok(sender), Ok(target), Ok(sender_ip), Ok(target_ip), 0x0800) =
+        (addresses.0, addresses.1, addresses.2, addresses.3, protocol)
+    else {
+        write!(out, ", Hardware {hardware} (len {}), ", arp.hw_addr_size())?;
+        write!(
+            out,
+            "Protocol 0x{protocol:04x} (len {})",
+            arp.proto_addr_size()
+        )?;
+        return write!(out, ", length {}", part.length);
+    };
+    match arp.operation().0 {
+        1 => {
+            write!(out, ", Request who-has {target_ip}")?;
+            if target.0 != [0; 6] {
+                write!(out, " ({target})")?;
+            }
+            write!(out, " tell {sender_ip}")?;
+        }
+        2 => write!(out, ", Reply {sender_ip} is-at {sender}")?,
+        3 => write!(out, ", Reverse Request who-is {target} tell {sender}")?,
+        4 => write!(out, ", Reverse Reply {target} at {target_ip}")?,
+        8 => write!(out, ", Inverse Request who-is {target} tell {sender}")?,
+        9 => write!(out, ", Inverse Reply {sender} at {sender_ip}")?,
+        other => write!(out, ", Unknown ({other})")?,
+    }
+    write!(out, ", length {}", part.length)
+}
+
+struct Mac([u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
