@@ -12,7 +12,8 @@
 //!     collect the packet
 //! ```
 //!
-//! The clock is read only when a deadline lies after its last reading, hence once a burst.
+//! The clock is read only when a deadline lies after its last reading, hence once a burst. Whoever waits a few
+//! microseconds past the deadline sends larger bursts, at the same rate.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
