@@ -1,11 +1,70 @@
-//! Packets over shared memory.
+//! Packets over shared memory: memif from Rust.
+//!
+//! memif is the shared-memory packet interface by which VPP, DPDK and container
+//! networks hand packets to applications. This crate connects to such peers, in
+//! both roles, and reads and writes packets as people who know pcap and
+//! gopacket expect it.
+//!
+//! ```no_run
+//! use memif::{Context, MemifConfig};
+//!
+//! let context = Context::new("my program")?;
+//! let memif = context.create_interface(MemifConfig::new("/run/vpp/memif.sock").id(0))?;
+//! memif.wait_link_up(None)?;
+//!
+//! let mut handle = memif.packet_handle(0, 64)?;
+//! for packet in handle.packets() {
+//!     let packet = packet?;
+//!     println!("{} {} bytes", packet.info().timestamp, packet.info().length);
+//! }
+//! # Ok::<(), memif::Error>(())
+//! ```
+//!
+//! # The layers
+//!
+//! * [`PacketHandle`]: `read_packet` and `write_packet`, with a burst cache and clear
+//!   [end-of-file](Eof) semantics.
+//! * [`RxQueue`] and [`TxQueue`]: bursts. A queue has one owner; different queues run on
+//!   different threads with nothing shared.
+//! * [`Memif`]: one interface, its [configuration](MemifConfig), link and [details](MemifDetails).
+//! * [`Context`]: the control thread; connections are made and callbacks run there.
+//! * `vendor/libmemif`: the C core. It alone touches shared memory, which the
+//!   peer may change at any moment: a burst checks each descriptor once and copies whole
+//!   packets into private memory. Above it everything is safe Rust.
+//!
+//! Capture files are in [`pcap`] (feature `pcap`).
+//!
+//! # What is promised
+//!
+//! A link that goes down loses nothing that had arrived: packets that the peer published
+//! before it left, or died, stay readable. No call that is said not to block does. Whatever a
+//! peer does, its worst is a disconnect with a reason.
 
 #![deny(unsafe_code)]
 
+#[cfg(not(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64")
+)))]
+compile_error!("memif needs Linux (memfd, eventfd, epoll) on x86-64 or aarch64");
+
+mod config;
+mod context;
+mod details;
 mod error;
+mod ffi;
+mod handle;
+mod interface;
 mod packet;
 #[cfg(feature = "pcap")]
 pub mod pcap;
+mod queue;
 
+pub use config::{IfMode, MemifConfig, Role};
+pub use context::{Context, ContextBuilder};
+pub use details::{MemifDetails, QueueDetails, RegionDetails};
 pub use error::{Eof, Error, ErrorKind};
-pub use packet::{CaptureInfo, LinkType, Packet, PacketSink, PacketSource, Timestamp};
+pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
+pub use interface::{ConnectFailure, Memif};
+pub use packet::{CaptureInfo, LinkType, Packet, PacketBuf, PacketSink, PacketSource, Timestamp};
+pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxMode, RxQueue, TxQueue, Wait};

@@ -59,6 +59,60 @@ impl AsRef<[u8]> for Packet<'_> {
     }
 }
 
+/// A packet with bytes of its own, as the iterators give it.
+///
+/// ```
+/// use memif::{CaptureInfo, Packet, PacketBuf, Timestamp};
+///
+/// let owned = PacketBuf::from(Packet::new(b"abc", CaptureInfo::whole(3, Timestamp::now())));
+/// assert_eq!(owned.as_packet().data(), &owned[..]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketBuf {
+    data: Vec<u8>,
+    info: CaptureInfo,
+}
+
+impl PacketBuf {
+    /// The same packet, borrowed.
+    pub fn as_packet(&self) -> Packet<'_> {
+        Packet::new(&self.data, self.info)
+    }
+
+    /// When and where the packet was captured, and how much of it.
+    pub fn info(&self) -> &CaptureInfo {
+        &self.info
+    }
+
+    /// Its bytes.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+}
+
+impl From<Packet<'_>> for PacketBuf {
+    fn from(packet: Packet<'_>) -> Self {
+        Self {
+            data: packet.data.to_vec(),
+            info: packet.info,
+        }
+    }
+}
+
+impl std::ops::Deref for PacketBuf {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl AsRef<[u8]> for PacketBuf {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
 /// What a capture knows about a packet besides its bytes (gopacket's type of the same name).
 ///
 /// ```

@@ -255,8 +255,14 @@ socklen_t socket_address (const char *path, void *sockaddr_un);
 /* handshake.c */
 void channel_accept (sock_t *s, int fd);
 int channel_connect (conn_t *c);
-/* tell: send a DISCONNECT. */
-void channel_close (channel_t *ch, int err, bool tell, const char *format, ...)
+/* Who ends a channel: we (a DISCONNECT is sent), the peer by its own word, or nobody. */
+typedef enum
+{
+  END_OURS,
+  END_PEERS,
+  END_LOST,
+} end_t;
+void channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
   __attribute__ ((format (printf, 4, 5)));
 
 /* region.c */

@@ -105,7 +105,7 @@ on_wake (event_t *e)
       char fault[ERROR_TEXT];
       if (!fault_take (c, fault) || !c->up)
 	continue;
-      channel_close (c->channel, MEMIF_ERR_MFMSG, true, "%s", fault);
+      channel_close (c->channel, MEMIF_ERR_MFMSG, END_OURS, "%s", fault);
       return loop_kick (s); /* the list may have changed: look again */
     }
 }
@@ -142,7 +142,7 @@ on_timer (event_t *e)
       if (ch->state != CH_UP && ch->deadline <= now)
 	{
 	  /* Callbacks may change the list: the rest on the next tick. */
-	  channel_close (ch, MEMIF_ERR_DISCONNECT, true, "the handshake was not finished in time");
+	  channel_close (ch, MEMIF_ERR_DISCONNECT, END_OURS, "the handshake was not finished in time");
 	  break;
 	}
     }

@@ -356,7 +356,7 @@ on_channel (event_t *e)
     return;
   if (got < 0)
     {
-      channel_close (ch, -got, got != -MEMIF_ERR_DISCONNECTED, "%s", why);
+      channel_close (ch, -got, got == -MEMIF_ERR_DISCONNECTED ? END_LOST : END_OURS, "%s", why);
       return;
     }
   if (m.type == MSG_DISCONNECT)
@@ -365,7 +365,11 @@ on_channel (event_t *e)
       copy_text (reason, m.disconnect.reason, REASON_SIZE);
       if (in.fd >= 0)
 	close (in.fd);
-      channel_close (ch, MEMIF_ERR_DISCONNECT, false, "%s", reason[0] ? reason : "no reason given");
+      /* Some peers give an error number that is also ours. */
+      err = m.disconnect.code >= MEMIF_ERR_PROTO && m.disconnect.code <= MEMIF_ERR_NO_INTFD
+	      ? (int) m.disconnect.code
+	      : MEMIF_ERR_DISCONNECT;
+      channel_close (ch, err, END_PEERS, "%s", reason[0] ? reason : "no reason given");
       return;
     }
 
@@ -385,7 +389,7 @@ on_channel (event_t *e)
   if (in.fd >= 0)
     close (in.fd);
   if (err)
-    channel_close (ch, err, true, "%s", in.why);
+    channel_close (ch, err, END_OURS, "%s", in.why);
 }
 
 static channel_t *
@@ -426,7 +430,7 @@ channel_accept (sock_t *s, int fd)
       if (ch->state == CH_MASTER_INIT || ch->state == CH_MASTER_SETUP)
 	oldest = ch; /* new ones go to the head */
   if (oldest)
-    channel_close (oldest, MEMIF_ERR_AGAIN, true, "too many unfinished handshakes");
+    channel_close (oldest, MEMIF_ERR_AGAIN, END_OURS, "too many unfinished handshakes");
 
   channel_t *ch = channel_new (s, fd, CH_MASTER_INIT);
   if (!ch)
@@ -437,7 +441,7 @@ channel_accept (sock_t *s, int fd)
     }
   int err = message_send (fd, &m, -1);
   if (err)
-    channel_close (ch, err, false, "the peer does not take our messages");
+    channel_close (ch, err, END_LOST, "the peer does not take our messages");
   timer_update (s);
 }
 
@@ -483,7 +487,7 @@ channel_connect (conn_t *c)
 }
 
 void
-channel_close (channel_t *ch, int err, bool tell, const char *format, ...)
+channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
 {
   sock_t *s = ch->sock;
   conn_t *c = ch->conn;
@@ -493,7 +497,7 @@ channel_close (channel_t *ch, int err, bool tell, const char *format, ...)
   text_v (reason, sizeof reason, format, args);
   va_end (args);
 
-  if (tell)
+  if (end == END_OURS)
     {
       message_t m = { .type = MSG_DISCONNECT };
       m.disconnect.code = (uint32_t) err;
@@ -526,15 +530,14 @@ channel_close (channel_t *ch, int err, bool tell, const char *format, ...)
   bool was_up = c->up;
   c->channel = NULL;
   c->up = false;
-  text_f (c->error, sizeof c->error, "%s%s", err == MEMIF_ERR_DISCONNECT && !tell ? "the peer says: " : "",
-	  reason);
+  text_f (c->error, sizeof c->error, "%s%s", end == END_PEERS ? "the peer says: " : "", reason);
   if (was_up)
     queues_down (c);
   if (c->link)
     link_unref (c->link);
   c->link = NULL;
   timer_update (s);
-  logf_ (s, ours || err == MEMIF_ERR_DISCONNECTED ? MEMIF_EXT_LOG_INFO : MEMIF_EXT_LOG_WARN,
+  logf_ (s, end == END_OURS && !ours ? MEMIF_EXT_LOG_WARN : MEMIF_EXT_LOG_INFO,
 	 "%s: %s: %s", where (c), was_up ? "disconnected" : "not connected", c->error);
   if (was_up && c->on_disconnect)
     c->on_disconnect (c, c->private_ctx);
@@ -542,6 +545,6 @@ channel_close (channel_t *ch, int err, bool tell, const char *format, ...)
     {
       char text[ERROR_TEXT];
       memcpy (text, c->error, sizeof text);
-      connect_failed (c, err, !tell && err == MEMIF_ERR_DISCONNECT, text);
+      connect_failed (c, err, end == END_PEERS, text);
     }
 }

@@ -66,7 +66,7 @@ memif_delete_socket (memif_socket_handle_t *sock)
     return fail (s, MEMIF_ERR_INVAL_ARG, "%s is still in use", s->path);
   enter (s);
   while (s->channels)
-    channel_close (s->channels, MEMIF_ERR_DISCONNECT, true, "the socket is closed");
+    channel_close (s->channels, MEMIF_ERR_DISCONNECT, END_OURS, "the socket is closed");
   listener_close (s);
   leave (s);
   loop_close (s);
@@ -216,7 +216,7 @@ memif_ext_close (memif_conn_handle_t conn)
   enter (s);
   c->closed = true;
   if (c->channel)
-    channel_close (c->channel, MEMIF_ERR_DISCONNECT, true, "the interface is closed");
+    channel_close (c->channel, MEMIF_ERR_DISCONNECT, END_OURS, "the interface is closed");
   bool listening = false;
   for (const conn_t *other = s->conns; other; other = other->next)
     listening |= other->args.is_master && !other->closed;

@@ -1,0 +1,72 @@
+//! What is known of an interface and its link.
+
+use crate::{IfMode, Role};
+
+/// A snapshot of an interface.
+///
+/// ```
+/// use memif::{Context, MemifConfig, Role};
+///
+/// let context = Context::new("doc")?;
+/// let socket = format!("@memif-doc-details-{}", std::process::id());
+/// let memif = context.create_interface(MemifConfig::new(socket).role(Role::Master).id(3))?;
+/// let details = memif.details()?;
+/// assert_eq!((details.id, details.link_up), (3, false));
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemifDetails {
+    /// The control socket.
+    pub socket: String,
+    /// The interface id.
+    pub id: u32,
+    /// This side's role.
+    pub role: Role,
+    /// What packets begin with.
+    pub mode: IfMode,
+    /// This side's interface name.
+    pub interface_name: String,
+    /// The peer's program, as it says; empty before the first link.
+    pub remote_name: String,
+    /// The peer's interface, as it says; empty before the first link.
+    pub remote_interface_name: String,
+    /// Whether the link is up.
+    pub link_up: bool,
+    /// Why the link went down, or could not be made; empty when it is up.
+    pub error: String,
+    /// The receive queues of the link.
+    pub rx_queues: Vec<QueueDetails>,
+    /// The transmit queues of the link.
+    pub tx_queues: Vec<QueueDetails>,
+    /// The memory of the link.
+    pub regions: Vec<RegionDetails>,
+}
+
+/// A queue of a link that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueDetails {
+    /// The queue id, from 0.
+    pub id: u16,
+    /// Slots of the ring.
+    pub ring_size: u32,
+    /// Bytes of a buffer (as master: of the first one offered).
+    pub buffer_size: u16,
+    /// Whether the receiver has switched interrupts off.
+    pub polling: bool,
+    /// The ring's head, a 16-bit counter that wraps.
+    pub head: u16,
+    /// The ring's tail, a 16-bit counter that wraps.
+    pub tail: u16,
+}
+
+/// A region of shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RegionDetails {
+    /// Its index, from 0.
+    pub index: u8,
+    /// Bytes; regions of 4 GiB and more show their size modulo 4 GiB.
+    pub size: u32,
+}

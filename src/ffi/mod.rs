@@ -1,0 +1,44 @@
+//! The C core behind safe functions. All `unsafe` of the crate is here.
+//!
+//! Rules that the `SAFETY` comments refer to:
+//!
+//! * **Control thread.** A [`Loop`] can't leave the thread that made it, and
+//!   everything that libmemif wants to be called on one thread takes one.
+//! * **Queues.** The C core locks a queue for the length of each burst, so burst
+//!   calls on a live [`Conn`] are sound from any thread, whatever the control
+//!   thread and the peer do meanwhile.
+//! * **Life.** A [`Conn`] is deleted by giving it away ([`Loop::delete`]), so
+//!   whoever can call on it has a live one.
+//! * No reference into shared memory ever exists on this side.
+
+#![allow(unsafe_code)]
+
+#[allow(
+    dead_code,
+    missing_debug_implementations,
+    non_camel_case_types,
+    rustdoc::all,
+    unreachable_pub,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks
+)] // generated
+mod bindings {
+    #[cfg(feature = "bindgen")]
+    include!(concat!(env!("OUT_DIR"), "/bindings.rs"));
+    #[cfg(not(feature = "bindgen"))]
+    include!("bindings.rs");
+}
+mod conn;
+mod control;
+mod epoll;
+
+pub(crate) use bindings::memif_ext_packet_t as ReceivedPacket;
+pub(crate) use bindings::{
+    MEMIF_ERR_DISCONNECTED, MEMIF_ERR_INVAL_ARG, MEMIF_ERR_NOBUF_RING, MEMIF_ERR_SUCCESS,
+};
+pub(crate) use conn::{Conn, QueueState, WaitOutcome};
+pub(crate) use control::{ConnArgs, ConnEvents, Loop, QueueRecord, SocketArgs};
+pub(crate) use epoll::Waker;
+
+// The C side gives error numbers as int; the generated constants are unsigned.
+const SUCCESS: i32 = MEMIF_ERR_SUCCESS as i32;

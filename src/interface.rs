@@ -1,0 +1,490 @@
+//! One interface: its life, its link, its queues.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::context::{Control, lock};
+use crate::details::{MemifDetails, QueueDetails, RegionDetails};
+use crate::ffi::{Conn, ConnArgs, ConnEvents, QueueRecord};
+use crate::queue::{RxQueue, TxQueue, back_off};
+use crate::{Error, ErrorKind, IfMode, MemifConfig, PacketHandle, Role};
+
+/// How long closing waits for the peer to take what was sent.
+pub(crate) const CLOSE_FLUSH: Duration = Duration::from_secs(1);
+
+/// A shared-memory packet interface. Clones are the same interface.
+///
+/// It is closed by [`close`](Self::close), with its context, or when it, its
+/// clones and all its queues and handles are gone.
+///
+/// ```
+/// use memif::{Context, MemifConfig, Role};
+/// use std::time::Duration;
+///
+/// let context = Context::new("doc")?;
+/// let socket = format!("@memif-doc-interface-{}", std::process::id());
+/// let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// let slave = context.create_interface(MemifConfig::new(&socket))?;
+/// assert!(slave.wait_link_up(Some(Duration::from_secs(5)))?);
+/// assert_eq!(slave.details()?.remote_name, "doc");
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Memif {
+    inner: Arc<Inner>,
+}
+
+impl Memif {
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// A handle that reads and writes packets, on the receive and the transmit
+    /// queue with this id. `rx_count` is the burst that fills its cache (at least 1).
+    ///
+    /// # Errors
+    ///
+    /// As [`rx_queue`](Self::rx_queue). A queue that exists in one direction
+    /// only is no error: the handle then can't do the other.
+    pub fn packet_handle(&self, queue: u16, rx_count: u16) -> Result<PacketHandle, Error> {
+        let (rx_queues, tx_queues) = (self.inner.config.rx_queues, self.inner.config.tx_queues);
+        let rx = (queue < rx_queues || queue >= tx_queues).then(|| self.rx_queue(queue));
+        let tx = (queue < tx_queues).then(|| self.tx_queue(queue));
+        Ok(PacketHandle::new(
+            Arc::clone(&self.inner),
+            queue,
+            rx.transpose()?,
+            tx.transpose()?,
+            rx_count,
+        ))
+    }
+
+    /// A receive queue. Each has one owner at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`]: [`UnknownQueue`](ErrorKind::UnknownQueue) for an id that is not
+    /// configured, [`Exists`](ErrorKind::Exists) while another owner has the queue.
+    pub fn rx_queue(&self, queue: u16) -> Result<RxQueue, Error> {
+        self.inner.take(queue, true)?;
+        Ok(RxQueue::new(Arc::clone(&self.inner), queue))
+    }
+
+    /// A transmit queue. Each has one owner at a time.
+    ///
+    /// # Errors
+    ///
+    /// As [`rx_queue`](Self::rx_queue).
+    pub fn tx_queue(&self, queue: u16) -> Result<TxQueue, Error> {
+        self.inner.take(queue, false)?;
+        Ok(TxQueue::new(Arc::clone(&self.inner), queue))
+    }
+
+    /// Whether the link is up now.
+    pub fn is_link_up(&self) -> bool {
+        lock(&self.inner.status).up
+    }
+
+    /// Waits until the link is up: `true`; `false` when the time is over
+    /// (`None`: no limit). Must not be called from a callback.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`] when the peer refuses this interface, by its own
+    /// words (wrong secret, unknown id, wrong mode, …) or because the versions
+    /// differ; the interface goes on trying, and so may the caller.
+    /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
+    pub fn wait_link_up(&self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
+        let mut status = lock(&self.inner.status);
+        loop {
+            if status.up {
+                return Ok(true);
+            }
+            if self.inner.is_closed() {
+                return Err(crate::Eof::Closed.into());
+            }
+            if let Some(refusal) = status.refusal.take() {
+                return Err(refusal);
+            }
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            status = match left {
+                Some(left) if left.is_zero() => return Ok(false),
+                Some(left) => {
+                    let waited = self.inner.changed.wait_timeout(status, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => {
+                    let waited = self.inner.changed.wait(status);
+                    waited.unwrap_or_else(PoisonError::into_inner)
+                }
+            };
+        }
+    }
+
+    /// Why the last attempt to connect failed, when none has succeeded since.
+    pub fn last_failure(&self) -> Option<ConnectFailure> {
+        lock(&self.inner.status).failure.clone()
+    }
+
+    /// Names, queues and memory of both sides.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotInitialised`] when the interface is closed.
+    pub fn details(&self) -> Result<MemifDetails, Error> {
+        let config = &self.inner.config;
+        let inner = Arc::clone(&self.inner);
+        let result = self
+            .inner
+            .control
+            .call(move |l| inner.conn.get().map(|conn| l.details(conn)))
+            .flatten();
+        let d = match result {
+            Some(Ok(d)) => d,
+            Some(Err(code)) => return Err(self.inner.error(code, "reading the details")),
+            None => return Err(self.inner.error(100, "reading the details")),
+        };
+        let queues = |records: Vec<QueueRecord>| records.iter().map(queue_details).collect();
+        Ok(MemifDetails {
+            socket: config.socket.clone(),
+            id: config.id,
+            role: config.role,
+            mode: config.mode,
+            interface_name: config.name.clone(),
+            remote_name: d.remote_name,
+            remote_interface_name: d.remote_interface,
+            link_up: d.link_up,
+            error: d.error,
+            rx_queues: queues(d.rx),
+            tx_queues: queues(d.tx),
+            regions: d
+                .regions
+                .iter()
+                .map(|r| RegionDetails {
+                    index: r.index,
+                    size: r.size,
+                })
+                .collect(),
+        })
+    }
+
+    /// The control socket, as configured.
+    pub fn socket(&self) -> &str {
+        &self.inner.config.socket
+    }
+
+    /// The interface id.
+    pub fn id(&self) -> u32 {
+        self.inner.config.id
+    }
+
+    /// This side's role.
+    pub fn role(&self) -> Role {
+        self.inner.config.role
+    }
+
+    /// What packets begin with.
+    pub fn mode(&self) -> IfMode {
+        self.inner.config.mode
+    }
+
+    /// Ends the link for good. Waits up to a second until the peer has taken
+    /// what was sent (not from a callback). Packets that had arrived stay readable.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+/// The role, id and socket: `slave id 0 on /run/vpp/memif.sock`.
+impl fmt::Display for Memif {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.label)
+    }
+}
+
+impl fmt::Debug for Memif {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memif")
+            .field("config", &self.inner.config)
+            .field("link_up", &self.is_link_up())
+            .finish()
+    }
+}
+
+/// Why an attempt to connect failed.
+///
+/// ```
+/// use memif::{Context, ErrorKind, MemifConfig};
+/// use std::time::Duration;
+///
+/// let context = Context::new("doc")?;
+/// let slave = context.create_interface(MemifConfig::new("/nonexistent/memif.sock"))?;
+/// assert!(!slave.wait_link_up(Some(Duration::ZERO))?);
+/// assert_eq!(slave.last_failure().map(|f| f.kind), Some(ErrorKind::NotFound));
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectFailure {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// Whether the peer refused by its own word, as against nobody being there.
+    pub refused: bool,
+    /// The reason in words; the peer's, when it refused.
+    pub reason: String,
+}
+
+#[derive(Debug, Default)]
+struct Status {
+    up: bool,
+    failure: Option<ConnectFailure>,
+    /// A refusal that no waiter has seen.
+    refusal: Option<Error>,
+}
+
+/// What a `Memif`, its queues and its handles share. The last one deletes the interface.
+pub(crate) struct Inner {
+    pub(crate) config: MemifConfig,
+    control: Arc<Control>,
+    conn: OnceLock<Conn>,
+    label: String,
+    status: Mutex<Status>,
+    changed: Condvar,
+    closed: AtomicBool,
+    /// Which queues have an owner.
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    rx: Vec<u16>,
+    tx: Vec<u16>,
+}
+
+impl Inner {
+    pub(crate) fn create(control: Arc<Control>, config: MemifConfig) -> Result<Arc<Self>, Error> {
+        let args = ConnArgs {
+            is_master: config.role == Role::Master,
+            id: config.id,
+            mode: config.mode.number(),
+            name: config.name.clone(),
+            secret: config.secret.clone(),
+            rx_queues: config.rx_queues.min(255) as u8,
+            tx_queues: config.tx_queues.min(255) as u8,
+            buffer_size: config.buffer_size,
+            log2_ring_size: config.log2_ring_size,
+            allow_unsealed: config.allow_unsealed,
+        };
+        let socket = control.socket_args(&config.socket);
+        let label = format!("{} id {} on {}", config.role, config.id, config.socket);
+        let inner = Arc::new(Self {
+            config,
+            control,
+            conn: OnceLock::new(),
+            label,
+            status: Mutex::default(),
+            changed: Condvar::new(),
+            closed: AtomicBool::new(false),
+            taken: Mutex::default(),
+        });
+
+        let events = Box::new(Events(Arc::downgrade(&inner)));
+        let on_thread = Arc::clone(&inner);
+        let result = inner.control.call(move |l| {
+            let conn = l.create(&socket, &args, events)?;
+            // Set once, here.
+            let _ = on_thread.conn.set(conn);
+            Ok(())
+        });
+        match result {
+            Some(Ok(())) => Ok(inner),
+            Some(Err((code, said))) => {
+                let creating = format!("creating {}", inner.label);
+                let context = if said.is_empty() {
+                    creating
+                } else {
+                    format!("{creating}: {said}")
+                };
+                Err(Error::memif(code, context))
+            }
+            None => Err(inner.error(100, "creating it")),
+        }
+    }
+
+    /// The interface in the C core; there from creation on.
+    pub(crate) fn conn(&self) -> Result<&Conn, Error> {
+        self.conn.get().ok_or(Error::Eof(crate::Eof::Closed))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn error(&self, code: i32, doing: &str) -> Error {
+        Error::memif(code, format!("{}: {doing}", self.label))
+    }
+
+    pub(crate) fn close(self: &Arc<Self>) {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.flush(CLOSE_FLUSH);
+        let inner = Arc::clone(self);
+        self.control.call(move |l| {
+            if let Some(conn) = inner.conn.get() {
+                l.close(conn);
+                (0..inner.config.rx_queues).for_each(|q| conn.rx_wake(q));
+            }
+        });
+        let mut status = lock(&self.status);
+        status.up = false;
+        drop(status);
+        self.changed.notify_all();
+    }
+
+    /// Waits until the peer has taken what was sent on all queues; tells how many slots are left.
+    fn flush(&self, limit: Duration) -> usize {
+        let Some(conn) = self.conn.get() else {
+            return 0;
+        };
+        let deadline = Instant::now() + limit;
+        let mut tries = 0;
+        loop {
+            let pending: usize = (0..self.config.tx_queues)
+                .filter_map(|q| conn.tx_pending(q).ok())
+                .map(usize::from)
+                .sum();
+            // On the control thread other links would have to wait with us.
+            if pending == 0 || self.control.is_control_thread() {
+                return pending;
+            }
+            if Instant::now() >= deadline {
+                log::warn!(
+                    "{}: closed before the peer took the last {pending} slots",
+                    self.label
+                );
+                return pending;
+            }
+            back_off(&mut tries);
+        }
+    }
+
+    fn take(&self, queue: u16, rx: bool) -> Result<(), Error> {
+        let (count, direction) = if rx {
+            (self.config.rx_queues, "receive")
+        } else {
+            (self.config.tx_queues, "transmit")
+        };
+        if queue >= count {
+            return Err(self.error(
+                ErrorKind::UnknownQueue.code(),
+                &format!("{direction} queue {queue}, of {count}"),
+            ));
+        }
+        let mut taken = lock(&self.taken);
+        let list = if rx { &mut taken.rx } else { &mut taken.tx };
+        if list.contains(&queue) {
+            return Err(Error::Memif {
+                kind: ErrorKind::Exists,
+                context: format!(
+                    "{}: {direction} queue {queue} has an owner already",
+                    self.label
+                ),
+            });
+        }
+        list.push(queue);
+        Ok(())
+    }
+
+    pub(crate) fn give_back(&self, queue: u16, rx: bool) {
+        let mut taken = lock(&self.taken);
+        let list = if rx { &mut taken.rx } else { &mut taken.tx };
+        list.retain(|q| *q != queue);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !self.closed.swap(true, Ordering::AcqRel) {
+            self.flush(CLOSE_FLUSH);
+        }
+        if let Some(conn) = self.conn.take() {
+            // Posted also from the control thread itself: a callback may be running.
+            self.control.post(move |l| l.delete(conn));
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
+/// What the C core calls.
+struct Events(Weak<Inner>);
+
+impl Events {
+    fn change(&self, f: impl FnOnce(&Inner, &mut Status)) -> Option<Arc<Inner>> {
+        let inner = self.0.upgrade()?;
+        f(&inner, &mut lock(&inner.status));
+        inner.changed.notify_all();
+        Some(inner)
+    }
+}
+
+impl ConnEvents for Events {
+    fn connected(&self) {
+        let inner = self.change(|_, status| {
+            *status = Status {
+                up: true,
+                ..Status::default()
+            };
+        });
+        if let Some(inner) = inner
+            && let Some(f) = inner.config.on_connect.clone()
+        {
+            f(&Memif::from_inner(inner));
+        }
+    }
+
+    fn disconnected(&self) {
+        let inner = self.change(|_, status| status.up = false);
+        if let Some(inner) = inner
+            && let Some(f) = inner.config.on_disconnect.clone()
+        {
+            f(&Memif::from_inner(inner));
+        }
+    }
+
+    fn failed(&self, err: i32, refused: bool, reason: &str) {
+        self.change(|inner, status| {
+            let kind = ErrorKind::from_code(err);
+            if refused {
+                let context = format!("refused by the peer ({reason})");
+                status.refusal = Some(inner.error(err, &context));
+            } else if kind == ErrorKind::IncompatibleProtocol {
+                status.refusal = Some(inner.error(err, reason));
+            }
+            status.failure = Some(ConnectFailure {
+                kind,
+                refused,
+                reason: reason.into(),
+            });
+        });
+    }
+}
+
+fn queue_details(q: &QueueRecord) -> QueueDetails {
+    QueueDetails {
+        id: q.id,
+        ring_size: q.ring_size,
+        buffer_size: q.buffer_size,
+        polling: q.polling,
+        head: q.head,
+        tail: q.tail,
+    }
+}
