@@ -160,36 +160,7 @@ impl<C: Clock> Pacer<C> {
         )
     }
 
-    /// How many packets of this length may be sent at `now`, by one division for all of them: the burst of a rate in
-    /// packets or megabits, without limit at top speed. `None` with the gaps of the capture, where only
-    /// [`deadline`](Self::deadline) knows.
-    ///
-    /// Nothing is counted: call [`advance`](Self::advance) with what was sent.
-    pub(crate) fn due(&self, now: u64, length: usize) -> Option<u64> {
-        let Some(elapsed) = now.checked_sub(self.anchor) else {
-            return Some(0);
-        };
-        // Deadlines are rounded down: those of this nanosecond reach to the next.
-        let elapsed = u128::from(elapsed) + 1;
-        let due = match self.pace {
-            Pace::Original { .. } => return None,
-            Pace::Pps { rate } => {
-                let reached = (elapsed * rate).div_ceil(NANO * NANO);
-                reached.saturating_sub(u128::from(self.packets))
-            }
-            Pace::Mbps { rate } => {
-                let reached = (elapsed * rate).div_ceil(MEGABIT_NANOS);
-                reached
-                    .saturating_sub(self.bits)
-                    .div_ceil(bits(length as u64).max(1))
-            }
-            Pace::Top => return Some(u64::MAX),
-        };
-        Some(u64::try_from(due).unwrap_or(u64::MAX))
-    }
-
-    /// Counts packets that were sent without asking for their deadlines.
-    pub(crate) fn advance(&mut self, packets: u64, bytes: u64) {
+    fn advance(&mut self, packets: u64, bytes: u64) {
         self.packets = self.packets.saturating_add(packets);
         self.bits += bits(bytes);
     }

@@ -203,24 +203,9 @@ fn bursts_read_the_clock_once() {
 }
 
 #[test]
-fn due_counts_what_deadline_lets_through() {
-    let (mut pacer, _) = pacer(Rate::Pps(5_000_000.0));
-    assert_eq!(pacer.due(START - 1, 60), Some(0));
-    assert_eq!(pacer.due(START, 60), Some(1));
-    assert_eq!(pacer.due(START + 199, 60), Some(1));
-    assert_eq!(pacer.due(START + 200, 60), Some(2));
-    pacer.advance(2, 120);
-    assert_eq!(pacer.due(START + 200, 60), Some(0));
-    assert_eq!(pacer.due(START + 10_000, 60), Some(49));
-}
-
-#[test]
-fn top_speed_has_no_deadlines_and_the_original_no_due() {
+fn top_speed_has_no_deadlines() {
     let (mut top, _) = pacer(Rate::Top);
     assert_eq!(top.deadline(at(0), 60), None);
-    assert_eq!(top.due(START, 60), Some(u64::MAX));
-    let (original, _) = pacer(Rate::Original { speed: 1.0 });
-    assert_eq!(original.due(START, 60), None);
 }
 
 #[test]
@@ -280,28 +265,7 @@ proptest! {
                 let due = pacer.deadline(at(time), length).unwrap();
                 prop_assert!(due >= last);
                 last = due;
-                pacer.due(time, length);
             }
-        }
-    }
-
-    #[test]
-    fn due_and_deadline_agree(
-        value in 0.001_f64..1e8,
-        packets in 0_u64..1 << 40,
-        elapsed in 0_u64..1 << 50,
-        length in 1_usize..10_000,
-    ) {
-        for rate in [Rate::Pps(value), Rate::Mbps(value)] {
-            let (mut pacer, _) = pacer(rate);
-            pacer.advance(packets, packets * length as u64);
-            let now = START + elapsed;
-            let due = pacer.due(now, length).unwrap();
-            if due > 0 {
-                pacer.advance(due - 1, (due - 1) * length as u64);
-                prop_assert!(pacer.deadline(at(0), length).unwrap() <= now, "the last of {due} is not due");
-            }
-            prop_assert!(pacer.deadline(at(0), length).unwrap() > now, "one more than {due} is due");
         }
     }
 }

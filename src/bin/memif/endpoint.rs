@@ -1,0 +1,243 @@
+//! The interface that a command works on: its options, and getting a link.
+
+use std::time::{Duration, Instant};
+
+use clap::builder::RangedU64ValueParser;
+use memif::{Context, Error, ErrorKind, IfMode, Memif, MemifConfig, Role};
+
+use crate::Failure;
+use crate::report::notice;
+use crate::stop::Stop;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Endpoint {
+    /// Control socket; a leading '@' makes it an abstract name
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) socket: String,
+    /// Interface id, the same on both sides
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) id: u32,
+    /// This side: master (server), which listens, or slave (client), which connects
+    #[arg(long, default_value = "slave", value_name = "ROLE")]
+    pub(crate) role: Role,
+    /// Secret, at most 24 bytes; better given by the environment, where others can't see it
+    #[arg(
+        long,
+        env = "MEMIF_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub(crate) secret: Option<String>,
+    /// What packets begin with: ethernet, ip
+    #[arg(long, default_value = "ethernet", value_name = "MODE")]
+    pub(crate) mode: IfMode,
+    /// Queues in each direction, 1 to 255
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = RangedU64ValueParser::<u16>::new().range(1..=255))]
+    pub(crate) queues: u16,
+    /// Slots of a ring as a power of two, 1 to 14; the slave's counts
+    #[arg(long, default_value_t = 10, value_name = "LOG2",
+          value_parser = RangedU64ValueParser::<u8>::new().range(1..=14))]
+    pub(crate) ring_size: u8,
+    /// Bytes of a buffer, 64 to 65535; the slave's counts
+    #[arg(long, default_value_t = 2048, value_name = "BYTES",
+          value_parser = RangedU64ValueParser::<u16>::new().range(64..=65535))]
+    pub(crate) buffer_size: u16,
+    /// Interface name told to the peer
+    #[arg(long, default_value = "memif", value_name = "NAME")]
+    pub(crate) name: String,
+    /// Accept memory that the peer could take away, which would kill this process (DPDK zero-copy)
+    #[arg(long)]
+    pub(crate) allow_unsealed: bool,
+}
+
+/// An interface whose control thread runs, and which tells when it connects and is left.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) memif: Memif,
+    pub(crate) stop: Stop,
+    quiet: bool,
+    _context: Context,
+}
+
+impl Endpoint {
+    pub(crate) fn open(&self, quiet: bool) -> Result<Session, Failure> {
+        let context = Context::new("memif")?;
+        let config = MemifConfig::new(&self.socket)
+            .id(self.id)
+            .role(self.role)
+            .secret(self.secret.clone().unwrap_or_default())
+            .mode(self.mode)
+            .queues(self.queues, self.queues)
+            .log2_ring_size(self.ring_size)
+            .buffer_size(self.buffer_size)
+            .name(&self.name)
+            .allow_unsealed_regions(self.allow_unsealed)
+            .on_connect(move |memif| {
+                if !quiet && let Ok(details) = memif.details() {
+                    notice(format_args!(
+                        "{memif}: connected to {}, interface {}",
+                        shown(&details.remote_name),
+                        shown(&details.remote_interface_name)
+                    ));
+                }
+            })
+            .on_disconnect(move |memif| {
+                if !quiet && let Ok(details) = memif.details() {
+                    notice(format_args!("{memif}: disconnected: {}", details.error));
+                }
+            });
+        let memif = context.create_interface(config).map_err(|e| {
+            Failure::from(e).hint(match self.role {
+                Role::Master => "a master needs a path of its own in a folder it may write to",
+                Role::Slave => "",
+            })
+        })?;
+        let closing = memif.clone();
+        let stop = Stop::on_signals(move || closing.close())?;
+        Ok(Session {
+            memif,
+            stop,
+            quiet,
+            _context: context,
+        })
+    }
+}
+
+/// What ended a wait for the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linked {
+    Up,
+    Stopped,
+}
+
+impl Session {
+    /// Waits for the link, at most `limit`, and says what for. May be called by several threads.
+    pub(crate) fn wait_link(&self, limit: Option<Duration>) -> Result<Linked, Failure> {
+        const STEP: Duration = Duration::from_millis(200);
+        let start = Instant::now();
+        let mut unknown_id_since = None;
+        let mut told = None;
+        loop {
+            if self.stop.is_set() {
+                return Ok(Linked::Stopped);
+            }
+            let left = limit.map(|l| l.saturating_sub(start.elapsed()));
+            match self
+                .memif
+                .wait_link_up(Some(left.map_or(STEP, |l| l.min(STEP))))
+            {
+                Ok(true) => return Ok(Linked::Up),
+                Ok(false) => {}
+                Err(Error::Eof(_)) => return Ok(Linked::Stopped),
+                Err(e) => {
+                    let passes = match refusal(&e) {
+                        Refusal::Busy => true,
+                        // DPDK listens some time before its interfaces are there.
+                        Refusal::UnknownId => {
+                            unknown_id_since.get_or_insert_with(Instant::now).elapsed()
+                                < UNKNOWN_ID_PATIENCE
+                        }
+                        _ => false,
+                    };
+                    if !passes {
+                        return Err(Failure::Failed(e.to_string()).hint(refusal(&e).hint()));
+                    }
+                }
+            }
+            let waiting_for = self.waiting_for();
+            if left.is_some_and(|l| l.is_zero()) {
+                let seconds = limit.unwrap_or_default().as_secs_f64();
+                return Err(Failure::Failed(format!(
+                    "no link within {seconds} s: {waiting_for}"
+                )));
+            }
+            if !self.quiet && told.as_ref() != Some(&waiting_for) {
+                notice(format_args!("waiting: {waiting_for}"));
+                told = Some(waiting_for);
+            }
+        }
+    }
+
+    fn waiting_for(&self) -> String {
+        use ErrorKind::{ConnectionRefused, NotFound};
+
+        let memif = &self.memif;
+        let failure = memif.last_failure();
+        match (memif.role(), failure) {
+            (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => format!(
+                "nobody listens on {}; start the master first, or use --role master",
+                memif.socket()
+            ),
+            (_, Some(f)) => format!("{memif}: {}", f.reason),
+            (Role::Master, None) => format!("{memif}: no slave has connected"),
+            (Role::Slave, None) => {
+                format!("{memif}: the master has taken the connection but does not answer")
+            }
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn hint(self, hint: &str) -> Self {
+        match self {
+            Self::Failed(text) if !hint.is_empty() => Self::Failed(format!("{text}; {hint}")),
+            other => other,
+        }
+    }
+}
+
+/// How long a peer may say that it does not know the interface id.
+const UNKNOWN_ID_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a peer refuses, as far as its words tell: only some give a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    Busy,
+    UnknownId,
+    Secret,
+    Mode,
+    Other,
+}
+
+fn refusal(error: &Error) -> Refusal {
+    let text = error.to_string().to_lowercase();
+    // Of the peer's words; what comes before names our own socket.
+    let said = text
+        .split_once("the peer says")
+        .map_or("", |(_, said)| said);
+    match error.kind() {
+        ErrorKind::AlreadyConnected => Refusal::Busy,
+        ErrorKind::InterfaceId => Refusal::UnknownId,
+        ErrorKind::WrongSecret | ErrorKind::SecretRequired => Refusal::Secret,
+        ErrorKind::ModeMismatch => Refusal::Mode,
+        _ if said.contains("already") => Refusal::Busy,
+        _ if said.contains("secret") => Refusal::Secret,
+        _ if said.contains("mode") => Refusal::Mode,
+        _ if said.contains("id ") => Refusal::UnknownId,
+        _ => Refusal::Other,
+    }
+}
+
+impl Refusal {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Secret => "give the peer's secret with --secret",
+            Self::Mode => "give the peer's mode with --mode",
+            Self::UnknownId => "give the id that the peer has with --id",
+            Self::Busy | Self::Other => "",
+        }
+    }
+}
+
+fn shown(name: &str) -> &str {
+    if name.is_empty() { "(unnamed)" } else { name }
+}
+
+/// Seconds on the command line; 0 is for ever.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        .ok_or_else(|| format!("'{text}' is no number of seconds"))
+}

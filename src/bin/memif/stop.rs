@@ -1,0 +1,48 @@
+//! Ctrl-C and SIGTERM: finish what is being done, once; a second one ends at once.
+
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::Failure;
+
+/// Set when the command is to end.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Set by the signals from now on; `then` is called after the first.
+    pub(crate) fn on_signals(then: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
+        let stop = Self::default();
+        let flag = stop.clone();
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .map_err(|e| Failure::Failed(format!("catching signals: {e}")))?;
+        thread::spawn(move || {
+            let mut then = Some(then);
+            for signal in signals.forever() {
+                flag.set();
+                match then.take() {
+                    Some(then) => then(),
+                    None => process::exit(128 + signal),
+                }
+            }
+        });
+        Ok(stop)
+    }
+
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+}
