@@ -1,0 +1,9 @@
+//! The library and the command against real peers: DPDK's testpmd, tshark, capinfos.
+//!
+//! Skipped with a printed reason where a peer is not installed; with
+//! MEMIF_REQUIRE_INTEROP=1 that is a failure.
+
+mod capture;
+mod forward;
+mod peers;
+mod refusal;

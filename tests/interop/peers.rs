@@ -1,0 +1,138 @@
+//! Real peers: each is started on a path of its own, and stopped by its process id.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a peer may take to do anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether the programs are there; says why not, or fails when they must be.
+pub(crate) fn installed(programs: &[&str]) -> bool {
+    for program in programs {
+        let found = std::env::var_os("PATH").is_some_and(|path| {
+            std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+        });
+        if !found {
+            assert!(
+                std::env::var_os("MEMIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"),
+                "{program} is not installed, and MEMIF_REQUIRE_INTEROP=1"
+            );
+            eprintln!("skipped: {program} is not installed");
+            return false;
+        }
+    }
+    true
+}
+
+/// A polling peer takes a whole core, so these tests go one at a time.
+pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A running `dpdk-testpmd` with one memif port.
+pub(crate) struct Testpmd {
+    child: Child,
+    log: PathBuf,
+    /// It ends when its standard input does.
+    _stdin: ChildStdin,
+}
+
+impl Testpmd {
+    /// `role`: server or client; `vdev`: more of the device's arguments, `options`: of testpmd's.
+    pub(crate) fn start(
+        dir: &Path,
+        role: &str,
+        socket: &str,
+        vdev: &str,
+        mode: &str,
+        options: &[&str],
+    ) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let log = dir.join(format!("testpmd{n}.log"));
+        let out = File::create(&log).unwrap();
+        let abstracted = if socket.starts_with('@') { "yes" } else { "no" };
+        let path = socket.trim_start_matches('@');
+        let mut child = Command::new("dpdk-testpmd")
+            .args(["--no-huge", "-m", "256", "--lcores", "0@0,1@0", "--no-pci"])
+            .arg(format!("--file-prefix=memif-test-{}-{n}", std::process::id()))
+            .arg(format!(
+                "--vdev=net_memif0,role={role},socket={path},id=0,socket-abstract={abstracted}{vdev}"
+            ))
+            .args(["--", "--total-num-mbufs=16384", "--auto-start"])
+            // Without it, what arrives before forwarding starts is thrown away.
+            .arg("--no-flush-rx")
+            .arg("--stats-period=1")
+            .arg(format!("--forward-mode={mode}"))
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out)
+            .spawn()
+            .unwrap();
+        let stdin = child.stdin.take().unwrap();
+        Self {
+            child,
+            log,
+            _stdin: stdin,
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Testpmd {
+    fn drop(&mut self) {
+        let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
+        if !ended(&mut self.child) {
+            let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT);
+            wait_until(Duration::from_secs(10), || ended(&mut self.child));
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            let mut text = String::new();
+            let _ = File::open(&self.log).and_then(|mut f| f.read_to_string(&mut text));
+            eprintln!("--- {}:\n{text}", self.log.display());
+        }
+    }
+}
+
+/// Looks again and again; whether the condition came true in time.
+pub(crate) fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    while !condition() {
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    true
+}
+
+/// Runs a program to its end; its standard output. Fails when it does, or complains.
+pub(crate) fn output(program: &str, args: &[&str]) -> String {
+    let out = Command::new(program).args(args).output().unwrap();
+    let complaints: String = String::from_utf8_lossy(&out.stderr)
+        .lines()
+        .filter(|l| !l.contains("Running as user \"root\""))
+        .collect();
+    assert!(
+        out.status.success() && complaints.is_empty(),
+        "{program} {args:?}: {complaints}"
+    );
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
