@@ -19,6 +19,9 @@ use crate::{Error, ErrorKind, Memif, MemifConfig};
 ///
 /// Closing or dropping it closes its interfaces.
 ///
+/// Callbacks may call anything of their own context. Two contexts whose callbacks call each
+/// other wait for each other for ever.
+///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::interface::{CLOSE_FLUSH, Inner};
 use crate::packet::PacketBuf;
@@ -273,6 +273,7 @@ impl PacketReader {
 
     /// See [`PacketHandle::read_packet_timeout`].
     pub fn read_packet_timeout(&mut self, timeout: Option<Duration>) -> Result<Packet<'_>, Error> {
+        let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         // A wait tells of packets that, at a violation, turn out to be none: hence the loop.
         while self.next >= self.burst.len() {
             match self.fill() {
@@ -282,7 +283,8 @@ impl PacketReader {
                     break;
                 }
             }
-            match self.wait(timeout)? {
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            match self.wait(left)? {
                 Wait::TimedOut => return Err(Eof::Empty.into()),
                 Wait::Ready | Wait::LinkDown | Wait::Closed => {}
             }

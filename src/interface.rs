@@ -92,7 +92,7 @@ impl Memif {
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when the peer refuses this interface, by its own
+    /// [`Error::Memif`] when the master refuses this slave, by its own
     /// words (wrong secret, unknown id, wrong mode, …) or because the versions
     /// differ; the interface goes on trying, and so may the caller.
     /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
@@ -463,10 +463,11 @@ impl ConnEvents for Events {
     fn failed(&self, err: i32, refused: bool, reason: &str) {
         self.change(|inner, status| {
             let kind = ErrorKind::from_code(err);
-            if refused {
+            // A master waits for the next slave, whatever the last one said.
+            if refused && inner.config.role == Role::Slave {
                 let context = format!("refused by the peer ({reason})");
                 status.refusal = Some(inner.error(err, &context));
-            } else if kind == ErrorKind::IncompatibleProtocol {
+            } else if kind == ErrorKind::IncompatibleProtocol && inner.config.role == Role::Slave {
                 status.refusal = Some(inner.error(err, reason));
             }
             status.failure = Some(ConnectFailure {

@@ -243,9 +243,9 @@ int memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf,
 int memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd);
 int memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid);
 
-/* Reserves buffers for count packets of size bytes; a packet larger than a
- * buffer takes several, chained by NEXT, and bufs must have room for them all:
- * *count_out tells how many were used. NOBUF_RING: for fewer packets than asked. */
+/* Reserves up to count buffers for packets of size bytes; a packet larger than
+ * a buffer takes several, chained by NEXT, each of which counts. *count_out:
+ * how many were reserved, whole packets only. NOBUF_RING: fewer than asked. */
 int memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 			uint16_t count, uint16_t *count_out, uint16_t size);
 /* Publishes reserved buffers, in the order of their reservation. */

@@ -58,6 +58,8 @@ struct sock
   int epfd; /* -1 when the program polls */
   event_t *events;
   event_t *wake, *timer, *listener;
+  int paused_listener; /* not watched for a while, as there are no descriptors; else -1 */
+  uint64_t resume_at;
   uint64_t listener_dev, listener_ino; /* of the file we made; 0: none */
   uint64_t period_ns, first_ns; /* of the connection request timer; 0: never */
   uint64_t next_request;	/* 0: not armed */
@@ -106,6 +108,7 @@ struct link
   link_ring_t *s2m, *m2s;
   uint32_t buffer_size; /* slave */
   uint16_t num_regions, num_s2m, num_m2s;
+  bool unsealed; /* a region could not be sealed, and was accepted all the same */
 };
 
 /* A later link that waits until its predecessor is drained. */
@@ -142,6 +145,7 @@ struct queue
   bool slave, rx;
   bool polling; /* the receive mode asked for */
   bool armed;	/* rx: interrupts are enabled in the ring */
+  bool chained; /* rx: chains were handed out since the link came up */
   fault_t fault;
   _Atomic bool attention; /* the wake descriptor may be readable */
   uint16_t mask;
@@ -249,6 +253,7 @@ int message_receive (int fd, message_t *m, int *attached, const char **why);
 /* listener.c */
 int listener_open (sock_t *s);
 void listener_close (sock_t *s);
+void listener_resume (sock_t *s);
 int listener_adopt (sock_t *s, int fd);
 socklen_t socket_address (const char *path, void *sockaddr_un);
 
@@ -268,6 +273,7 @@ void channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
 /* region.c */
 link_t *link_new (sock_t *s);
 void link_unref (link_t *l);
+void link_close_fds (link_t *l); /* of the regions: a link that is drained needs its mappings only */
 int link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
 		       unsigned log2);
 int link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why);
@@ -280,7 +286,6 @@ void queues_destroy (conn_t *c);
 void queues_up (conn_t *c);
 void queues_offer (conn_t *c); /* slave: all buffers not offered by the program */
 void queues_down (conn_t *c);
-bool queues_full (conn_t *c); /* as many undrained links as may be */
 queue_t *queue_of (conn_t *c, uint16_t qid, bool rx);
 /* With the lock held: the link breaks, the control thread hears of it. Returns MFMSG. */
 int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
@@ -292,6 +297,10 @@ bool fault_take (conn_t *c, char text[ERROR_TEXT]);
 void queue_arm (queue_t *q);
 void queue_disarm (queue_t *q);
 void queue_clear_event (queue_t *q);
+uint64_t event_clear (int efd);
+bool event_signal (int efd); /* false: it can't be */
+/* For the control thread: frees a burst that the peer makes hang in its eventfd. */
+void queue_lock_control (queue_t *q, int efd);
 
 static inline void
 queue_lock (queue_t *q)

@@ -146,6 +146,7 @@ on_timer (event_t *e)
 	  break;
 	}
     }
+  listener_resume (s);
   if (s->next_request && s->next_request <= now)
     {
       s->next_request = now + s->period_ns;
@@ -170,6 +171,8 @@ timer_update (sock_t *s)
   for (const channel_t *ch = s->channels; ch; ch = ch->next)
     if (ch->state != CH_UP && (!at || ch->deadline < at))
       at = ch->deadline;
+  if (s->paused_listener >= 0 && (!at || s->resume_at < at))
+    at = s->resume_at;
 
   if (at == s->armed_at)
     return;

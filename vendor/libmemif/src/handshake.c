@@ -130,9 +130,6 @@ on_init (channel_t *ch, input_t *in)
       if (!secrets_equal (init->secret, c->args.secret))
 	return refuse (in, MEMIF_ERR_SECRET, "incorrect secret");
     }
-  if (queues_full (c))
-    return refuse (in, MEMIF_ERR_AGAIN, "packets of %d earlier links are not read yet",
-		   MAX_PENDING_LINKS);
 
   c->link = link_new (ch->sock);
   if (!c->link)
@@ -463,8 +460,6 @@ channel_connect (conn_t *c)
   socklen_t len = socket_address (s->path, &sun);
   char reason[ERROR_TEXT];
 
-  if (queues_full (c))
-    return connect_failed (c, MEMIF_ERR_AGAIN, false, "packets of earlier links are not read yet");
   int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0 || connect (fd, (struct sockaddr *) &sun, len) < 0)
     {
@@ -533,9 +528,10 @@ channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
   text_f (c->error, sizeof c->error, "%s%s", end == END_PEERS ? "the peer says: " : "", reason);
   if (was_up)
     queues_down (c);
-  if (c->link)
-    link_unref (c->link);
+  link_t *link = c->link;
   c->link = NULL;
+  if (link)
+    link_close_fds (link);
   timer_update (s);
   logf_ (s, end == END_OURS && !ours ? MEMIF_EXT_LOG_WARN : MEMIF_EXT_LOG_INFO,
 	 "%s: %s: %s", where (c), was_up ? "disconnected" : "not connected", c->error);
@@ -547,4 +543,7 @@ channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
       memcpy (text, c->error, sizeof text);
       connect_failed (c, err, end == END_PEERS, text);
     }
+  /* Only now: until its callback the program may be using buffers. */
+  if (link)
+    link_unref (link);
 }

@@ -20,6 +20,7 @@ memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, voi
   s->free = args->free ? args->free : free;
   s->on_control_fd_update = args->on_control_fd_update;
   s->private_ctx = private_ctx;
+  s->paused_listener = -1;
   memcpy (s->path, args->path, sizeof s->path);
   memcpy (s->app_name, args->app_name[0] ? args->app_name : MEMIF_DEFAULT_APP_NAME,
 	  args->app_name[0] ? sizeof s->app_name : sizeof MEMIF_DEFAULT_APP_NAME);
@@ -91,7 +92,7 @@ int
 memif_get_listener_fd (memif_socket_handle_t sock)
 {
   sock_t *s = sock;
-  return s && s->listener ? s->listener->fd : -1;
+  return !s ? -1 : s->listener ? s->listener->fd : s->paused_listener;
 }
 
 int
@@ -217,7 +218,7 @@ memif_ext_close (memif_conn_handle_t conn)
   c->closed = true;
   if (c->channel)
     channel_close (c->channel, MEMIF_ERR_DISCONNECT, END_OURS, "the interface is closed");
-  bool listening = false;
+  bool listening = !c->args.is_master;
   for (const conn_t *other = s->conns; other; other = other->next)
     listening |= other->args.is_master && !other->closed;
   if (!listening)

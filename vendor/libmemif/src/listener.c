@@ -30,6 +30,25 @@ socket_address (const char *path, void *sockaddr_un)
   return (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len + 1);
 }
 
+enum { PAUSE_MS = 100 };
+
+static void on_listener (event_t *e);
+
+void
+listener_resume (sock_t *s)
+{
+  int fd = s->paused_listener;
+  if (fd < 0 || now_ns () < s->resume_at)
+    return;
+  s->paused_listener = -1;
+  s->listener = event_add (s, fd, on_listener, s);
+  if (!s->listener)
+    {
+      close (fd);
+      logf_ (s, MEMIF_EXT_LOG_ERROR, "%s: can't listen any more", s->path);
+    }
+}
+
 static void
 on_listener (event_t *e)
 {
@@ -38,8 +57,16 @@ on_listener (event_t *e)
   if (fd >= 0)
     channel_accept (s, fd);
   else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-    logf_ (s, MEMIF_EXT_LOG_ERROR, "accepting a peer on %s failed: %s (errno %d)", s->path,
-	   memif_strerror (error_of_errno (errno)), errno);
+    {
+      /* The peer stays in the queue, so trying at once would be a busy loop. */
+      logf_ (s, MEMIF_EXT_LOG_ERROR, "accepting a peer on %s failed, trying again in %d ms: %s (errno %d)",
+	     s->path, PAUSE_MS, memif_strerror (error_of_errno (errno)), errno);
+      s->paused_listener = e->fd;
+      s->resume_at = now_ns () + PAUSE_MS * 1000000ull;
+      event_remove (e);
+      s->listener = NULL;
+      timer_update (s);
+    }
 }
 
 /* Whether the path is a socket that nobody listens on. */
@@ -72,6 +99,17 @@ check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
   return MEMIF_ERR_SUCCESS;
 }
 
+/* Only the file we made: another master may have replaced it. */
+static void
+remove_own_file (sock_t *s)
+{
+  struct stat st;
+  if (s->listener_ino && lstat (s->path, &st) == 0 && st.st_dev == s->listener_dev
+      && st.st_ino == s->listener_ino)
+    unlink (s->path);
+  s->listener_ino = s->listener_dev = 0;
+}
+
 int
 listener_open (sock_t *s)
 {
@@ -79,7 +117,7 @@ listener_open (sock_t *s)
   socklen_t len = socket_address (s->path, &sun);
   int err = MEMIF_ERR_SUCCESS;
 
-  if (s->listener)
+  if (s->listener || s->paused_listener >= 0)
     return MEMIF_ERR_SUCCESS;
   int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
@@ -105,7 +143,10 @@ listener_open (sock_t *s)
   if (!err && (listen (fd, BACKLOG) < 0 || !(s->listener = event_add (s, fd, on_listener, s))))
     err = fail (s, MEMIF_ERR_SYSCALL, "can't listen on %s (errno %d)", s->path, errno);
   if (err)
-    close (fd);
+    {
+      close (fd);
+      remove_own_file (s);
+    }
   return err;
 }
 
@@ -116,6 +157,8 @@ listener_adopt (sock_t *s, int fd)
   socklen_t len = sizeof accepts;
   if (flags < 0 || getsockopt (fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &len) < 0)
     return fail (s, MEMIF_ERR_BAD_FD, "descriptor %d is not a socket", fd);
+  if (s->listener && s->listener->fd == fd)
+    return MEMIF_ERR_SUCCESS;
   if (!accepts)
     return fail (s, MEMIF_ERR_INVAL_ARG, "descriptor %d does not listen", fd);
   if (fcntl (fd, F_SETFL, flags | O_NONBLOCK) < 0)
@@ -128,16 +171,12 @@ listener_adopt (sock_t *s, int fd)
 void
 listener_close (sock_t *s)
 {
-  struct stat st;
-  if (!s->listener)
+  int fd = s->listener ? s->listener->fd : s->paused_listener;
+  if (fd < 0)
     return;
-  int fd = s->listener->fd;
   event_remove (s->listener);
   close (fd);
   s->listener = NULL;
-  /* Only the file we made: another master may have replaced it. */
-  if (s->listener_ino && lstat (s->path, &st) == 0 && st.st_dev == s->listener_dev
-      && st.st_ino == s->listener_ino)
-    unlink (s->path);
-  s->listener_ino = s->listener_dev = 0;
+  s->paused_listener = -1;
+  remove_own_file (s);
 }

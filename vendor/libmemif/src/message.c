@@ -54,9 +54,23 @@ message_receive (int fd, message_t *m, int *attached, const char **why)
   ssize_t n;
 
   *attached = -1;
+  bool reset = false;
   do
-    n = recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    {
+      n = recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+      /* The peer closed with messages of ours unread; its last ones may follow. */
+      if (n < 0 && errno == ECONNRESET && !reset)
+	{
+	  reset = true;
+	  errno = EINTR;
+	}
+    }
   while (n < 0 && errno == EINTR);
+  if (n < 0 && reset)
+    {
+      *why = "the peer closed its control socket";
+      return -MEMIF_ERR_DISCONNECTED;
+    }
   if (n < 0)
     {
       if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -84,7 +98,9 @@ message_receive (int fd, message_t *m, int *attached, const char **why)
     }
   if (n == 0)
     *why = "the peer closed its control socket";
-  else if (fds > 1 || (mh.msg_flags & MSG_CTRUNC))
+  else if (fds <= 1 && (mh.msg_flags & MSG_CTRUNC))
+    *why = "a message's descriptor could not be taken: too many open files, or several came";
+  else if (fds > 1)
     *why = "a message came with more than one descriptor";
   else if (n != MESSAGE_SIZE || (mh.msg_flags & MSG_TRUNC))
     *why = "a message has a size other than 128 bytes";

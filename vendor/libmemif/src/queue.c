@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -82,6 +83,8 @@ release (queue_t *q)
   q->efd = -1;
   q->armed = false;
   q->fault = FAULT_NONE;
+  /* After a fault packets are left, which nobody is to look for any more. */
+  q->next = q->done = q->peer = q->limit = 0;
   if (l)
     link_unref (l);
 }
@@ -126,12 +129,51 @@ queue_disarm (queue_t *q)
   q->armed = false;
 }
 
+/* The peer shares the eventfd's open file, and may make it blocking at any
+ * time: neither of these may rely on O_NONBLOCK. */
+uint64_t
+event_clear (int efd)
+{
+  uint64_t count = 0;
+  struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
+  ssize_t n = preadv2 (efd, &iov, 1, -1, RWF_NOWAIT);
+  if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+    {
+      struct pollfd p = { .fd = efd, .events = POLLIN };
+      n = poll (&p, 1, 0) == 1 ? read (efd, &count, sizeof count) : -1;
+    }
+  return n == (ssize_t) sizeof count ? count : 0;
+}
+
+bool
+event_signal (int efd)
+{
+  uint64_t one = 1;
+  struct pollfd p = { .fd = efd, .events = POLLOUT };
+  /* Full is signalled already. A peer that fills it in between blocks this
+   * write until queue_lock_control reads it. */
+  if (poll (&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+    return !(p.revents & POLLNVAL);
+  return write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR;
+}
+
 void
 queue_clear_event (queue_t *q)
 {
-  uint64_t count;
-  if (q->efd >= 0 && read (q->efd, &count, sizeof count) < 0)
-    return; /* EAGAIN: nothing there */
+  if (q->efd >= 0)
+    event_clear (q->efd);
+}
+
+void
+queue_lock_control (queue_t *q, int efd)
+{
+  for (unsigned spins = 0; atomic_exchange_explicit (&q->lock, 1, memory_order_acquire); spins++)
+    {
+      if (spins > 64)
+	sched_yield ();
+      if (spins > 1000)
+	event_clear (efd);
+    }
 }
 
 /* With the lock held: works on this link from now on. */
@@ -148,6 +190,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->efd = r->efd;
   q->next = q->done = q->peer = q->limit = q->offered = 0;
   q->idle = 0;
+  q->chained = false;
   q->fault = FAULT_NONE;
   q->state = QUEUE_UP;
   if (!q->rx)
@@ -169,17 +212,16 @@ waits_for_reader (const queue_t *q)
   return q->pending && q->state == QUEUE_DRAINING;
 }
 
-bool
-queues_full (conn_t *c)
+/* With the lock held: a reader that has not come for so many links can't keep all of them. */
+static void
+make_room (queue_t *q)
 {
-  bool full = false;
-  for (unsigned i = 0; i < c->num_rx; i++)
-    {
-      queue_lock (&c->rx[i]);
-      full |= c->rx[i].num_pending >= MAX_PENDING_LINKS;
-      queue_unlock (&c->rx[i]);
-    }
-  return full;
+  if (q->num_pending < MAX_PENDING_LINKS)
+    return;
+  logf_ (q->conn->sock, MEMIF_EXT_LOG_WARN,
+	 "%s: receive queue %u: nobody has read it for %d links; %u slots of the oldest are lost",
+	 where (q->conn), q->qid, MAX_PENDING_LINKS, (uint16_t) (q->limit - q->next));
+  queue_drained (q);
 }
 
 static void
@@ -187,7 +229,9 @@ on_queue_event (event_t *e)
 {
   queue_t *q = e->owner;
   conn_t *c = q->conn;
-  if (c->on_interrupt && c->up)
+  if (q->polling)
+    event_clear (e->fd); /* of before the mode was changed */
+  else if (c->on_interrupt && c->up)
     c->on_interrupt (c, c->private_ctx, q->qid);
 }
 
@@ -231,6 +275,7 @@ queues_up (conn_t *c)
 
       atomic_fetch_add_explicit (&l->refs, 1, memory_order_relaxed);
       queue_lock (q);
+      make_room (q);
       if (waits_for_reader (q))
 	q->pending[q->num_pending++] = (pending_link_t){ .link = l, .ring = r };
       else
@@ -270,9 +315,15 @@ go_down (queue_t *q)
       const ring_t *ring = last->ring->shm;
       last->limit = atomic_load_explicit (q->slave ? &ring->tail : &ring->head, memory_order_acquire);
       last->down = true;
+      if (last->limit == 0 || last->link->unsealed)
+	{
+	  link_unref (last->link);
+	  q->num_pending--;
+	}
       return;
     }
-  int published = rx_published (q);
+  /* Unsealed memory belongs to the peer's pool, which goes on using it. */
+  int published = q->link->unsealed ? 0 : rx_published (q);
   q->limit = (uint16_t) (q->next + (published > 0 ? published : 0));
   q->state = QUEUE_DRAINING;
   /* A program of libmemif 4.0 may hold buffers still; a fault is still to be told. */
@@ -280,16 +331,23 @@ go_down (queue_t *q)
     queue_drained (q);
 }
 
+static int
+link_efd (const link_t *l, bool m2s, unsigned index)
+{
+  return m2s ? l->m2s[index].efd : l->s2m[index].efd;
+}
+
 void
 queues_down (conn_t *c)
 {
+  bool slave = !c->args.is_master;
   for (unsigned i = 0; i < (unsigned) c->run_rx + c->run_tx; i++)
     {
       bool rx = i < c->run_rx;
       queue_t *q = rx ? &c->rx[i] : &c->tx[i - c->run_rx];
       event_remove (q->event);
       q->event = NULL;
-      queue_lock (q);
+      queue_lock_control (q, link_efd (c->link, rx == slave, rx ? i : i - c->run_rx));
       if (rx && (q->num_pending || q->state == QUEUE_UP))
 	go_down (q);
       else if (!rx)
@@ -366,13 +424,14 @@ memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t q
   if (q->state == QUEUE_UP)
     {
       if (q->polling)
-	queue_disarm (q);
+	{
+	  queue_disarm (q);
+	  queue_clear_event (q);
+	}
       else
 	queue_arm (q);
       /* What arrived while nobody was to be woken is told of now. */
-      uint64_t one = 1;
-      if (!q->polling && rx_published (q) > 0 && write (q->efd, &one, sizeof one) < 0
-	  && errno != EAGAIN)
+      if (!q->polling && rx_published (q) > 0 && !event_signal (q->efd))
 	queue_fault (q, "its eventfd can't be written (errno %d)", errno);
     }
   queue_unlock (q);
@@ -445,6 +504,8 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
   int result = -1;
   queue_lock (q);
   queue_heed (q);
+  while (q->pending && q->state == QUEUE_DRAINING && rx_published (q) == 0)
+    queue_drained (q);
   if (atomic_exchange_explicit (&q->woken, false, memory_order_acquire))
     result = MEMIF_EXT_WAIT_WOKEN;
   else if (q->state == QUEUE_GONE)

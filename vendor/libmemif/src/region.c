@@ -45,15 +45,23 @@ link_unref (link_t *l)
     return;
   rings_free (l, l->s2m, l->num_s2m);
   rings_free (l, l->m2s, l->num_m2s);
+  link_close_fds (l);
   for (unsigned i = 0; i < l->num_regions; i++)
-    {
-      if (l->regions[i].addr)
-	munmap (l->regions[i].addr, l->regions[i].size);
-      if (l->regions[i].fd >= 0)
-	close (l->regions[i].fd);
-    }
+    if (l->regions[i].addr)
+      munmap (l->regions[i].addr, l->regions[i].size);
   l->free (l->regions);
   l->free (l);
+}
+
+void
+link_close_fds (link_t *l)
+{
+  for (unsigned i = 0; i < l->num_regions; i++)
+    {
+      if (l->regions[i].fd >= 0)
+	close (l->regions[i].fd);
+      l->regions[i].fd = -1;
+    }
 }
 
 /* Takes the descriptor over on success. */
@@ -171,17 +179,15 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   *why = "its size is 0 or beyond what can be mapped";
   if (size == 0 || size > (uint64_t) INT64_MAX / 2)
     return MEMIF_ERR_MFMSG;
-  if (!allow_unsealed)
-    {
-      /* Only plain shared memory promises that no access faults: huge pages may run out. */
-      *why = "it is not a memfd of normal pages (allow unsealed regions to accept it)";
-      if (fstatfs (fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
-	return MEMIF_ERR_MFMSG;
-      int seals = fcntl (fd, F_GET_SEALS);
-      *why = "it can't be sealed against shrinking (allow unsealed regions to accept it)";
-      if (seals < 0 || (!(seals & F_SEAL_SHRINK) && fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0))
-	return MEMIF_ERR_MFMSG;
-    }
+  /* Only plain shared memory does not fault when pages run out, as huge pages do. */
+  bool plain = fstatfs (fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+  int seals = fcntl (fd, F_GET_SEALS);
+  bool sealed = seals >= 0 && ((seals & F_SEAL_SHRINK) || fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+  *why = plain ? "it can't be sealed against shrinking (allow unsealed regions to accept it)"
+	       : "it is not a memfd of normal pages (allow unsealed regions to accept it)";
+  if (!allow_unsealed && (!plain || !sealed))
+    return MEMIF_ERR_MFMSG;
+  l->unsealed |= !sealed;
   /* Only now, since it could have shrunk before. */
   *why = "it is larger than its file";
   if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || (uint64_t) st.st_size < size)
@@ -237,6 +243,12 @@ link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char 
   *why = "its descriptor is no eventfd";
   int flags = fcntl (fd, F_GETFL);
   if (!is_eventfd (fd) || flags < 0 || fcntl (fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    return MEMIF_ERR_NO_INTFD;
+  /* A semaphore gives one event at a time, and would wake us for ever. */
+  *why = "its eventfd is a semaphore, or in use";
+  uint64_t two = 2;
+  event_clear (fd);
+  if (write (fd, &two, sizeof two) < 0 || event_clear (fd) < two)
     return MEMIF_ERR_NO_INTFD;
 
   *why = "out of memory";

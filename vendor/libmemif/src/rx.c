@@ -1,8 +1,5 @@
 /* Receiving: out of the ring, in place (libmemif 4.0) or copied (ext). */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <unistd.h>
-
 #include "core.h"
 
 int
@@ -103,6 +100,21 @@ interrupts (queue_t *q, int published)
   return rx_published (q);
 }
 
+/* DPDK's slaves set NEXT but do not clear it when they use the slot again for a
+ * packet of one buffer. A slot that is ours still is given back without. */
+static void
+clear_chain (queue_t *q, uint16_t from, uint16_t to)
+{
+  if (q->slave || q->state != QUEUE_UP)
+    return;
+  for (; from != to; from++)
+    {
+      desc_t d = desc_read (&q->ring->desc[from & q->mask]);
+      d.flags &= (uint16_t) ~DESC_NEXT;
+      desc_write (&q->ring->desc[from & q->mask], d);
+    }
+}
+
 /* Copies the packet that begins at slot *at. 1: done. 0: the arena is full. -1: fault. */
 static int
 copy_packet (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snaplen,
@@ -146,6 +158,8 @@ copy_packet (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snap
     }
   packet->captured = captured;
   packet->length = (uint32_t) length;
+  if ((uint16_t) (slot - *at) > 1)
+    clear_chain (q, *at, slot);
   *at = slot;
   return 1;
 }
@@ -178,16 +192,18 @@ copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
       q->fault = FAULT_TOLD;
       return MEMIF_ERR_MFMSG;
     }
+  if (published == 0)
+    return MEMIF_ERR_SUCCESS;
 
-  uint32_t used = 0;
+  uint64_t used = 0;
   uint16_t at = q->next, n = 0;
   while (n < count && at != q->peer && used <= arena_len)
     {
-      int copied = copy_packet (q, &at, arena + used, arena_len - used, snaplen, &packets[n]);
+      int copied = copy_packet (q, &at, arena + used, (uint32_t) (arena_len - used), snaplen, &packets[n]);
       if (copied <= 0)
 	break;
-      packets[n].offset = used;
-      used = (used + packets[n].captured + 63) & ~63u;
+      packets[n].offset = (uint32_t) used;
+      used = (used + packets[n].captured + 63) & ~63ull;
       n++;
     }
   uint16_t slots = (uint16_t) (at - q->next);
@@ -195,6 +211,8 @@ copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   if (slots && q->state == QUEUE_UP)
     rx_give_back (q, slots, 0);
   *received = n;
+  if (q->state == QUEUE_DRAINING && at == q->limit && q->fault == FAULT_NONE)
+    queue_drained (q); /* so that a wait looks at what comes next */
   if (n == 0 && q->fault == FAULT_NEW)
     {
       q->fault = FAULT_TOLD;
@@ -240,6 +258,7 @@ hand_out (queue_t *q, memif_buffer_t *bufs, uint16_t most, uint16_t *n)
 	  *n = whole;
 	  return;
 	}
+      q->chained |= more;
       bufs[i] = (memif_buffer_t){ .desc_index = slot,
 				  .queue = q,
 				  .len = d.length,
@@ -288,10 +307,7 @@ hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
   if (published <= *rx)
     return MEMIF_ERR_SUCCESS;
   /* Packets are left, so the event must be there for the next wait. */
-  uint64_t one = 1;
-  if (cleared && write (q->efd, &one, sizeof one) < 0 && errno != EAGAIN)
-    return MEMIF_ERR_INT_WRITE;
-  return MEMIF_ERR_NOBUF;
+  return cleared && !event_signal (q->efd) ? MEMIF_ERR_INT_WRITE : MEMIF_ERR_NOBUF;
 }
 
 int
@@ -331,7 +347,11 @@ memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint
       /* Offered, or read and not given back, is at most what there is. */
       uint16_t most = q->slave ? (uint16_t) (q->mask + 1 - (uint16_t) (q->done - q->next))
 			       : (uint16_t) (q->next - q->done);
-      rx_give_back (q, count < most ? count : most, headroom);
+      if (count > most)
+	count = most;
+      if (q->chained)
+	clear_chain (q, q->done, (uint16_t) (q->done + count));
+      rx_give_back (q, count, headroom);
     }
   queue_unlock (q);
   return err;

@@ -46,8 +46,7 @@ tx_publish (queue_t *q)
   atomic_thread_fence (memory_order_seq_cst);
   if (atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT)
     return;
-  uint64_t one = 1;
-  if (write (q->efd, &one, sizeof one) < 0 && errno != EAGAIN)
+  if (!event_signal (q->efd))
     queue_fault (q, "its eventfd can't be written (errno %d)", errno);
 }
 
@@ -81,14 +80,11 @@ slots_for (queue_t *q, uint32_t length, unsigned limit)
   return room < length ? limit + 1 : n;
 }
 
-/* Whether a packet can't fit even into an empty ring. */
+/* Whether a packet that did not fit can't fit even into an empty ring. Some slaves offer one slot less. */
 static bool
-too_large (const queue_t *q, uint32_t length)
+too_large (const queue_t *q, unsigned slots, unsigned free_slots)
 {
-  desc_t d = { .length = q->buffer_size };
-  if (!q->slave)
-    d = desc_read (&q->ring->desc[q->next & q->mask]);
-  return length > (uint64_t) d.length * (q->mask + 1u);
+  return q->slave ? slots > q->mask + 1u : free_slots >= q->mask;
 }
 
 /* Copies a packet into the next slots. -1 after a fault; nothing is published yet. */
@@ -152,7 +148,7 @@ copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
 	  slots = slots_for (q, p->len, free_slots);
 	  if (slots > free_slots)
 	    {
-	      err = too_large (q, p->len) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
+	      err = too_large (q, slots, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
 	      break;
 	    }
 	}
@@ -205,6 +201,8 @@ look (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slots)
       unsigned most = q->slave ? q->mask + 1u : q->offered;
       unsigned reserved = (uint16_t) (q->next - q->done);
       err = free_slots < 0 ? MEMIF_ERR_MFMSG : MEMIF_ERR_SUCCESS;
+      if (err)
+	q->fault = FAULT_TOLD;
       if (!err)
 	*slots = (uint16_t) (pending ? most - (unsigned) free_slots - reserved : (unsigned) free_slots);
     }
@@ -264,7 +262,7 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
   queue_lock (q);
   if (q->state != QUEUE_UP)
     err = MEMIF_ERR_DISCONNECTED;
-  for (uint16_t n = 0; n < count && !err; n++)
+  while (*count_out < count && !err)
     {
       unsigned free_slots = known_free (q);
       unsigned slots = slots_for (q, size ? size : 1, free_slots);
@@ -275,6 +273,9 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
 	  if (slots > free_slots)
 	    err = MEMIF_ERR_NOBUF_RING;
 	}
+      /* On a master the peer's buffers decide how many links a packet takes. */
+      if (!err && slots > (unsigned) (count - *count_out))
+	err = MEMIF_ERR_NOBUF_RING;
       if (!err)
 	err = q->fault == FAULT_NONE ? reserve (q, bufs + *count_out, size, slots) : MEMIF_ERR_MFMSG;
       if (!err)
@@ -304,8 +305,9 @@ place (queue_t *q, const memif_buffer_t *b)
       uint8_t *start = offered_at (q, b->desc_index, &d);
       if (!start)
 	return MEMIF_ERR_MFMSG;
+      /* The program gives what it was given, so it is the peer that has changed it. */
       if (data != start || b->len > d.length)
-	return MEMIF_ERR_INVAL_ARG;
+	return queue_fault (q, "the reserved slot %u was changed", b->desc_index & q->mask);
     }
   d.length = b->len;
   d.flags = b->flags & MEMIF_BUFFER_FLAG_NEXT ? DESC_NEXT : 0;
@@ -349,6 +351,8 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
       tx_publish (q);
     }
   *tx = whole;
+  if (q->fault == FAULT_NEW)
+    q->fault = FAULT_TOLD;
   queue_unlock (q);
   return err;
 }
