@@ -68,3 +68,8 @@ pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
 pub use interface::{ConnectFailure, Memif};
 pub use packet::{CaptureInfo, LinkType, Packet, PacketBuf, PacketSink, PacketSource, Timestamp};
 pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxMode, RxQueue, TxQueue, Wait};
+
+/// The README's program.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
