@@ -84,7 +84,7 @@ slots_for (queue_t *q, uint32_t length, unsigned limit)
 static bool
 too_large (const queue_t *q, unsigned slots, unsigned free_slots)
 {
-  return q->slave ? slots > q->mask + 1u : free_slots >= q->mask;
+  return q->slave ? slots > q->mask + 1u : free_slots >= q->offered && q->offered >= q->mask;
 }
 
 /* Copies a packet into the next slots. -1 after a fault; nothing is published yet. */
