@@ -10,7 +10,7 @@ use memif::pcap::PcapWriter;
 use memif::{Burst, Eof, Error, Packet, PacketSink, RxMode, RxQueue};
 
 use crate::Failure;
-use crate::endpoint::{Endpoint, Linked, Session};
+use crate::endpoint::{Endpoint, Linked, Session, rx_mode};
 use crate::print::Printer;
 use crate::report::{count, notice};
 
@@ -373,18 +373,5 @@ fn on_stdout(source: io::Error) -> Error {
     Error::Io {
         context: "standard output".into(),
         source,
-    }
-}
-
-fn rx_mode(text: &str) -> Result<RxMode, String> {
-    match text {
-        "interrupt" => Ok(RxMode::Interrupt),
-        "polling" => Ok(RxMode::Polling),
-        "adaptive" => Ok(RxMode::Adaptive {
-            spin: Duration::from_micros(50),
-        }),
-        _ => Err(format!(
-            "'{text}' is no receive mode: interrupt, polling or adaptive"
-        )),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
-use memif::{Context, Error, ErrorKind, IfMode, Memif, MemifConfig, Role};
+use memif::{Context, Error, ErrorKind, IfMode, Memif, MemifConfig, Role, RxMode};
 
 use crate::Failure;
 use crate::report::notice;
@@ -17,9 +17,9 @@ pub(crate) struct Endpoint {
     /// Interface id, the same on both sides
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) id: u32,
-    /// This side: master (server), which listens, or slave (client), which connects
-    #[arg(long, default_value = "slave", value_name = "ROLE")]
-    pub(crate) role: Role,
+    /// This side: master (server), which listens, or slave (client), which connects [default: slave, of `bench recv` and `bench pong` master]
+    #[arg(long, value_name = "ROLE")]
+    role: Option<Role>,
     /// Secret, at most 24 bytes; better given by the environment, where others can't see it
     #[arg(
         long,
@@ -62,10 +62,16 @@ pub(crate) struct Session {
 
 impl Endpoint {
     pub(crate) fn open(&self, quiet: bool) -> Result<Session, Failure> {
+        self.open_as(Role::Slave, quiet)
+    }
+
+    /// In this role, unless another was asked for.
+    pub(crate) fn open_as(&self, role: Role, quiet: bool) -> Result<Session, Failure> {
+        let role = self.role.unwrap_or(role);
         let context = Context::new("memif")?;
         let config = MemifConfig::new(&self.socket)
             .id(self.id)
-            .role(self.role)
+            .role(role)
             .secret(self.secret.clone().unwrap_or_default())
             .mode(self.mode)
             .queues(self.queues, self.queues)
@@ -88,7 +94,7 @@ impl Endpoint {
                 }
             });
         let memif = context.create_interface(config).map_err(|e| {
-            Failure::from(e).hint(match self.role {
+            Failure::from(e).hint(match role {
                 Role::Master => "a master needs a path of its own in a folder it may write to",
                 Role::Slave => "",
             })
@@ -240,4 +246,18 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|s| Duration::try_from_secs_f64(s).ok())
         .ok_or_else(|| format!("'{text}' is no number of seconds"))
+}
+
+/// A receive mode on the command line.
+pub(crate) fn rx_mode(text: &str) -> Result<RxMode, String> {
+    match text {
+        "interrupt" => Ok(RxMode::Interrupt),
+        "polling" => Ok(RxMode::Polling),
+        "adaptive" => Ok(RxMode::Adaptive {
+            spin: Duration::from_micros(50),
+        }),
+        _ => Err(format!(
+            "'{text}' is no receive mode: interrupt, polling or adaptive"
+        )),
+    }
 }

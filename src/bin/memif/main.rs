@@ -1,5 +1,6 @@
 //! The `memif` command: capture, replay and try out shared-memory packet interfaces.
 
+mod bench;
 mod capture;
 mod demo;
 mod endpoint;
@@ -29,6 +30,7 @@ enum Command {
     Demo(demo::Args),
     Capture(capture::Args),
     Replay(replay::Args),
+    Bench(bench::Args),
 }
 
 /// Why a command ends without success: 1 failed, 2 wrong usage.
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     let (message, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,

@@ -291,7 +291,7 @@ impl Replay<'_> {
 
 /// Packets that are due together, in memory of our own.
 #[derive(Debug, Default)]
-struct Batch {
+pub(crate) struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -303,13 +303,35 @@ impl Batch {
         self.ends.len()
     }
 
-    fn push(&mut self, packet: &[u8]) {
+    pub(crate) fn push(&mut self, packet: &[u8]) {
         self.bytes.extend_from_slice(packet);
         self.ends.push(self.bytes.len());
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.ends.len() >= Self::PACKETS
+    }
+
+    fn packets(&self) -> [&[u8]; Self::PACKETS] {
+        let mut packets: [&[u8]; Self::PACKETS] = [&[]; Self::PACKETS];
+        let mut start = 0;
+        for (packet, end) in packets.iter_mut().zip(&self.ends) {
+            *packet = &self.bytes[start..*end];
+            start = *end;
+        }
+        packets
+    }
+
+    /// Sends all where there is room for all; how many that were.
+    pub(crate) fn send_now(&mut self, handle: &mut memif::PacketHandle) -> Result<usize, Error> {
+        let packets = self.packets();
+        let sent = handle.write_packets(&packets[..self.ends.len()])?;
+        if sent < self.ends.len() {
+            return Err(Eof::Full.into());
+        }
+        self.bytes.clear();
+        self.ends.clear();
+        Ok(sent)
     }
 
     /// Sends all, waiting for room as long as the link is up.
@@ -319,12 +341,7 @@ impl Batch {
         session: &Session,
         counts: &mut Counts,
     ) -> Result<(), Ended> {
-        let mut packets: [&[u8]; Self::PACKETS] = [&[]; Self::PACKETS];
-        let mut start = 0;
-        for (packet, end) in packets.iter_mut().zip(&self.ends) {
-            *packet = &self.bytes[start..*end];
-            start = *end;
-        }
+        let packets = self.packets();
         let mut left = &packets[..self.ends.len()];
         let result = loop {
             if left.is_empty() {
