@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::context::{Control, lock};
 use crate::details::{MemifDetails, QueueDetails, RegionDetails};
-use crate::ffi::{Conn, ConnArgs, ConnEvents, QueueRecord};
+use crate::ffi::{Conn, ConnArgs, ConnEvents, QueueRecord, RxEnd, TxEnd};
 use crate::queue::{RxQueue, TxQueue, back_off};
 use crate::{Error, ErrorKind, IfMode, MemifConfig, PacketHandle, Role};
 
@@ -68,8 +68,8 @@ impl Memif {
     /// [`Error::Memif`]: [`UnknownQueue`](ErrorKind::UnknownQueue) for an id that is not
     /// configured, [`Exists`](ErrorKind::Exists) while another owner has the queue.
     pub fn rx_queue(&self, queue: u16) -> Result<RxQueue, Error> {
-        self.inner.take(queue, true)?;
-        Ok(RxQueue::new(Arc::clone(&self.inner), queue))
+        let end = self.inner.take_rx(queue)?;
+        Ok(RxQueue::new(Arc::clone(&self.inner), queue, end))
     }
 
     /// A transmit queue. Each has one owner at a time.
@@ -78,8 +78,8 @@ impl Memif {
     ///
     /// As [`rx_queue`](Self::rx_queue).
     pub fn tx_queue(&self, queue: u16) -> Result<TxQueue, Error> {
-        self.inner.take(queue, false)?;
-        Ok(TxQueue::new(Arc::clone(&self.inner), queue))
+        let end = self.inner.take_tx(queue)?;
+        Ok(TxQueue::new(Arc::clone(&self.inner), queue, end))
     }
 
     /// Whether the link is up now.
@@ -254,14 +254,6 @@ pub(crate) struct Inner {
     status: Mutex<Status>,
     changed: Condvar,
     closed: AtomicBool,
-    /// Which queues have an owner.
-    taken: Mutex<Taken>,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    rx: Vec<u16>,
-    tx: Vec<u16>,
 }
 
 impl Inner {
@@ -288,7 +280,6 @@ impl Inner {
             status: Mutex::default(),
             changed: Condvar::new(),
             closed: AtomicBool::new(false),
-            taken: Mutex::default(),
         });
 
         let events = Box::new(Events(Arc::downgrade(&inner)));
@@ -372,37 +363,34 @@ impl Inner {
         }
     }
 
-    fn take(&self, queue: u16, rx: bool) -> Result<(), Error> {
-        let (count, direction) = if rx {
-            (self.config.rx_queues, "receive")
-        } else {
-            (self.config.tx_queues, "transmit")
-        };
-        if queue >= count {
-            return Err(self.error(
-                ErrorKind::UnknownQueue.code(),
-                &format!("{direction} queue {queue}, of {count}"),
-            ));
-        }
-        let mut taken = lock(&self.taken);
-        let list = if rx { &mut taken.rx } else { &mut taken.tx };
-        if list.contains(&queue) {
-            return Err(Error::Memif {
-                kind: ErrorKind::Exists,
-                context: format!(
-                    "{}: {direction} queue {queue} has an owner already",
-                    self.label
-                ),
-            });
-        }
-        list.push(queue);
-        Ok(())
+    pub(crate) fn take_rx(&self, queue: u16) -> Result<RxEnd, Error> {
+        self.known(queue, self.config.rx_queues, "receive")?;
+        let end = self.conn()?.take_rx(queue);
+        end.ok_or_else(|| self.owned(queue, "receive"))
     }
 
-    pub(crate) fn give_back(&self, queue: u16, rx: bool) {
-        let mut taken = lock(&self.taken);
-        let list = if rx { &mut taken.rx } else { &mut taken.tx };
-        list.retain(|q| *q != queue);
+    pub(crate) fn take_tx(&self, queue: u16) -> Result<TxEnd, Error> {
+        self.known(queue, self.config.tx_queues, "transmit")?;
+        let end = self.conn()?.take_tx(queue);
+        end.ok_or_else(|| self.owned(queue, "transmit"))
+    }
+
+    fn known(&self, queue: u16, count: u16, direction: &str) -> Result<(), Error> {
+        if queue < count {
+            return Ok(());
+        }
+        let doing = format!("{direction} queue {queue}, of {count}");
+        Err(self.error(ErrorKind::UnknownQueue.code(), &doing))
+    }
+
+    fn owned(&self, queue: u16, direction: &str) -> Error {
+        Error::Memif {
+            kind: ErrorKind::Exists,
+            context: format!(
+                "{}: {direction} queue {queue} has an owner already",
+                self.label
+            ),
+        }
     }
 }
 

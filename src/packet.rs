@@ -1,6 +1,7 @@
 //! A packet and what is known about its capture.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::Error;
@@ -17,31 +18,97 @@ use crate::Error;
 /// assert_eq!(packet[0], 0xff);
 /// assert!(!packet.info().is_truncated());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Packet<'a> {
     data: &'a [u8],
-    info: CaptureInfo,
+    length: usize,
+    interface_index: u32,
+    time: Time<'a>,
+}
+
+/// Reading the clock costs as much as receiving a packet, so it is put off until somebody asks.
+#[derive(Clone, Copy)]
+enum Time<'a> {
+    Known(Timestamp),
+    /// Of a whole burst; 0 until somebody has asked.
+    OfBurst(&'a AtomicU64),
 }
 
 impl<'a> Packet<'a> {
     /// A packet of these bytes. `info.capture_length` is set to their number.
     pub fn new(data: &'a [u8], info: CaptureInfo) -> Self {
-        let info = CaptureInfo {
-            capture_length: data.len(),
+        Self {
+            data,
             length: info.length.max(data.len()),
-            ..info
-        };
-        Self { data, info }
+            interface_index: info.interface_index,
+            time: Time::Known(info.timestamp),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn received(
+        data: &'a [u8],
+        length: usize,
+        interface_index: u32,
+        time: &'a AtomicU64,
+    ) -> Self {
+        Self {
+            data,
+            length,
+            interface_index,
+            time: Time::OfBurst(time),
+        }
     }
 
     /// The captured bytes, from the link header on (Ethernet or IP, by the interface's mode).
+    #[inline]
     pub fn data(&self) -> &'a [u8] {
         self.data
     }
 
     /// When and where the packet was captured, and how much of it.
-    pub fn info(&self) -> &CaptureInfo {
-        &self.info
+    pub fn info(&self) -> CaptureInfo {
+        CaptureInfo {
+            timestamp: self.timestamp(),
+            capture_length: self.data.len(),
+            length: self.length,
+            interface_index: self.interface_index,
+        }
+    }
+
+    fn timestamp(&self) -> Timestamp {
+        match self.time {
+            Time::Known(time) => time,
+            Time::OfBurst(time) => match time.load(Ordering::Relaxed) {
+                0 => {
+                    let now = Timestamp::now();
+                    // Whoever asked first, in whichever thread, has decided for the burst.
+                    match time.compare_exchange(0, now.0, Ordering::Relaxed, Ordering::Relaxed) {
+                        Ok(_) => now,
+                        Err(earlier) => Timestamp(earlier),
+                    }
+                }
+                known => Timestamp(known),
+            },
+        }
+    }
+}
+
+/// Packets are equal when their bytes and what is known about them are.
+impl PartialEq for Packet<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.data == other.data && self.info() == other.info()
+    }
+}
+
+impl Eq for Packet<'_> {}
+
+impl fmt::Debug for Packet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packet")
+            .field("data", &self.data)
+            .field("info", &self.info())
+            .finish()
     }
 }
 
@@ -94,7 +161,7 @@ impl From<Packet<'_>> for PacketBuf {
     fn from(packet: Packet<'_>) -> Self {
         Self {
             data: packet.data.to_vec(),
-            info: packet.info,
+            info: packet.info(),
         }
     }
 }
@@ -123,8 +190,9 @@ impl AsRef<[u8]> for PacketBuf {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureInfo {
-    /// When the burst that brought the packet was taken from the ring (one
-    /// reading of the system clock a burst), or what the capture file says.
+    /// When the burst that brought the packet was taken from the ring, or what
+    /// the capture file says. The system clock is read once a burst, when the
+    /// first of its packets is asked for its information.
     pub timestamp: Timestamp,
     /// Bytes captured: at most the snap length.
     pub capture_length: usize,

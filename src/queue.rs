@@ -2,15 +2,16 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::ffi::{
     MEMIF_ERR_DISCONNECTED, MEMIF_ERR_INVAL_ARG, MEMIF_ERR_NOBUF_RING, MEMIF_ERR_SUCCESS,
-    QueueState, ReceivedPacket, WaitOutcome,
+    QueueState, ReceivedPacket, RxEnd, TxEnd, WaitOutcome,
 };
 use crate::interface::Inner;
-use crate::{CaptureInfo, Eof, Error, Packet, Timestamp};
+use crate::{Eof, Error, Packet};
 
 const SUCCESS: i32 = MEMIF_ERR_SUCCESS as i32;
 const NOBUF_RING: i32 = MEMIF_ERR_NOBUF_RING as i32;
@@ -88,14 +89,16 @@ pub enum Wait {
 pub struct RxQueue {
     inner: Arc<Inner>,
     id: u16,
+    end: RxEnd,
     mode: RxMode,
 }
 
 impl RxQueue {
-    pub(crate) fn new(inner: Arc<Inner>, id: u16) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, id: u16, end: RxEnd) -> Self {
         let mut queue = Self {
             inner,
             id,
+            end,
             mode: RxMode::Interrupt,
         };
         // Whatever the former owner chose.
@@ -123,7 +126,7 @@ impl RxQueue {
     pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
         burst.clear();
         let (count, err) = self.inner.conn()?.rx_burst(
-            self.id,
+            &mut self.end,
             &mut burst.arena,
             burst.snaplen,
             &mut burst.records,
@@ -138,7 +141,6 @@ impl RxQueue {
         }
         if count > 0 {
             burst.filled = usize::from(count);
-            burst.timestamp = Timestamp::now();
             burst.interface_index = self.inner.config.id;
         }
         Ok(burst.filled)
@@ -180,7 +182,7 @@ impl RxQueue {
                 RxMode::Polling => u64::MAX,
                 RxMode::Adaptive { spin } => nanos(spin),
             };
-            match conn.rx_wait(self.id, left, spin, through_down && !closed) {
+            match conn.rx_wait(&mut self.end, left, spin, through_down && !closed) {
                 Ok(WaitOutcome::Ready) => return Ok(Wait::Ready),
                 Ok(WaitOutcome::TimedOut) => return Ok(Wait::TimedOut),
                 // Closing takes the link down too; the loop's start tells them apart.
@@ -232,7 +234,9 @@ impl AsFd for RxQueue {
 
 impl Drop for RxQueue {
     fn drop(&mut self) {
-        self.inner.give_back(self.id, true);
+        if let Ok(conn) = self.inner.conn() {
+            conn.give_back_rx(&mut self.end);
+        }
     }
 }
 
@@ -244,13 +248,13 @@ impl Drop for RxQueue {
 /// let burst = Burst::new(64).with_snaplen(128);
 /// assert_eq!((burst.capacity(), burst.len()), (64, 0));
 /// ```
-#[derive(Clone)]
 pub struct Burst {
     arena: Vec<u8>,
     records: Vec<ReceivedPacket>,
     filled: usize,
     snaplen: u32,
-    timestamp: Timestamp,
+    /// When it was taken; 0 until somebody asks.
+    timestamp: AtomicU64,
     interface_index: u32,
 }
 
@@ -268,7 +272,7 @@ impl Burst {
             records: vec![none; count],
             filled: 0,
             snaplen: 0,
-            timestamp: Timestamp::default(),
+            timestamp: AtomicU64::new(0),
             interface_index: 0,
         }
         .with_snaplen(DEFAULT_SNAPLEN)
@@ -312,14 +316,11 @@ impl Burst {
         let start = record.offset as usize;
         let captured = record.captured as usize;
         let data = self.arena.get(start..start + captured)?;
-        Some(Packet::new(
+        Some(Packet::received(
             data,
-            CaptureInfo {
-                timestamp: self.timestamp,
-                capture_length: captured,
-                length: record.length as usize,
-                interface_index: self.interface_index,
-            },
+            record.length as usize,
+            self.interface_index,
+            &self.timestamp,
         ))
     }
 
@@ -336,8 +337,10 @@ impl Burst {
         self.snaplen
     }
 
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.filled = 0;
+        *self.timestamp.get_mut() = 0;
     }
 }
 
@@ -403,11 +406,12 @@ impl std::fmt::Debug for Burst {
 pub struct TxQueue {
     inner: Arc<Inner>,
     id: u16,
+    end: TxEnd,
 }
 
 impl TxQueue {
-    pub(crate) fn new(inner: Arc<Inner>, id: u16) -> Self {
-        Self { inner, id }
+    pub(crate) fn new(inner: Arc<Inner>, id: u16, end: TxEnd) -> Self {
+        Self { inner, id, end }
     }
 
     /// The queue id.
@@ -429,7 +433,11 @@ impl TxQueue {
         if self.inner.is_closed() {
             return Err(Eof::Closed.into());
         }
-        let (sent, err) = self.inner.conn()?.tx_burst(self.id, packets);
+        let conn = self.inner.conn()?;
+        let (sent, err) = match packets {
+            [one] => conn.tx_one(&mut self.end, one.as_ref()),
+            _ => conn.tx_burst(&mut self.end, packets),
+        };
         let sent = usize::from(sent);
         match err {
             SUCCESS | NOBUF_RING => Ok(sent),
@@ -448,8 +456,9 @@ impl TxQueue {
     /// # Errors
     ///
     /// [`Eof::LinkDown`], [`Eof::Closed`].
-    pub fn free_slots(&self) -> Result<usize, Error> {
-        self.slots(self.inner.conn()?.tx_free(self.id))
+    pub fn free_slots(&mut self) -> Result<usize, Error> {
+        let free = self.inner.conn()?.tx_free(&mut self.end);
+        self.slots(free)
     }
 
     /// Slots that the peer has not taken yet. A master sees only that the
@@ -551,7 +560,9 @@ impl TxQueue {
 
 impl Drop for TxQueue {
     fn drop(&mut self) {
-        self.inner.give_back(self.id, false);
+        if let Ok(conn) = self.inner.conn() {
+            conn.give_back_tx(&mut self.end);
+        }
     }
 }
 

@@ -1,23 +1,45 @@
 //! An interface of the C core: the calls on its queues.
 
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::bindings::*;
 use super::control::ConnEvents;
 use super::{ReceivedPacket, SUCCESS};
 
-/// A live interface. Its methods may be called from any thread.
+/// A live interface. Its methods may be called from any thread; those that belong to a queue's
+/// owner take its end.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(super) ptr: NonNull<c_void>,
     /// What the callbacks get: owned, freed by [`super::Loop::delete`].
     pub(super) events: NonNull<Box<dyn ConnEvents>>,
+    /// Different for each interface of this process, also after another's end.
+    serial: u64,
+    /// Queues that have an owner: to receive, to send.
+    taken: [Mutex<Vec<u16>>; 2],
 }
 
-// SAFETY: the pointers are only used for burst calls, which lock (see "Queues"),
-// and by the control thread; `ConnEvents` is Send and Sync.
+/// The right to receive on a queue; there is one at a time.
+#[derive(Debug)]
+pub(crate) struct RxEnd {
+    serial: u64,
+    qid: u16,
+}
+
+/// The right to send on a queue; there is one at a time.
+#[derive(Debug)]
+pub(crate) struct TxEnd {
+    serial: u64,
+    qid: u16,
+}
+
+// SAFETY: the pointers are only used for calls that exclude each other (see
+// "Queues"), and by the control thread; `ConnEvents` is Send and Sync.
 unsafe impl Send for Conn {}
 // SAFETY: as for Send.
 unsafe impl Sync for Conn {}
@@ -40,10 +62,49 @@ pub(crate) enum WaitOutcome {
 }
 
 impl Conn {
+    pub(super) fn new(ptr: NonNull<c_void>, events: NonNull<Box<dyn ConnEvents>>) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        Self {
+            ptr,
+            events,
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
+            taken: Default::default(),
+        }
+    }
+
+    /// `None` while somebody else has it.
+    pub(crate) fn take_rx(&self, qid: u16) -> Option<RxEnd> {
+        let serial = self.serial;
+        take(&self.taken[0], qid).then_some(RxEnd { serial, qid })
+    }
+
+    /// `None` while somebody else has it.
+    pub(crate) fn take_tx(&self, qid: u16) -> Option<TxEnd> {
+        let serial = self.serial;
+        take(&self.taken[1], qid).then_some(TxEnd { serial, qid })
+    }
+
+    pub(crate) fn give_back_rx(&self, end: &mut RxEnd) {
+        self.give_back(&self.taken[0], &mut end.serial, end.qid);
+    }
+
+    pub(crate) fn give_back_tx(&self, end: &mut TxEnd) {
+        self.give_back(&self.taken[1], &mut end.serial, end.qid);
+    }
+
+    /// The end is good for nothing after.
+    fn give_back(&self, taken: &Mutex<Vec<u16>>, serial: &mut u64, qid: u16) {
+        if *serial == self.serial {
+            *serial = u64::MAX;
+            let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.retain(|q| *q != qid);
+        }
+    }
+
     /// Copies packets into the arena; the number of packets, and libmemif's error.
     pub(crate) fn rx_burst(
         &self,
-        qid: u16,
+        end: &mut RxEnd,
         arena: &mut [u8],
         snaplen: u32,
         packets: &mut [ReceivedPacket],
@@ -51,12 +112,15 @@ impl Conn {
         let arena_len = u32::try_from(arena.len()).unwrap_or(u32::MAX);
         let count = u16::try_from(packets.len()).unwrap_or(u16::MAX);
         let mut received = 0;
+        if end.serial != self.serial {
+            return (0, MEMIF_ERR_QID as i32);
+        }
         // SAFETY: the pointers and lengths are those of live slices; the C side
-        // writes no more than `arena_len` bytes and `count` records. See "Queues".
+        // writes no more than `arena_len` bytes and `count` records. The owner, by `end`.
         let err = unsafe {
             memif_ext_rx_burst(
                 self.ptr.as_ptr(),
-                qid,
+                end.qid,
                 arena.as_mut_ptr(),
                 arena_len,
                 snaplen,
@@ -68,35 +132,47 @@ impl Conn {
         (received, err)
     }
 
+    /// Sends a packet; how many went out, and libmemif's error.
+    #[inline]
+    pub(crate) fn tx_one(&self, end: &mut TxEnd, packet: &[u8]) -> (u16, i32) {
+        if end.serial != self.serial {
+            return (0, MEMIF_ERR_QID as i32);
+        }
+        let raw = raw_slice(packet);
+        let mut sent = 0;
+        // SAFETY: one packet, whose bytes outlive the call and are only read. The
+        // owner, by `end`.
+        let err = unsafe { memif_ext_tx_burst(self.ptr.as_ptr(), end.qid, &raw, 1, &mut sent) };
+        (sent, err)
+    }
+
     /// Sends packets; how many went out whole, and libmemif's error.
-    pub(crate) fn tx_burst<T: AsRef<[u8]>>(&self, qid: u16, packets: &[T]) -> (u16, i32) {
-        const AT_A_TIME: usize = 64;
+    pub(crate) fn tx_burst<T: AsRef<[u8]>>(&self, end: &mut TxEnd, packets: &[T]) -> (u16, i32) {
+        const AT_A_TIME: usize = 256;
+        if end.serial != self.serial {
+            return (0, MEMIF_ERR_QID as i32);
+        }
         let mut total = 0u16;
         for chunk in packets.chunks(AT_A_TIME) {
-            let mut raw = [memif_ext_slice_t {
-                data: std::ptr::null(),
-                len: 0,
-            }; AT_A_TIME];
+            let mut raw = [const { MaybeUninit::<memif_ext_slice_t>::uninit() }; AT_A_TIME];
             for (raw, packet) in raw.iter_mut().zip(chunk) {
-                let bytes = packet.as_ref();
-                raw.data = bytes.as_ptr();
-                // Too long for 32 bits is too long for any ring.
-                raw.len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                raw.write(raw_slice(packet.as_ref()));
             }
             let mut sent = 0;
-            // SAFETY: `raw` holds as many packets as `chunk`, whose bytes outlive the
-            // call and are only read. See "Queues".
+            // SAFETY: the first `chunk.len()` elements of `raw` were written just now; the
+            // packets' bytes outlive the call and are only read. The owner, by `end`.
             let err = unsafe {
                 memif_ext_tx_burst(
                     self.ptr.as_ptr(),
-                    qid,
-                    raw.as_ptr(),
+                    end.qid,
+                    raw.as_ptr().cast(),
                     chunk.len() as u16,
                     &mut sent,
                 )
             };
-            total = total.saturating_add(sent);
-            if err != SUCCESS || usize::from(sent) < chunk.len() || total > u16::MAX - 64 {
+            total += sent;
+            let room = u16::MAX - total >= AT_A_TIME as u16;
+            if err != SUCCESS || usize::from(sent) < chunk.len() || !room {
                 return (total, err);
             }
         }
@@ -105,18 +181,21 @@ impl Conn {
 
     pub(crate) fn rx_wait(
         &self,
-        qid: u16,
+        end: &mut RxEnd,
         timeout_ns: u64,
         spin_ns: u64,
         through_down: bool,
     ) -> Result<WaitOutcome, i32> {
         let mut result = 0;
-        // SAFETY: `result` outlives the call. See "Queues": the wait itself holds no lock
-        // and sleeps on a descriptor that lives as long as the interface.
+        if end.serial != self.serial {
+            return Err(MEMIF_ERR_QID as i32);
+        }
+        // SAFETY: `result` outlives the call. The owner, by `end`; it sleeps on a
+        // descriptor that lives as long as the interface.
         let err = unsafe {
             memif_ext_rx_wait(
                 self.ptr.as_ptr(),
-                qid,
+                end.qid,
                 timeout_ns,
                 spin_ns,
                 i32::from(through_down),
@@ -179,10 +258,13 @@ impl Conn {
         state as u32 == MEMIF_EXT_QUEUE_UP
     }
 
-    pub(crate) fn tx_free(&self, qid: u16) -> Result<u16, i32> {
+    pub(crate) fn tx_free(&self, end: &mut TxEnd) -> Result<u16, i32> {
         let mut slots = 0;
-        // SAFETY: `slots` outlives the call. See "Queues".
-        match unsafe { memif_ext_tx_free(self.ptr.as_ptr(), qid, &mut slots) } {
+        if end.serial != self.serial {
+            return Err(MEMIF_ERR_QID as i32);
+        }
+        // SAFETY: `slots` outlives the call. The owner, by `end`.
+        match unsafe { memif_ext_tx_free(self.ptr.as_ptr(), end.qid, &mut slots) } {
             SUCCESS => Ok(slots),
             err => Err(err),
         }
@@ -195,5 +277,23 @@ impl Conn {
             SUCCESS => Ok(slots),
             err => Err(err),
         }
+    }
+}
+
+fn take(taken: &Mutex<Vec<u16>>, qid: u16) -> bool {
+    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = !taken.contains(&qid);
+    if free {
+        taken.push(qid);
+    }
+    free
+}
+
+/// Too long for 32 bits is too long for any ring.
+#[inline]
+fn raw_slice(packet: &[u8]) -> memif_ext_slice_t {
+    memif_ext_slice_t {
+        data: packet.as_ptr(),
+        len: u32::try_from(packet.len()).unwrap_or(u32::MAX),
     }
 }

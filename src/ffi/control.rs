@@ -254,7 +254,7 @@ impl Loop {
             )
         };
         match (NonNull::new(conn), NonNull::new(events)) {
-            (Some(ptr), Some(events)) if err == SUCCESS => Ok(Conn { ptr, events }),
+            (Some(ptr), Some(events)) if err == SUCCESS => Ok(Conn::new(ptr, events)),
             _ => {
                 self.count(socket, -1);
                 // SAFETY: the interface was not made, so nobody else has the pointer.

@@ -4,9 +4,10 @@
 //!
 //! * **Control thread.** A [`Loop`] can't leave the thread that made it, and
 //!   everything that libmemif wants to be called on one thread takes one.
-//! * **Queues.** The C core locks a queue for the length of each burst, so burst
-//!   calls on a live [`Conn`] are sound from any thread, whatever the control
-//!   thread and the peer do meanwhile.
+//! * **Queues.** Bursts and waits belong to a queue's one owner: whoever has its
+//!   [`RxEnd`] or [`TxEnd`], of which there is one at a time, and has it to itself
+//!   (`&mut`). Everything else that looks at a queue locks it in the C core, and
+//!   that excludes the owner's calls, whatever the peer does meanwhile.
 //! * **Life.** A [`Conn`] is deleted by giving it away ([`Loop::delete`]), so
 //!   whoever can call on it has a live one.
 //! * No reference into shared memory ever exists on this side.
@@ -36,7 +37,7 @@ pub(crate) use bindings::memif_ext_packet_t as ReceivedPacket;
 pub(crate) use bindings::{
     MEMIF_ERR_DISCONNECTED, MEMIF_ERR_INVAL_ARG, MEMIF_ERR_NOBUF_RING, MEMIF_ERR_SUCCESS,
 };
-pub(crate) use conn::{Conn, QueueState, WaitOutcome};
+pub(crate) use conn::{Conn, QueueState, RxEnd, TxEnd, WaitOutcome};
 pub(crate) use control::{ConnArgs, ConnEvents, Loop, QueueRecord, SocketArgs};
 pub(crate) use epoll::Waker;
 

@@ -2,9 +2,10 @@
  * packets between the rings and private memory, waiting, and reasons.
  *
  * Threads: as in libmemif.h. The calls on a queue (rx_burst, rx_wait, tx_burst,
- * tx_free, tx_pending) belong to one thread at a time per queue and direction;
+ * tx_free) belong to one thread at a time per queue and direction, its owner;
  * the control thread may take the link down or up meanwhile. They never reach
- * memory that is no longer mapped.
+ * memory that is no longer mapped. The states, tx_pending and rx_wake may be
+ * called by anybody.
  */
 #ifndef _LIBMEMIF_EXT_H_
 #define _LIBMEMIF_EXT_H_

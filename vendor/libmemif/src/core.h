@@ -73,12 +73,16 @@ struct sock
   char error[ERROR_TEXT];
 };
 
-/* A slot's buffer, as the slave knows it. */
+/* A buffer of the slave's, as the slave knows it. */
 typedef struct
 {
   uint32_t offset;
   uint16_t region;
+  uint16_t small; /* SMALL_BUFFER bytes */
 } own_t;
+
+/* Small packets lie close together: few cache lines and pages. */
+enum { SMALL_BUFFER = 128 };
 
 typedef struct
 {
@@ -90,7 +94,8 @@ typedef struct
 typedef struct
 {
   ring_t *shm; /* NULL until the regions are mapped */
-  own_t *own;  /* slave: the buffer of each slot */
+  own_t *own;  /* slave: the buffer of each slot; as it sends, of each slot in use */
+  own_t *spare[2]; /* slave, sending: buffers not in use, [1] the small ones */
   uint32_t offset;
   uint16_t region;
   uint8_t log2;
@@ -140,7 +145,8 @@ typedef enum
 /* One queue of an interface, the same over all its links. */
 struct queue
 {
-  _Alignas (64) _Atomic int lock;
+  _Alignas (64) _Atomic bool busy; /* its owner is in a call */
+  _Atomic bool gate; /* somebody else wants, or has, the queue */
   queue_state_t state;
   bool slave, rx;
   bool polling; /* the receive mode asked for */
@@ -156,8 +162,11 @@ struct queue
   uint16_t offered; /* tx master: most slots ever seen free */
   uint32_t idle;   /* rx: bursts in a row that found nothing */
   uint32_t num_regions;
+  uint16_t reclaimed; /* tx slave: first slot whose buffer is not back among the spare ones */
+  uint16_t num_spare[2];
   ring_t *ring;
   own_t *own;
+  own_t *spare[2];
   const region_t *regions;
   uint32_t buffer_size; /* slave */
   int efd;
@@ -299,24 +308,46 @@ void queue_disarm (queue_t *q);
 void queue_clear_event (queue_t *q);
 uint64_t event_clear (int efd);
 bool event_signal (int efd); /* false: it can't be */
-/* For the control thread: frees a burst that the peer makes hang in its eventfd. */
-void queue_lock_control (queue_t *q, int efd);
+
+/* Two ways to a queue, which exclude each other.
+ *
+ * Its owner, one thread at a time, enters for each burst, and pays a store and
+ * a load. All others lock it, seldom, and pay for both: a barrier on every CPU
+ * that runs this process (membarrier) stands between closing the gate and
+ * looking whether the owner is in, in place of a fence in each burst. */
+extern _Atomic bool owner_needs_fence; /* membarrier is not to be had */
+void queue_wait_gate (queue_t *q);
 
 static inline void
-queue_lock (queue_t *q)
+queue_enter (queue_t *q)
 {
-  /* Held for the length of a burst, or of a link's change: both short. */
-  for (unsigned spins = 0;
-       atomic_exchange_explicit (&q->lock, 1, memory_order_acquire) != 0; spins++)
-    if (spins > 64)
-      sched_yield ();
+  for (;;)
+    {
+#if defined(__SANITIZE_THREAD__)
+      atomic_exchange_explicit (&q->busy, true, memory_order_seq_cst);
+#else
+      atomic_store_explicit (&q->busy, true, memory_order_relaxed);
+      atomic_signal_fence (memory_order_seq_cst);
+      if (__builtin_expect (atomic_load_explicit (&owner_needs_fence, memory_order_relaxed), 0))
+	atomic_thread_fence (memory_order_seq_cst);
+#endif
+      if (__builtin_expect (!atomic_load_explicit (&q->gate, memory_order_acquire), 1))
+	return;
+      atomic_store_explicit (&q->busy, false, memory_order_release);
+      queue_wait_gate (q);
+    }
 }
 
 static inline void
-queue_unlock (queue_t *q)
+queue_leave (queue_t *q)
 {
-  atomic_store_explicit (&q->lock, 0, memory_order_release);
+  atomic_store_explicit (&q->busy, false, memory_order_release);
 }
+
+void locks_open (void); /* once, before any queue is there */
+/* efd: of the link; a peer may make its owner hang in it, and this frees it. -1: can't be. */
+void queue_lock (queue_t *q, int efd);
+void queue_unlock (queue_t *q);
 
 /* The only ways to a descriptor: once in, once out. */
 static inline desc_t
@@ -352,6 +383,24 @@ own_buffer (const queue_t *q, uint16_t slot)
 {
   own_t own = q->own[slot & q->mask];
   return (uint8_t *) q->regions[own.region].addr + own.offset;
+}
+
+/* memcpy, without the call for what most packets are: short. */
+static inline void
+copy_bytes (uint8_t *to, const uint8_t *from, size_t n)
+{
+  if (n - 32 <= 32) /* 32 to 64: two halves, which overlap */
+    {
+      memcpy (to, from, 32);
+      memcpy (to + n - 32, from + n - 32, 32);
+    }
+  else if (n - 64 <= 64)
+    {
+      memcpy (to, from, 64);
+      memcpy (to + n - 64, from + n - 64, 64);
+    }
+  else
+    memcpy (to, from, n);
 }
 
 /* rx.c, tx.c: with the lock held, published or free slots; -1 after a fault that is to be told. */

@@ -50,7 +50,7 @@ put_queues (space_t *s, const conn_t *c, queue_t *queues, unsigned count)
       queue_t *q = &queues[i];
       memset (&d[i], 0, sizeof d[i]);
       d[i].qid = q->qid;
-      queue_lock_control (q, efd_of (c, q));
+      queue_lock (q, efd_of (c, q));
       if (q->state != QUEUE_GONE)
 	{
 	  desc_t first = desc_read (&q->ring->desc[0]);

@@ -10,6 +10,7 @@ memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, voi
 {
   if (!sock || !args || !args->path[0] || !memchr (args->path, 0, sizeof args->path))
     return MEMIF_ERR_INVAL_ARG;
+  locks_open ();
   memif_alloc_t *alloc = args->alloc ? args->alloc : malloc;
   sock_t *s = zalloc (alloc, sizeof *s);
   if (!s)

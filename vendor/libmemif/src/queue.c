@@ -1,9 +1,11 @@
 /* Queues over the life of their interface: up, draining, the next link; waiting. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -77,7 +79,7 @@ release (queue_t *q)
   q->state = QUEUE_GONE;
   q->link = NULL;
   q->ring = NULL;
-  q->own = NULL;
+  q->own = q->spare[0] = q->spare[1] = NULL;
   q->regions = NULL;
   q->num_regions = 0;
   q->efd = -1;
@@ -151,7 +153,7 @@ event_signal (int efd)
   uint64_t one = 1;
   struct pollfd p = { .fd = efd, .events = POLLOUT };
   /* Full is signalled already. A peer that fills it in between blocks this
-   * write until queue_lock_control reads it. */
+   * write until queue_lock reads it. */
   if (poll (&p, 1, 0) != 1 || !(p.revents & POLLOUT))
     return !(p.revents & POLLNVAL);
   return write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR;
@@ -164,16 +166,54 @@ queue_clear_event (queue_t *q)
     event_clear (q->efd);
 }
 
-void
-queue_lock_control (queue_t *q, int efd)
+_Atomic bool owner_needs_fence;
+
+static long
+membarrier (int command)
 {
-  for (unsigned spins = 0; atomic_exchange_explicit (&q->lock, 1, memory_order_acquire); spins++)
+  return syscall (SYS_membarrier, command, 0, 0);
+}
+
+void
+locks_open (void)
+{
+  atomic_store_explicit (&owner_needs_fence,
+			 membarrier (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0,
+			 memory_order_relaxed);
+}
+
+void
+queue_wait_gate (queue_t *q)
+{
+  while (atomic_load_explicit (&q->gate, memory_order_acquire))
+    sched_yield ();
+}
+
+void
+queue_lock (queue_t *q, int efd)
+{
+  unsigned spins = 0;
+  for (; atomic_exchange_explicit (&q->gate, true, memory_order_seq_cst); spins++)
+    {
+      sched_yield ();
+      if (spins > 1000 && efd >= 0)
+	event_clear (efd);
+    }
+  if (owner_needs_fence || membarrier (MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
+    atomic_thread_fence (memory_order_seq_cst);
+  for (spins = 0; atomic_load_explicit (&q->busy, memory_order_acquire); spins++)
     {
       if (spins > 64)
 	sched_yield ();
-      if (spins > 1000)
+      if (spins > 1000 && efd >= 0)
 	event_clear (efd);
     }
+}
+
+void
+queue_unlock (queue_t *q)
+{
+  atomic_store_explicit (&q->gate, false, memory_order_release);
 }
 
 /* With the lock held: works on this link from now on. */
@@ -183,12 +223,17 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->link = l;
   q->ring = r->shm;
   q->own = r->own;
+  for (int small = 0; small < 2; small++)
+    {
+      q->spare[small] = r->spare[small];
+      q->num_spare[small] = (uint16_t) (1u << r->log2);
+    }
   q->regions = l->regions;
   q->num_regions = l->num_regions;
   q->buffer_size = l->buffer_size;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->efd = r->efd;
-  q->next = q->done = q->peer = q->limit = q->offered = 0;
+  q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = 0;
   q->idle = 0;
   q->chained = false;
   q->fault = FAULT_NONE;
@@ -274,7 +319,7 @@ queues_up (conn_t *c)
       link_ring_t *r = rx == slave ? &l->m2s[qid] : &l->s2m[qid];
 
       atomic_fetch_add_explicit (&l->refs, 1, memory_order_relaxed);
-      queue_lock (q);
+      queue_lock (q, -1);
       make_room (q);
       if (waits_for_reader (q))
 	q->pending[q->num_pending++] = (pending_link_t){ .link = l, .ring = r };
@@ -296,7 +341,7 @@ queues_offer (conn_t *c)
   for (unsigned i = 0; i < c->run_rx; i++)
     {
       queue_t *q = &c->rx[i];
-      queue_lock (q);
+      queue_lock (q, -1);
       if (q->state == QUEUE_UP && q->done == 0
 	  && atomic_load_explicit (&q->ring->head, memory_order_relaxed) == 0)
 	rx_give_back (q, (uint16_t) (q->mask + 1), 0);
@@ -347,7 +392,7 @@ queues_down (conn_t *c)
       queue_t *q = rx ? &c->rx[i] : &c->tx[i - c->run_rx];
       event_remove (q->event);
       q->event = NULL;
-      queue_lock_control (q, link_efd (c->link, rx == slave, rx ? i : i - c->run_rx));
+      queue_lock (q, link_efd (c->link, rx == slave, rx ? i : i - c->run_rx));
       if (rx && (q->num_pending || q->state == QUEUE_UP))
 	go_down (q);
       else if (!rx)
@@ -419,7 +464,7 @@ memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t q
     return MEMIF_ERR_QID;
   if (rx_mode != MEMIF_RX_MODE_INTERRUPT && rx_mode != MEMIF_RX_MODE_POLLING)
     return MEMIF_ERR_INVAL_ARG;
-  queue_lock (q);
+  queue_lock (q, -1);
   q->polling = rx_mode == MEMIF_RX_MODE_POLLING;
   if (q->state == QUEUE_UP)
     {
@@ -446,7 +491,7 @@ memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
     return MEMIF_ERR_NOCONN;
   if (!q || !fd)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  queue_lock (q);
+  queue_lock (q, -1);
   *fd = q->efd;
   queue_unlock (q);
   return *fd < 0 ? MEMIF_ERR_DISCONNECTED : MEMIF_ERR_SUCCESS;
@@ -468,7 +513,7 @@ state_of (memif_conn_handle_t conn, uint16_t qid, bool rx, int *state)
   queue_t *q = queue_of (conn, qid, rx);
   if (!q || !state)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  queue_lock (q);
+  queue_lock (q, -1);
   *state = (int) q->state;
   queue_unlock (q);
   return MEMIF_ERR_SUCCESS;
@@ -502,7 +547,7 @@ static int
 wait_look (queue_t *q, bool through_down, bool sleeping)
 {
   int result = -1;
-  queue_lock (q);
+  queue_enter (q);
   queue_heed (q);
   while (q->pending && q->state == QUEUE_DRAINING && rx_published (q) == 0)
     queue_drained (q);
@@ -524,7 +569,7 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
       queue_disarm (q);
       queue_clear_event (q);
     }
-  queue_unlock (q);
+  queue_leave (q);
   return result;
 }
 

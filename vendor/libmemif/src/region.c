@@ -33,6 +33,8 @@ rings_free (link_t *l, link_ring_t *rings, unsigned count)
       if (rings[i].efd >= 0)
 	close (rings[i].efd);
       l->free (rings[i].own);
+      l->free (rings[i].spare[0]);
+      l->free (rings[i].spare[1]);
     }
   l->free (rings);
 }
@@ -118,6 +120,24 @@ ring_create (link_t *l, link_ring_t *r, unsigned log2, uint64_t offset)
   return !r->own ? MEMIF_ERR_NOMEM : r->efd < 0 ? error_of_errno (errno) : MEMIF_ERR_SUCCESS;
 }
 
+/* What a sending slave fills: a large buffer for each slot, and a small one. */
+static int
+spare_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t small_at)
+{
+  unsigned size = 1u << r->log2;
+  for (int small = 0; small < 2; small++)
+    if (!(r->spare[small] = zalloc (l->alloc, size * sizeof (own_t))))
+      return MEMIF_ERR_NOMEM;
+  /* Taken from the end, so the last go first. */
+  for (unsigned i = 0; i < size; i++)
+    {
+      r->spare[0][size - 1 - i] = r->own[i];
+      r->spare[1][size - 1 - i]
+	= (own_t){ .region = region, .offset = small_at + i * SMALL_BUFFER, .small = 1 };
+    }
+  return MEMIF_ERR_SUCCESS;
+}
+
 /* Region 0 holds the rings; the buffers follow in as few regions as 32-bit offsets allow. */
 int
 link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
@@ -142,7 +162,7 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
     {
       link_ring_t *r = i < num_s2m ? &l->s2m[i] : &l->m2s[i - num_s2m];
       err = ring_create (l, r, log2, i * ring_bytes (log2));
-      if (!err && used + size * stride > UINT32_MAX)
+      if (!err && used + size * (stride + SMALL_BUFFER) > UINT32_MAX)
 	{
 	  err = region_create (l, used);
 	  region++;
@@ -150,6 +170,11 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
 	}
       for (unsigned slot = 0; slot < size && !err; slot++, used += stride)
 	r->own[slot] = (own_t){ .region = region, .offset = (uint32_t) used };
+      if (!err && i < num_s2m)
+	{
+	  err = spare_create (l, r, region, (uint32_t) used);
+	  used += size * SMALL_BUFFER;
+	}
     }
   if (!err)
     err = region_create (l, used);

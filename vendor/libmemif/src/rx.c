@@ -144,7 +144,7 @@ copy_packet (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snap
 	take = d.length;
       if (take > room - captured)
 	return 0;
-      memcpy (to + captured, from, take);
+      copy_bytes (to + captured, from, take);
       captured += take;
       length += d.length;
       slot++;
@@ -232,9 +232,9 @@ memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint
   if (!arena || !packets || !received || snaplen == 0 || arena_len < snaplen)
     return MEMIF_ERR_INVAL_ARG;
   *received = 0;
-  queue_lock (q);
+  queue_enter (q);
   int err = copy_burst (q, arena, arena_len, snaplen, packets, count, received);
-  queue_unlock (q);
+  queue_leave (q);
   return err;
 }
 
@@ -322,9 +322,9 @@ memif_rx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   if (!bufs || !rx)
     return MEMIF_ERR_INVAL_ARG;
   *rx = 0;
-  queue_lock (q);
+  queue_enter (q);
   int err = hand_out_burst (q, bufs, count, rx);
-  queue_unlock (q);
+  queue_leave (q);
   return err;
 }
 
@@ -337,7 +337,7 @@ memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint
     return MEMIF_ERR_NOCONN;
   if (!q)
     return MEMIF_ERR_QID;
-  queue_lock (q);
+  queue_enter (q);
   if (q->state == QUEUE_GONE)
     err = MEMIF_ERR_DISCONNECTED;
   else if (q->slave && headroom >= q->buffer_size)
@@ -353,6 +353,6 @@ memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint
 	clear_chain (q, q->done, (uint16_t) (q->done + count));
       rx_give_back (q, count, headroom);
     }
-  queue_unlock (q);
+  queue_leave (q);
   return err;
 }

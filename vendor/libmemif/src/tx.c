@@ -5,6 +5,8 @@
 
 #include "core.h"
 
+enum { RECLAIM_AFTER = 32 };
+
 int
 tx_free_slots (queue_t *q)
 {
@@ -17,7 +19,9 @@ tx_free_slots (queue_t *q)
 					memory_order_acquire);
   uint16_t held = q->slave ? (uint16_t) (q->done - peer)	/* published, not taken */
 			   : (uint16_t) (peer - q->done); /* offered, not published */
-  if (held > size || reserved > (q->slave ? size - held : held))
+  /* Buffers come back slot by slot, so a counter that goes back would give some twice. */
+  bool back = q->slave && (uint16_t) (peer - q->peer) > (uint16_t) (q->done - q->peer);
+  if (held > size || back || reserved > (q->slave ? size - held : held))
     {
       queue_fault (q, "%u slots are outstanding in a ring of %u", held, size);
       return -1;
@@ -25,6 +29,11 @@ tx_free_slots (queue_t *q)
   q->peer = peer;
   if (!q->slave && held > q->offered)
     q->offered = held;
+  for (; q->slave && q->reclaimed != peer; q->reclaimed++)
+    {
+      own_t b = q->own[q->reclaimed & q->mask];
+      q->spare[b.small][q->num_spare[b.small]++] = b;
+    }
   return (int) (q->slave ? size - held : held) - reserved;
 }
 
@@ -38,16 +47,31 @@ known_free (const queue_t *q)
 void
 tx_publish (queue_t *q)
 {
-  /* The packets and their descriptors come before the counter: release. */
-  atomic_store_explicit (q->slave ? &q->ring->head : &q->ring->tail, q->done,
-			 memory_order_release);
-  /* Either we see that the receiver wants to be woken, or it sees our
-   * packets. Pairs with the fence in queue_arm. */
+  /* The packets and their descriptors come before the counter: release. Then,
+   * either we see that the receiver wants to be woken, or it sees our packets:
+   * a full fence, which pairs with the one in queue_arm. */
+  _Atomic uint16_t *counter = q->slave ? &q->ring->head : &q->ring->tail;
+#if defined(__x86_64__)
+  /* Here an exchange is both, at half the price. */
+  atomic_exchange_explicit (counter, q->done, memory_order_seq_cst);
+#else
+  atomic_store_explicit (counter, q->done, memory_order_release);
   atomic_thread_fence (memory_order_seq_cst);
+#endif
   if (atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT)
     return;
   if (!event_signal (q->efd))
     queue_fault (q, "its eventfd can't be written (errno %d)", errno);
+}
+
+/* Takes the buffer that was used last, as that one is in the cache. There is
+ * one of each size for every slot. */
+static inline own_t
+take_buffer (queue_t *q, uint16_t slot, bool small)
+{
+  own_t b = q->spare[small][--q->num_spare[small]];
+  q->own[slot & q->mask] = b;
+  return b;
 }
 
 /* The room that a master finds in an offered slot. NULL after a fault. */
@@ -97,8 +121,8 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
       uint8_t *to;
       if (q->slave)
 	{
-	  own_t own = q->own[slot & q->mask];
-	  to = own_buffer (q, slot);
+	  own_t own = take_buffer (q, slot, left <= SMALL_BUFFER && left <= q->buffer_size);
+	  to = (uint8_t *) q->regions[own.region].addr + own.offset;
 	  d = (desc_t){ .region = own.region, .offset = own.offset, .length = q->buffer_size };
 	}
       else
@@ -111,7 +135,7 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
 	}
       if (d.length > left)
 	d.length = left;
-      memcpy (to, from, d.length);
+      copy_bytes (to, from, d.length);
       from += d.length;
       left -= d.length;
       d.flags = left ? DESC_NEXT : 0;
@@ -132,6 +156,10 @@ copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
     return MEMIF_ERR_INVAL_ARG; /* buffers are reserved for memif_tx_burst */
   if (q->fault == FAULT_TOLD)
     return MEMIF_ERR_NOBUF_RING; /* until the control thread has taken the link down */
+  /* Not for each packet, as the counter is in the peer's cache; but often
+   * enough to use few buffers again and again. */
+  if (q->slave && (uint16_t) (q->next - q->peer) >= RECLAIM_AFTER && tx_free_slots (q) < 0)
+    count = 0;
   for (n = 0; n < count && q->fault == FAULT_NONE; n++)
     {
       const memif_ext_slice_t *p = &packets[n];
@@ -180,9 +208,9 @@ memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slic
   if (!packets || !sent)
     return MEMIF_ERR_INVAL_ARG;
   *sent = 0;
-  queue_lock (q);
+  queue_enter (q);
   int err = copy_burst (q, packets, count, sent);
-  queue_unlock (q);
+  queue_leave (q);
   return err;
 }
 
@@ -194,7 +222,10 @@ look (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slots)
   if (!q || !slots)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
   *slots = 0;
-  queue_lock (q);
+  if (pending)
+    queue_lock (q, -1);
+  else
+    queue_enter (q);
   if (q->state == QUEUE_UP)
     {
       int free_slots = tx_free_slots (q);
@@ -206,7 +237,10 @@ look (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slots)
       if (!err)
 	*slots = (uint16_t) (pending ? most - (unsigned) free_slots - reserved : (unsigned) free_slots);
     }
-  queue_unlock (q);
+  if (pending)
+    queue_unlock (q);
+  else
+    queue_leave (q);
   return err;
 }
 
@@ -231,6 +265,8 @@ reserve (queue_t *q, memif_buffer_t *bufs, uint16_t size, unsigned slots)
     {
       uint16_t slot = (uint16_t) (q->next + i);
       desc_t d = { .length = q->buffer_size };
+      if (q->slave)
+	take_buffer (q, slot, false);
       uint8_t *data = q->slave ? own_buffer (q, slot) : offered_at (q, slot, &d);
       if (!data)
 	return MEMIF_ERR_MFMSG;
@@ -259,7 +295,7 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
   if (!bufs || !count_out)
     return MEMIF_ERR_INVAL_ARG;
   *count_out = 0;
-  queue_lock (q);
+  queue_enter (q);
   if (q->state != QUEUE_UP)
     err = MEMIF_ERR_DISCONNECTED;
   while (*count_out < count && !err)
@@ -281,7 +317,7 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
       if (!err)
 	*count_out = (uint16_t) (*count_out + slots);
     }
-  queue_unlock (q);
+  queue_leave (q);
   return err;
 }
 
@@ -329,7 +365,7 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   if (!bufs || !tx)
     return MEMIF_ERR_INVAL_ARG;
   *tx = 0;
-  queue_lock (q);
+  queue_enter (q);
   if (q->state != QUEUE_UP)
     err = MEMIF_ERR_DISCONNECTED;
   for (uint16_t i = 0; i < count && !err; i++)
@@ -353,6 +389,6 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   *tx = whole;
   if (q->fault == FAULT_NEW)
     q->fault = FAULT_TOLD;
-  queue_unlock (q);
+  queue_leave (q);
   return err;
 }
