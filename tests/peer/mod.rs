@@ -36,7 +36,7 @@ pub(crate) const CONNECTED: u16 = 7;
 pub(crate) const DISCONNECT: u16 = 8;
 
 pub(crate) const VERSION: u16 = 0x0200;
-pub(crate) const COOKIE: u32 = 0x3E31_F20;
+pub(crate) const COOKIE: u32 = 0x03E3_1F20;
 /// In a ring's flags: the receiver does not want to be woken.
 pub(crate) const NO_INTERRUPT: u16 = 1;
 /// In a descriptor's flags: the packet goes on in the next one.
