@@ -133,7 +133,8 @@ impl Memif {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInitialised`] when the interface is closed.
+    /// [`ErrorKind::NotInitialised`] when the control thread is gone. A closed
+    /// interface still has details, without a link.
     pub fn details(&self) -> Result<MemifDetails, Error> {
         let config = &self.inner.config;
         let inner = Arc::clone(&self.inner);
