@@ -168,7 +168,7 @@ struct queue
   own_t *own;
   own_t *spare[2];
   const region_t *regions;
-  uint32_t buffer_size; /* slave */
+  uint32_t buffer_size; /* slave; as tx master: the largest ever offered */
   int efd;
   link_t *link;
 

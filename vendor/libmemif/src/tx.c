@@ -83,6 +83,8 @@ offered_at (queue_t *q, uint16_t slot, desc_t *d)
   if (!at)
     queue_fault (q, "the offered slot %u is unusable: region %u, offset %u, length %u",
 		 slot & q->mask, d->region, d->offset, d->length);
+  else if (d->length > q->buffer_size)
+    q->buffer_size = d->length;
   return at;
 }
 
