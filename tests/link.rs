@@ -374,10 +374,8 @@ fn interfaces_may_be_made_and_closed_in_callbacks() {
     works(&a, &b);
     for memif in [&master, &slave] {
         assert_eq!(eof(memif.wait_link_up(Some(LONG))), Eof::Closed);
-        assert_eq!(
-            memif.details().unwrap_err().kind(),
-            ErrorKind::NotInitialised
-        );
+        let details = memif.details().unwrap();
+        assert!(!details.link_up && !details.error.is_empty());
     }
 }
 
@@ -504,6 +502,7 @@ fn too_many_unread_links_are_refused_until_they_are_read() {
     assert_eq!(packets, (0..links).map(|i| vec![i]).collect::<Vec<_>>());
     assert_eq!(reason, Eof::LinkDown);
     let link = Plan::new(0).up(master.socket());
+    up(&master);
     link.slave_sends(b"on");
     assert_eq!(read(&mut handle), b"on");
 }
