@@ -3,10 +3,10 @@
 mod common;
 mod peer;
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::*;
 use memif::{Eof, Error, ErrorKind, MemifConfig, PacketHandle, PacketReader, Role, RxMode, Wait};
@@ -257,8 +257,8 @@ fn violation(busy: bool) {
     let mut blocked = None;
     if busy {
         let released = std::sync::Mutex::new(released);
-        let entered = std::sync::Arc::new(AtomicBool::new(false));
-        let on_thread = std::sync::Arc::clone(&entered);
+        let entered = Arc::new(AtomicBool::new(false));
+        let on_thread = Arc::clone(&entered);
         let config = MemifConfig::new(common::socket()).role(Role::Master);
         let config = config.on_connect(move |_| {
             on_thread.store(true, Ordering::Release);
@@ -731,19 +731,36 @@ fn the_same_handle_works_after_a_reconnect() {
 
 // Receive modes.
 
-/// Sends packets in small bursts of random size, and pauses of random length, both ways at once:
-/// a wake-up that is lost hangs a reader for good.
+/// Sends packets in small bursts of random size both ways at once, each burst when the one
+/// before was read and the reader is, after a random time, about to sleep or asleep. A wake-up
+/// that is lost hangs both for good: nothing else is sent that would wake the reader.
 fn no_wake_up_is_lost(master_mode: RxMode, slave_mode: RxMode, seed: u64) {
     const PACKETS: u64 = 10_000;
     let pair = Pair::small(6, 128);
     let mut threads = Vec::new();
-    for (role, mode) in [(Role::Master, master_mode), (Role::Slave, slave_mode)] {
+    let handle = |role, mode| {
         let mut handle = pair.side(role).packet_handle(0, 16).unwrap();
         handle.set_rx_mode(mode).unwrap();
-        let (reader, mut writer) = handle.split();
-        threads.push(thread::spawn(move || count_in_order(reader, PACKETS, 16)));
+        handle.split()
+    };
+    let (master_reader, master_writer) = handle(Role::Master, master_mode);
+    let (slave_reader, slave_writer) = handle(Role::Slave, slave_mode);
+    for (mut reader, mut writer, seed) in [
+        (master_reader, slave_writer, seed),
+        (slave_reader, master_writer, !seed),
+    ] {
+        let read = Arc::new(AtomicU64::new(0));
+        let were_read = Arc::clone(&read);
+        let closer = reader.closer();
         threads.push(thread::spawn(move || {
-            let mut random = seed.wrapping_add(role as u64);
+            for i in 0..PACKETS {
+                let packet = reader.read_packet_timeout(None).expect("a packet");
+                assert_same(&packet, &pattern(i, 16), i);
+                read.store(i + 1, Ordering::Release);
+            }
+        }));
+        threads.push(thread::spawn(move || {
+            let mut random = seed;
             let mut sent = 0;
             while sent < PACKETS {
                 random = random
@@ -751,23 +768,19 @@ fn no_wake_up_is_lost(master_mode: RxMode, slave_mode: RxMode, seed: u64) {
                     .wrapping_add(1_442_695_040_888_963_407);
                 let count = (1 + (random >> 33) % 7).min(PACKETS - sent);
                 let burst: Vec<_> = (sent..sent + count).map(|i| pattern(i, 16)).collect();
-                let mut rest = &burst[..];
-                while !rest.is_empty() {
-                    match writer.write_packets(rest) {
-                        Ok(n) => rest = &rest[n..],
-                        Err(e) => {
-                            assert_eq!(e.eof(), Some(Eof::Full), "{e}");
-                            assert_eq!(writer.wait_writable(Some(LONG)).unwrap(), Wait::Ready);
-                        }
-                    }
-                }
+                assert_eq!(writer.write_packets(&burst).unwrap() as u64, count);
                 sent += count;
-                // Now and then long enough for the reader to fall asleep.
-                for _ in 0..(random >> 40) % 64 {
-                    std::hint::spin_loop();
-                }
-                if (random >> 50).is_multiple_of(8) {
+                let start = Instant::now();
+                while were_read.load(Ordering::Acquire) < sent {
+                    // A reader that times out would find its packet: it must not be let off so.
+                    if start.elapsed() > LONG {
+                        closer.close();
+                        panic!("the reader sleeps, and {count} packets are there");
+                    }
                     thread::yield_now();
+                }
+                for _ in 0..(random >> 40) % 256 {
+                    std::hint::spin_loop();
                 }
             }
         }));
