@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::cut_name;
 use crate::ffi::{Loop, SocketArgs, Waker};
-use crate::interface::Inner;
+use crate::interface::{CLOSE_FLUSH, Inner};
 use crate::{Error, ErrorKind, Memif, MemifConfig};
 
 /// The place where interfaces live: a thread that makes connections, and on
@@ -83,13 +83,14 @@ impl Context {
         Ok(Memif::from_inner(inner))
     }
 
-    /// Closes its interfaces, each as [`Memif::close`] does: waits up to a
-    /// second for peers to take what was sent.
+    /// Closes its interfaces as [`Memif::close`] does: waits up to a second, for
+    /// all of them together, until peers have taken what was sent.
     pub fn close(&self) {
         self.control.closed.store(true, Ordering::Release);
         let interfaces = std::mem::take(&mut *lock(&self.control.interfaces));
+        let deadline = Instant::now() + CLOSE_FLUSH;
         for inner in interfaces.iter().filter_map(Weak::upgrade) {
-            inner.close();
+            inner.close_by(deadline);
         }
     }
 }

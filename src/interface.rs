@@ -320,10 +320,14 @@ impl Inner {
     }
 
     pub(crate) fn close(self: &Arc<Self>) {
+        self.close_by(Instant::now() + CLOSE_FLUSH);
+    }
+
+    pub(crate) fn close_by(self: &Arc<Self>, deadline: Instant) {
         if self.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.flush(CLOSE_FLUSH);
+        self.flush(deadline);
         let inner = Arc::clone(self);
         self.control.call(move |l| {
             if let Some(conn) = inner.conn.get() {
@@ -338,11 +342,10 @@ impl Inner {
     }
 
     /// Waits until the peer has taken what was sent on all queues; tells how many slots are left.
-    fn flush(&self, limit: Duration) -> usize {
+    fn flush(&self, deadline: Instant) -> usize {
         let Some(conn) = self.conn.get() else {
             return 0;
         };
-        let deadline = Instant::now() + limit;
         let mut tries = 0;
         loop {
             let pending: usize = (0..self.config.tx_queues)
@@ -398,7 +401,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         if !self.closed.swap(true, Ordering::AcqRel) {
-            self.flush(CLOSE_FLUSH);
+            self.flush(Instant::now() + CLOSE_FLUSH);
         }
         if let Some(conn) = self.conn.take() {
             // Posted also from the control thread itself: a callback may be running.

@@ -1133,12 +1133,14 @@ fn a_slave_sends_from_its_own_buffers_whatever_the_ring_says() {
         };
         ring.set_desc(slot, elsewhere);
     }
+    let mut used = std::collections::HashSet::new();
     for slot in 0..16u16 {
         let packet = pattern(u64::from(slot), 100);
         handle.write_packet(&packet).unwrap();
         let desc = ring.desc(slot);
-        let own = made[usize::from(slot)];
-        assert_eq!((desc.region, desc.offset), (own.region, own.offset));
+        // Any buffer of its own that is not in use: never where the ring was made to point.
+        assert_eq!(desc.region, made[usize::from(slot)].region);
+        assert!(used.insert(desc.offset), "slot {slot}");
         assert_eq!((desc.flags, desc.length), (0, 100));
         assert_same(&link.data(desc), &packet, slot);
     }
@@ -1244,7 +1246,6 @@ fn an_eventfd_that_was_made_blocking_blocks_no_reader() {
 }
 
 #[test]
-#[ignore = "an eventfd has no write that can't be made to block by the peer; see tx_publish"]
 fn an_eventfd_that_was_made_blocking_blocks_no_writer() {
     let context = context();
     let master = side(&context, Role::Master);

@@ -192,9 +192,13 @@ come_up (channel_t *ch)
   queues_up (c);
   logf_ (ch->sock, MEMIF_EXT_LOG_INFO, "%s: connected to %s, interface %s", where (c),
 	 c->remote_name, c->remote_if);
+  /* A program of libmemif 4.0 may offer them itself, with headroom. */
+  bool offer_first = c->ext.keep_unread;
+  if (!c->args.is_master && offer_first)
+    queues_offer (c);
   if (c->on_connect)
     c->on_connect (c, c->private_ctx);
-  if (c->up && !c->args.is_master)
+  if (c->up && !c->args.is_master && !offer_first)
     queues_offer (c);
 }
 

@@ -106,11 +106,15 @@ slots_for (queue_t *q, uint32_t length, unsigned limit)
   return room < length ? limit + 1 : n;
 }
 
-/* Whether a packet that did not fit can't fit even into an empty ring. Some slaves offer one slot less. */
+/* Whether a packet that did not fit can't fit even into an empty ring. A master
+ * knows the largest buffer it was offered (slots not offered now hold lengths of
+ * packets), and when it is offered all: some slaves keep one slot. */
 static bool
-too_large (const queue_t *q, unsigned slots, unsigned free_slots)
+too_large (const queue_t *q, uint32_t length, unsigned free_slots)
 {
-  return q->slave ? slots > q->mask + 1u : free_slots >= q->offered && q->offered >= q->mask;
+  return q->buffer_size
+	 && (length > (uint64_t) q->buffer_size * (q->mask + 1u)
+	     || (!q->slave && free_slots >= q->offered && q->offered >= q->mask));
 }
 
 /* Copies a packet into the next slots. -1 after a fault; nothing is published yet. */
@@ -178,7 +182,7 @@ copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
 	  slots = slots_for (q, p->len, free_slots);
 	  if (slots > free_slots)
 	    {
-	      err = too_large (q, slots, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
+	      err = too_large (q, p->len, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
 	      break;
 	    }
 	}
