@@ -267,8 +267,10 @@ impl PacketReader {
         }
         let index = self.next;
         self.next += 1;
-        // `fill` leaves at least one.
-        self.burst.get(index).ok_or(Error::Eof(Eof::Empty))
+        match self.burst.get(index) {
+            Some(packet) => Ok(packet),
+            None => Err(Eof::Empty.into()), // `fill` leaves at least one
+        }
     }
 
     /// See [`PacketHandle::read_packet_timeout`].
@@ -337,6 +339,7 @@ impl PacketReader {
     }
 
     /// Fills the empty cache with at least one packet.
+    #[inline]
     fn fill(&mut self) -> Result<(), Error> {
         self.next = 0;
         self.burst.clear();
@@ -407,10 +410,14 @@ impl PacketWriter {
     /// See [`PacketHandle::write_packet`].
     #[inline]
     pub fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
-        self.write_packets(&[packet]).map(drop)
+        match self.write_packets(&[packet]) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(e),
+        }
     }
 
     /// See [`PacketHandle::write_packets`].
+    #[inline]
     pub fn write_packets<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         if self.closer.is_closed() {
             return Err(Eof::Closed.into());
@@ -593,6 +600,7 @@ impl Closer {
     }
 
     /// Whether it is closed.
+    #[inline]
     pub fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
     }

@@ -307,10 +307,15 @@ impl Inner {
     }
 
     /// The interface in the C core; there from creation on.
+    #[inline]
     pub(crate) fn conn(&self) -> Result<&Conn, Error> {
-        self.conn.get().ok_or(Error::Eof(crate::Eof::Closed))
+        match self.conn.get() {
+            Some(conn) => Ok(conn),
+            None => Err(Error::Eof(crate::Eof::Closed)),
+        }
     }
 
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }

@@ -123,6 +123,7 @@ impl RxQueue {
     /// is down, or closed, and all that had arrived was read;
     /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage)
     /// once when the peer broke the protocol: the link goes down.
+    #[inline]
     pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
         burst.clear();
         let (count, err) = self.inner.conn()?.rx_burst(
@@ -131,19 +132,21 @@ impl RxQueue {
             burst.snaplen,
             &mut burst.records,
         );
-        match err {
-            SUCCESS => {}
-            DISCONNECTED => return Err(self.down()),
-            err => {
-                let doing = format!("receiving on queue {}", self.id);
-                return Err(self.inner.error(err, &doing));
-            }
+        if err != SUCCESS {
+            return Err(self.receive_error(err));
         }
-        if count > 0 {
-            burst.filled = usize::from(count);
-            burst.interface_index = self.inner.config.id;
-        }
+        burst.filled = usize::from(count);
+        burst.interface_index = self.inner.config.id;
         Ok(burst.filled)
+    }
+
+    #[cold]
+    fn receive_error(&self, err: i32) -> Error {
+        if err == DISCONNECTED {
+            return down(&self.inner);
+        }
+        let doing = format!("receiving on queue {}", self.id);
+        self.inner.error(err, &doing)
     }
 
     /// Waits until a packet can be read. `None`: no limit. What it costs is up to the [`RxMode`].
@@ -211,10 +214,6 @@ impl RxQueue {
             }
             code => Err(self.inner.error(code, "setting the receive mode")),
         }
-    }
-
-    fn down(&self) -> Error {
-        down(&self.inner)
     }
 }
 
@@ -429,6 +428,7 @@ impl TxQueue {
     /// whole ring; such a packet further on ends the burst before it.
     /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage) once
     /// when the peer broke the protocol: the link goes down.
+    #[inline]
     pub fn tx_burst<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         if self.inner.is_closed() {
             return Err(Eof::Closed.into());
@@ -439,14 +439,20 @@ impl TxQueue {
             _ => conn.tx_burst(&mut self.end, packets),
         };
         let sent = usize::from(sent);
+        if err == SUCCESS || err == NOBUF_RING || sent > 0 {
+            return Ok(sent);
+        }
+        Err(self.send_error(err, packets.first().map_or(0, |p| p.as_ref().len())))
+    }
+
+    #[cold]
+    fn send_error(&self, err: i32, length: usize) -> Error {
         match err {
-            SUCCESS | NOBUF_RING => Ok(sent),
-            _ if sent > 0 => Ok(sent),
-            DISCONNECTED => Err(down(&self.inner)),
-            INVAL_ARG => Err(self.unsendable(packets[0].as_ref().len())),
+            DISCONNECTED => down(&self.inner),
+            INVAL_ARG => self.unsendable(length),
             err => {
                 let doing = format!("sending on queue {}", self.id);
-                Err(self.inner.error(err, &doing))
+                self.inner.error(err, &doing)
             }
         }
     }

@@ -149,6 +149,14 @@ impl Numbered {
         }
     }
 
+    /// The next packet.
+    #[inline]
+    fn one(&mut self) -> &[u8] {
+        self.memory[..8].copy_from_slice(&self.next.to_ne_bytes());
+        self.next += 1;
+        &self.memory[..self.len]
+    }
+
     /// Fills the packets with the numbers from `first` on.
     pub(crate) fn burst<'a>(&'a mut self, packets: &mut Vec<&'a [u8]>, count: usize) {
         for (i, number) in self.memory.chunks_exact_mut(8).take(count).enumerate() {
@@ -203,15 +211,15 @@ fn one_thread(load: &Load) -> Result<Report, Failure> {
     let mut slices: Vec<&[u8]> = Vec::with_capacity(burst);
     while time < load.secs {
         for _ in 0..256 {
-            let mut list = recycle(slices);
-            numbered.burst(&mut list, burst);
-            let sent = if let [one] = list[..] {
-                both.sender.write_packet(one).map(|()| 1)?
+            if burst == 1 {
+                both.sender.write_packet(numbered.one())?;
+                packets += 1;
             } else {
-                both.sender.write_packets(&list)?
-            };
-            packets += sent as u64;
-            slices = recycle(list);
+                let mut list = recycle(slices);
+                numbered.burst(&mut list, burst);
+                packets += both.sender.write_packets(&list)? as u64;
+                slices = recycle(list);
+            }
             loop {
                 match both.receiver.read_packet() {
                     Ok(packet) => {

@@ -295,13 +295,12 @@ void queues_destroy (conn_t *c);
 void queues_up (conn_t *c);
 void queues_offer (conn_t *c); /* slave: all buffers not offered by the program */
 void queues_down (conn_t *c);
-queue_t *queue_of (conn_t *c, uint16_t qid, bool rx);
 /* With the lock held: the link breaks, the control thread hears of it. Returns MFMSG. */
 int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 /* With the lock held: nothing left on a draining queue. Takes the next link, or is gone. */
 void queue_drained (queue_t *q);
 void queue_attention (queue_t *q);
-void queue_heed (queue_t *q); /* takes note of it */
+void queue_heed_slow (queue_t *q);
 bool fault_take (conn_t *c, char text[ERROR_TEXT]);
 void queue_arm (queue_t *q);
 void queue_disarm (queue_t *q);
@@ -342,6 +341,22 @@ static inline void
 queue_leave (queue_t *q)
 {
   atomic_store_explicit (&q->busy, false, memory_order_release);
+}
+
+static inline queue_t *
+queue_of (conn_t *c, uint16_t qid, bool rx)
+{
+  if (!c || qid >= (rx ? c->num_rx : c->num_tx))
+    return NULL;
+  return rx ? &c->rx[qid] : &c->tx[qid];
+}
+
+/* Takes note of queue_attention. */
+static inline void
+queue_heed (queue_t *q)
+{
+  if (__builtin_expect (atomic_load_explicit (&q->attention, memory_order_acquire), 0))
+    queue_heed_slow (q);
 }
 
 void locks_open (void); /* once, before any queue is there */

@@ -12,14 +12,6 @@
 
 #include "core.h"
 
-queue_t *
-queue_of (conn_t *c, uint16_t qid, bool rx)
-{
-  if (!c || qid >= (rx ? c->num_rx : c->num_tx))
-    return NULL;
-  return rx ? &c->rx[qid] : &c->tx[qid];
-}
-
 /* What the waiter sleeps on, the same over all links: it holds the ring's
  * eventfd while there is one, and the wake descriptor. */
 static int
@@ -293,11 +285,9 @@ queue_attention (queue_t *q)
 }
 
 void
-queue_heed (queue_t *q)
+queue_heed_slow (queue_t *q)
 {
   uint64_t count;
-  if (!atomic_load_explicit (&q->attention, memory_order_acquire))
-    return;
   atomic_store_explicit (&q->attention, false, memory_order_relaxed);
   if (read (q->wake_fd, &count, sizeof count) < 0)
     return; /* EAGAIN: drained already */

@@ -116,7 +116,7 @@ clear_chain (queue_t *q, uint16_t from, uint16_t to)
 }
 
 /* Copies the packet that begins at slot *at. 1: done. 0: the arena is full. -1: fault. */
-static int
+static int __attribute__ ((noinline))
 copy_packet (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snaplen,
 	     memif_ext_packet_t *packet)
 {
@@ -164,42 +164,85 @@ copy_packet (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snap
   return 1;
 }
 
-static int
-copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
-	    memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
+/* What most bursts are: packets of one buffer each, that came to a master. Stops
+ * before the first that is not, or has anything wrong. As copy_singles in tx.c. */
+static uint16_t
+copy_singles (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+	      memif_ext_packet_t *packets, uint16_t count, uint64_t *used_out)
 {
-  queue_heed (q);
+  const region_t *const regions = q->regions;
+  const uint32_t num_regions = q->num_regions;
+  const uint16_t mask = q->mask, published = (uint16_t) (q->peer - q->next);
+  const shared_desc_t *const desc = q->ring->desc;
+  uint64_t used = 0;
+  uint16_t n, at = q->next;
+
+  if (count > published)
+    count = published;
+  for (n = 0; n < count; n++, at++)
+    {
+      const desc_t d = desc_read (&desc[at & mask]);
+      const uint32_t take = d.length < snaplen ? d.length : snaplen;
+      if ((d.flags & DESC_NEXT) || d.region >= num_regions
+	  || (uint64_t) d.offset + d.length > regions[d.region].size || used + take > arena_len)
+	break;
+      copy_bytes (arena + used, (const uint8_t *) regions[d.region].addr + d.offset, take);
+      packets[n]
+	= (memif_ext_packet_t){ .offset = (uint32_t) used, .captured = take, .length = d.length };
+      used = (used + take + 63) & ~63ull;
+    }
+  *used_out = used;
+  return n;
+}
+
+/* Looks for packets, and at what an empty queue means. -1: *err says why not. */
+static int __attribute__ ((noinline))
+look_for_packets (queue_t *q, int *err)
+{
   int published;
   for (;;)
     {
-      /* What was seen before suffices: the peer's counter stays in its cache. */
-      published = (uint16_t) (q->peer - q->next);
-      if (published == 0 || q->armed || q->fault != FAULT_NONE)
-	{
-	  published = rx_published (q);
-	  if (q->state == QUEUE_UP && published >= 0)
-	    published = interrupts (q, published);
-	}
+      published = rx_published (q);
+      if (q->state == QUEUE_UP && published >= 0)
+	published = interrupts (q, published);
       if (published != 0 || q->state == QUEUE_UP)
 	break;
       if (q->state == QUEUE_DRAINING)
 	queue_drained (q);
       if (q->state == QUEUE_GONE)
-	return MEMIF_ERR_DISCONNECTED;
+	{
+	  *err = MEMIF_ERR_DISCONNECTED;
+	  return -1;
+	}
     }
   if (published < 0)
     {
       q->fault = FAULT_TOLD;
-      return MEMIF_ERR_MFMSG;
+      *err = MEMIF_ERR_MFMSG;
     }
-  if (published == 0)
-    return MEMIF_ERR_SUCCESS;
+  return published;
+}
+
+static inline int
+copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+	    memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
+{
+  queue_heed (q);
+  /* What was seen before suffices: the peer's counter stays in its cache. */
+  if (q->peer == q->next || q->armed || q->fault != FAULT_NONE)
+    {
+      int err = MEMIF_ERR_SUCCESS;
+      if (look_for_packets (q, &err) <= 0)
+	return err;
+    }
 
   uint64_t used = 0;
-  uint16_t at = q->next, n = 0;
+  uint16_t n = q->slave ? 0 : copy_singles (q, arena, arena_len, snaplen, packets, count, &used);
+  uint16_t at = (uint16_t) (q->next + n);
   while (n < count && at != q->peer && used <= arena_len)
     {
-      int copied = copy_packet (q, &at, arena + used, (uint32_t) (arena_len - used), snaplen, &packets[n]);
+      int copied = copy_packet (q, &at, arena + used, (uint32_t) (arena_len - used), snaplen,
+				&packets[n]);
       if (copied <= 0)
 	break;
       packets[n].offset = (uint32_t) used;

@@ -93,7 +93,9 @@ static unsigned
 slots_for (queue_t *q, uint32_t length, unsigned limit)
 {
   if (q->slave)
-    return (unsigned) (((uint64_t) length + q->buffer_size - 1) / q->buffer_size);
+    return length <= q->buffer_size
+	     ? 1
+	     : (unsigned) (((uint64_t) length + q->buffer_size - 1) / q->buffer_size);
   uint64_t room = 0;
   unsigned n = 0;
   while (room < length && n < limit)
@@ -150,28 +152,51 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
   return 0;
 }
 
-static int
-copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16_t *sent)
+/* What most bursts are: packets of one buffer each, sent by a slave into slots that
+ * are known to be free. Stops before the first that is not. Works on copies of
+ * the queue's fields, which the compiler could not keep over writes of bytes. */
+static uint16_t
+copy_singles (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
 {
-  int err = MEMIF_ERR_SUCCESS;
-  uint16_t n;
+  const uint32_t buffer_size = q->buffer_size;
+  const uint32_t small_size = buffer_size < SMALL_BUFFER ? buffer_size : SMALL_BUFFER;
+  const region_t *const regions = q->regions;
+  const uint16_t mask = q->mask;
+  shared_desc_t *const desc = q->ring->desc;
+  own_t *const own = q->own, *const small = q->spare[1], *const large = q->spare[0];
+  uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0], next = q->next, n;
+  const unsigned free_slots = known_free (q);
 
-  if (q->state != QUEUE_UP)
-    return MEMIF_ERR_DISCONNECTED;
-  if (q->next != q->done)
-    return MEMIF_ERR_INVAL_ARG; /* buffers are reserved for memif_tx_burst */
-  if (q->fault == FAULT_TOLD)
-    return MEMIF_ERR_NOBUF_RING; /* until the control thread has taken the link down */
-  /* Not for each packet, as the counter is in the peer's cache; but often
-   * enough to use few buffers again and again. */
-  if (q->slave && (uint16_t) (q->next - q->peer) >= RECLAIM_AFTER && tx_free_slots (q) < 0)
-    count = 0;
-  for (n = 0; n < count && q->fault == FAULT_NONE; n++)
+  if (count > free_slots)
+    count = (uint16_t) free_slots;
+  for (n = 0; n < count; n++, next++)
+    {
+      const uint8_t *const data = packets[n].data;
+      const uint32_t len = packets[n].len;
+      if (!data || len - 1 >= buffer_size) /* nothing, or a chain */
+	break;
+      const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
+      own[next & mask] = b;
+      copy_bytes ((uint8_t *) regions[b.region].addr + b.offset, data, len);
+      desc_write (&desc[next & mask],
+		  (desc_t){ .region = b.region, .offset = b.offset, .length = len });
+    }
+  q->num_spare[1] = num_small;
+  q->num_spare[0] = num_large;
+  q->next = next;
+  return n;
+}
+
+/* Whatever is not a single, from packet n on. Returns how many packets are in. */
+static uint16_t __attribute__ ((noinline))
+copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t count, int *err)
+{
+  for (; n < count && q->fault == FAULT_NONE; n++)
     {
       const memif_ext_slice_t *p = &packets[n];
       if (p->len == 0 || !p->data)
 	{
-	  err = MEMIF_ERR_INVAL_ARG;
+	  *err = MEMIF_ERR_INVAL_ARG;
 	  break;
 	}
       unsigned free_slots = known_free (q);
@@ -182,7 +207,7 @@ copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
 	  slots = slots_for (q, p->len, free_slots);
 	  if (slots > free_slots)
 	    {
-	      err = too_large (q, p->len, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
+	      *err = too_large (q, p->len, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
 	      break;
 	    }
 	}
@@ -190,13 +215,37 @@ copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
 	break;
       q->next = (uint16_t) (q->next + slots);
     }
+  return n;
+}
+
+static inline int
+copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16_t *sent)
+{
+  int err = MEMIF_ERR_SUCCESS;
+  uint16_t n = 0;
+
+  if (q->state != QUEUE_UP)
+    return MEMIF_ERR_DISCONNECTED;
+  if (q->next != q->done)
+    return MEMIF_ERR_INVAL_ARG; /* buffers are reserved for memif_tx_burst */
+  if (q->fault == FAULT_TOLD)
+    return MEMIF_ERR_NOBUF_RING; /* until the control thread has taken the link down */
+  if (q->slave)
+    {
+      /* Not for each packet, as the counter is in the peer's cache; but often
+       * enough to use few buffers again and again. */
+      if ((uint16_t) (q->next - q->peer) < RECLAIM_AFTER || tx_free_slots (q) >= 0)
+	n = copy_singles (q, packets, count);
+    }
+  if (n < count)
+    n = copy_others (q, packets, n, count, &err);
   if (q->next != q->done)
     {
       q->done = q->next;
       tx_publish (q);
     }
   *sent = n;
-  if (q->fault == FAULT_NEW)
+  if (__builtin_expect (q->fault == FAULT_NEW, 0))
     {
       q->fault = FAULT_TOLD;
       return MEMIF_ERR_MFMSG;
