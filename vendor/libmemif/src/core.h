@@ -167,6 +167,8 @@ struct queue
   ring_t *ring;
   own_t *own;
   own_t *spare[2];
+  uint8_t *base; /* tx slave: the region of all its buffers */
+  uint16_t base_region;
   const region_t *regions;
   uint32_t buffer_size; /* slave; as tx master: the largest ever offered */
   int efd;
@@ -368,20 +370,22 @@ void queue_unlock (queue_t *q);
 static inline desc_t
 desc_read (const shared_desc_t *d)
 {
-  uint64_t w[2] = { atomic_load_explicit (&d->word[0], memory_order_relaxed),
-		    atomic_load_explicit (&d->word[1], memory_order_relaxed) };
-  desc_t out;
-  memcpy (&out, w, sizeof out);
-  return out;
+  uint64_t w0 = atomic_load_explicit (&d->word[0], memory_order_relaxed);
+  uint64_t w1 = atomic_load_explicit (&d->word[1], memory_order_relaxed);
+  return (desc_t){ .flags = (uint16_t) w0,
+		   .region = (uint16_t) (w0 >> 16),
+		   .length = (uint32_t) (w0 >> 32),
+		   .offset = (uint32_t) w1,
+		   .metadata = (uint32_t) (w1 >> 32) };
 }
 
 static inline void
 desc_write (shared_desc_t *d, desc_t in)
 {
-  uint64_t w[2];
-  memcpy (w, &in, sizeof w);
-  atomic_store_explicit (&d->word[0], w[0], memory_order_relaxed);
-  atomic_store_explicit (&d->word[1], w[1], memory_order_relaxed);
+  atomic_store_explicit (&d->word[0], in.flags | (uint64_t) in.region << 16 | (uint64_t) in.length << 32,
+			 memory_order_relaxed);
+  atomic_store_explicit (&d->word[1], in.offset | (uint64_t) in.metadata << 32,
+			 memory_order_relaxed);
 }
 
 /* The bytes of a buffer, or NULL where it does not lie in the peer's memory. */
@@ -422,7 +426,5 @@ copy_bytes (uint8_t *to, const uint8_t *from, size_t n)
 int rx_published (queue_t *q);
 int tx_free_slots (queue_t *q);
 void rx_give_back (queue_t *q, uint16_t count, uint16_t headroom);
-/* Makes slots up to q->done visible to the peer, and wakes it if it asked for that. */
-void tx_publish (queue_t *q);
 
 #endif

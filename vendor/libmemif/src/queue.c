@@ -111,7 +111,7 @@ queue_arm (queue_t *q)
 			 memory_order_relaxed);
   q->armed = true;
   /* The counter is looked at again after this: either the producer sees the
-   * flag, or we see its packet. Pairs with the fence in tx_publish. */
+   * flag, or we see its packet. Pairs with the fence in publish of tx.c. */
   atomic_thread_fence (memory_order_seq_cst);
 }
 
@@ -222,6 +222,11 @@ install (queue_t *q, link_t *l, link_ring_t *r)
     }
   q->regions = l->regions;
   q->num_regions = l->num_regions;
+  if (r->own)
+    {
+      q->base_region = r->own[0].region;
+      q->base = l->regions[q->base_region].addr;
+    }
   q->buffer_size = l->buffer_size;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->efd = r->efd;

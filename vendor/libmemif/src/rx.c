@@ -166,7 +166,7 @@ copy_packet (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snap
 
 /* What most bursts are: packets of one buffer each, that came to a master. Stops
  * before the first that is not, or has anything wrong. As copy_singles in tx.c. */
-static uint16_t
+static uint16_t __attribute__ ((noinline))
 copy_singles (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
 	      memif_ext_packet_t *packets, uint16_t count, uint64_t *used_out)
 {
@@ -193,6 +193,35 @@ copy_singles (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
     }
   *used_out = used;
   return n;
+}
+
+/* The same for one packet, without the preparations. */
+static inline uint16_t
+copy_one (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packet)
+{
+  const desc_t d = desc_read (&q->ring->desc[q->next & q->mask]);
+  const uint32_t take = d.length < snaplen ? d.length : snaplen;
+  const uint8_t *from = buffer_at (q, d.region, d.offset, d.length);
+  if ((d.flags & DESC_NEXT) || !from)
+    return 0;
+  copy_bytes (arena, from, take);
+  *packet = (memif_ext_packet_t){ .captured = take, .length = d.length };
+  return 1;
+}
+
+/* Whether there are packets, where nothing else is to be seen to. */
+static inline bool
+new_packets (queue_t *q)
+{
+  if (q->state != QUEUE_UP || q->slave || q->armed || q->fault != FAULT_NONE)
+    return false;
+  const uint16_t counter = atomic_load_explicit (&q->ring->head, memory_order_acquire);
+  const uint16_t published = (uint16_t) (counter - q->next);
+  if (published == 0 || published > q->mask + 1u - (uint16_t) (q->next - q->done))
+    return false;
+  q->idle = 0;
+  q->peer = counter;
+  return true;
 }
 
 /* Looks for packets, and at what an empty queue means. -1: *err says why not. */
@@ -229,7 +258,7 @@ copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
 {
   queue_heed (q);
   /* What was seen before suffices: the peer's counter stays in its cache. */
-  if (q->peer == q->next || q->armed || q->fault != FAULT_NONE)
+  if ((q->peer == q->next || q->armed || q->fault != FAULT_NONE) && !new_packets (q))
     {
       int err = MEMIF_ERR_SUCCESS;
       if (look_for_packets (q, &err) <= 0)
@@ -237,7 +266,11 @@ copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
     }
 
   uint64_t used = 0;
-  uint16_t n = q->slave ? 0 : copy_singles (q, arena, arena_len, snaplen, packets, count, &used);
+  uint16_t n = 0;
+  if (!q->slave)
+    n = (uint16_t) (q->peer - q->next) == 1 && count
+	  ? copy_one (q, arena, snaplen, packets)
+	  : copy_singles (q, arena, arena_len, snaplen, packets, count, &used);
   uint16_t at = (uint16_t) (q->next + n);
   while (n < count && at != q->peer && used <= arena_len)
     {

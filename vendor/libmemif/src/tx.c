@@ -44,8 +44,16 @@ known_free (const queue_t *q)
   return q->slave ? q->mask + 1u - (uint16_t) (q->next - q->peer) : (uint16_t) (q->peer - q->next);
 }
 
-void
-tx_publish (queue_t *q)
+static void __attribute__ ((noinline))
+interrupt (queue_t *q)
+{
+  if (!event_signal (q->efd))
+    queue_fault (q, "its eventfd can't be written (errno %d)", errno);
+}
+
+/* Makes slots up to q->done visible to the peer, and wakes it if it asked for that. */
+static inline void
+publish (queue_t *q)
 {
   /* The packets and their descriptors come before the counter: release. Then,
    * either we see that the receiver wants to be woken, or it sees our packets:
@@ -58,10 +66,8 @@ tx_publish (queue_t *q)
   atomic_store_explicit (counter, q->done, memory_order_release);
   atomic_thread_fence (memory_order_seq_cst);
 #endif
-  if (atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT)
-    return;
-  if (!event_signal (q->efd))
-    queue_fault (q, "its eventfd can't be written (errno %d)", errno);
+  if (!(atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT))
+    interrupt (q);
 }
 
 /* Takes the buffer that was used last, as that one is in the cache. There is
@@ -155,13 +161,13 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
 /* What most bursts are: packets of one buffer each, sent by a slave into slots that
  * are known to be free. Stops before the first that is not. Works on copies of
  * the queue's fields, which the compiler could not keep over writes of bytes. */
-static uint16_t
+static uint16_t __attribute__ ((noinline))
 copy_singles (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
 {
   const uint32_t buffer_size = q->buffer_size;
   const uint32_t small_size = buffer_size < SMALL_BUFFER ? buffer_size : SMALL_BUFFER;
-  const region_t *const regions = q->regions;
-  const uint16_t mask = q->mask;
+  uint8_t *const base = q->base;
+  const uint16_t mask = q->mask, region = q->base_region;
   shared_desc_t *const desc = q->ring->desc;
   own_t *const own = q->own, *const small = q->spare[1], *const large = q->spare[0];
   uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0], next = q->next, n;
@@ -177,14 +183,28 @@ copy_singles (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
 	break;
       const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
       own[next & mask] = b;
-      copy_bytes ((uint8_t *) regions[b.region].addr + b.offset, data, len);
+      copy_bytes (base + b.offset, data, len);
       desc_write (&desc[next & mask],
-		  (desc_t){ .region = b.region, .offset = b.offset, .length = len });
+		  (desc_t){ .region = region, .offset = b.offset, .length = len });
     }
   q->num_spare[1] = num_small;
   q->num_spare[0] = num_large;
   q->next = next;
   return n;
+}
+
+/* The same for one packet, without the preparations. */
+static inline uint16_t
+copy_one (queue_t *q, const memif_ext_slice_t *p)
+{
+  if (!p->data || p->len - 1 >= q->buffer_size || !known_free (q))
+    return 0;
+  const uint16_t slot = q->next++;
+  const own_t b = take_buffer (q, slot, p->len <= SMALL_BUFFER);
+  copy_bytes (q->base + b.offset, p->data, p->len);
+  desc_write (&q->ring->desc[slot & q->mask],
+	      (desc_t){ .region = q->base_region, .offset = b.offset, .length = p->len });
+  return 1;
 }
 
 /* Whatever is not a single, from packet n on. Returns how many packets are in. */
@@ -235,14 +255,14 @@ copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
       /* Not for each packet, as the counter is in the peer's cache; but often
        * enough to use few buffers again and again. */
       if ((uint16_t) (q->next - q->peer) < RECLAIM_AFTER || tx_free_slots (q) >= 0)
-	n = copy_singles (q, packets, count);
+	n = count == 1 ? copy_one (q, packets) : copy_singles (q, packets, count);
     }
   if (n < count)
     n = copy_others (q, packets, n, count, &err);
   if (q->next != q->done)
     {
       q->done = q->next;
-      tx_publish (q);
+      publish (q);
     }
   *sent = n;
   if (__builtin_expect (q->fault == FAULT_NEW, 0))
@@ -439,7 +459,7 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   if (whole)
     {
       q->done = (uint16_t) (q->done + whole);
-      tx_publish (q);
+      publish (q);
     }
   *tx = whole;
   if (q->fault == FAULT_NEW)

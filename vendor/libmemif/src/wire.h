@@ -113,6 +113,7 @@ typedef struct
 } shared_desc_t;
 
 _Static_assert (sizeof (desc_t) == 16 && sizeof (shared_desc_t) == 16, "descriptors have 16 bytes");
+_Static_assert (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "flags are the low bits of a word");
 _Static_assert (sizeof (_Atomic uint64_t) == 8 && sizeof (_Atomic uint16_t) == 2, "plain atomics");
 
 enum { RING_NO_INTERRUPT = 1 };
