@@ -1,0 +1,19 @@
+//! The `memif` command as its users run it: child processes, sockets and files in a folder of
+//! their own.
+//!
+//! Nothing here waits by the clock: a test waits for a line, a file, a process's state or its end,
+//! with a limit that only a hang reaches.
+
+mod capture;
+mod demo;
+mod files;
+mod helper;
+mod killed;
+mod lifetime;
+mod output;
+mod packets;
+mod process;
+mod refusals;
+mod replay;
+mod restarts;
+mod usage;
