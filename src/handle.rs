@@ -462,9 +462,8 @@ impl PacketWriter {
     /// See [`PacketHandle::flush`].
     pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
         match &mut self.queue {
-            Some(queue) if queue.is_up() => queue.flush(timeout),
-            // Nothing can be under way.
-            _ => Ok(true),
+            Some(queue) => queue.flush(timeout),
+            None => Ok(true),
         }
     }
 

@@ -354,8 +354,9 @@ impl Inner {
         let mut tries = 0;
         loop {
             let pending: usize = (0..self.config.tx_queues)
-                .filter_map(|q| conn.tx_pending(q).ok())
-                .map(usize::from)
+                .map(|q| conn.tx_pending(q))
+                .filter(|(_, err)| *err == 0)
+                .map(|(slots, _)| usize::from(slots))
                 .sum();
             // On the control thread other links would have to wait with us.
             if pending == 0 || self.control.is_control_thread() {

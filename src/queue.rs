@@ -474,22 +474,35 @@ impl TxQueue {
     ///
     /// [`Eof::LinkDown`], [`Eof::Closed`].
     pub fn pending_slots(&self) -> Result<usize, Error> {
-        self.slots(self.inner.conn()?.tx_pending(self.id))
+        match self.inner.conn()?.tx_pending(self.id) {
+            (slots, SUCCESS) => Ok(slots.into()),
+            (_, err) => self.slots(Err(err)),
+        }
     }
 
     /// Waits until the peer has taken everything, backing off up to 50 µs at a
-    /// time: `true`; `false` when the time is over.
+    /// time: `true`; `false` when the time is over. A peer that left after it
+    /// had taken everything is a success.
     ///
     /// # Errors
     ///
-    /// As [`pending_slots`](Self::pending_slots): what the peer had not taken may be lost.
+    /// [`Eof::LinkDown`], [`Eof::Closed`]: the link went down, and what the peer had not taken
+    /// may be lost.
     pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
+        let mut down = None;
         let taken = self.retry(
             Some(timeout),
             || false,
-            |queue| Ok((queue.pending_slots()? == 0).then_some(())),
+            |queue| match queue.inner.conn()?.tx_pending(queue.id) {
+                (0, SUCCESS | DISCONNECTED) => Ok(Some(())),
+                (_, SUCCESS) => Ok(None),
+                (_, err) => {
+                    down = queue.slots(Err(err)).err();
+                    Ok(Some(()))
+                }
+            },
         )?;
-        Ok(taken == Wait::Ready)
+        down.map_or(Ok(taken == Wait::Ready), Err)
     }
 
     /// Waits until a slot is free, backing off up to 50 µs at a time: there is
@@ -535,10 +548,6 @@ impl TxQueue {
             }
             back_off(&mut tries);
         }
-    }
-
-    pub(crate) fn is_up(&self) -> bool {
-        self.inner.conn().is_ok_and(|conn| conn.tx_is_up(self.id))
     }
 
     fn slots(&self, result: Result<u16, i32>) -> Result<usize, Error> {

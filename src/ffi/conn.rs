@@ -251,13 +251,6 @@ impl Conn {
         }
     }
 
-    pub(crate) fn tx_is_up(&self, qid: u16) -> bool {
-        let mut state = 0;
-        // SAFETY: `state` outlives the call. See "Queues".
-        unsafe { memif_ext_tx_state(self.ptr.as_ptr(), qid, &mut state) };
-        state as u32 == MEMIF_EXT_QUEUE_UP
-    }
-
     pub(crate) fn tx_free(&self, end: &mut TxEnd) -> Result<u16, i32> {
         let mut slots = 0;
         if end.serial != self.serial {
@@ -270,13 +263,12 @@ impl Conn {
         }
     }
 
-    pub(crate) fn tx_pending(&self, qid: u16) -> Result<u16, i32> {
+    /// How many, also of a link that went down, and the error number.
+    pub(crate) fn tx_pending(&self, qid: u16) -> (u16, i32) {
         let mut slots = 0;
         // SAFETY: `slots` outlives the call. See "Queues".
-        match unsafe { memif_ext_tx_pending(self.ptr.as_ptr(), qid, &mut slots) } {
-            SUCCESS => Ok(slots),
-            err => Err(err),
-        }
+        let err = unsafe { memif_ext_tx_pending(self.ptr.as_ptr(), qid, &mut slots) };
+        (slots, err)
     }
 }
 

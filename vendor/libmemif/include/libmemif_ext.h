@@ -118,7 +118,8 @@ int memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_
 /* Free slots of a transmit ring. */
 int memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
 
-/* Published slots that the peer has not taken (slave), or not offered again (master). */
+/* Published slots that the peer has not taken (slave), or not offered again (master).
+ * DISCONNECTED: *slots tells what it had not taken when the link went down. */
 int memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
 
 enum

@@ -160,6 +160,7 @@ struct queue
   uint16_t peer; /* the peer's counter when last read */
   uint16_t limit;  /* rx, draining: what was published when the link went down */
   uint16_t offered; /* tx master: most slots ever seen free */
+  uint16_t untaken; /* tx, down: what the peer had not taken when the link went down */
   uint32_t idle;   /* rx: bursts in a row that found nothing */
   uint32_t num_regions;
   uint16_t reclaimed; /* tx slave: first slot whose buffer is not back among the spare ones */
@@ -426,5 +427,6 @@ copy_bytes (uint8_t *to, const uint8_t *from, size_t n)
 int rx_published (queue_t *q);
 int tx_free_slots (queue_t *q);
 void rx_give_back (queue_t *q, uint16_t count, uint16_t headroom);
+uint16_t tx_untaken (const queue_t *q);
 
 #endif

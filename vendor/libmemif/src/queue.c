@@ -230,7 +230,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->buffer_size = l->buffer_size;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->efd = r->efd;
-  q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = 0;
+  q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->untaken = 0;
   q->idle = 0;
   q->chained = false;
   q->fault = FAULT_NONE;
@@ -391,7 +391,11 @@ queues_down (conn_t *c)
       if (rx && (q->num_pending || q->state == QUEUE_UP))
 	go_down (q);
       else if (!rx)
-	release (q);
+	{
+	  if (q->state == QUEUE_UP)
+	    q->untaken = tx_untaken (q);
+	  release (q);
+	}
       queue_unlock (q);
       queue_attention (q);
     }

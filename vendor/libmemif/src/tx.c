@@ -289,6 +289,21 @@ memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slic
   return err;
 }
 
+/* With the lock held, when the link goes down: published slots that the peer has not taken. */
+uint16_t
+tx_untaken (const queue_t *q)
+{
+  uint16_t size = (uint16_t) (q->mask + 1u);
+  uint16_t peer = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head,
+					memory_order_acquire);
+  uint16_t held = q->slave ? (uint16_t) (q->done - peer) : (uint16_t) (peer - q->done);
+  if (held > size)
+    return size; /* nonsense: nobody knows */
+  if (q->slave)
+    return held;
+  return q->offered > held ? (uint16_t) (q->offered - held) : 0;
+}
+
 static int
 look (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slots)
 {
@@ -312,6 +327,8 @@ look (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slots)
       if (!err)
 	*slots = (uint16_t) (pending ? most - (unsigned) free_slots - reserved : (unsigned) free_slots);
     }
+  else if (pending)
+    *slots = q->untaken;
   if (pending)
     queue_unlock (q);
   else
