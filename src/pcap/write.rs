@@ -159,6 +159,27 @@ impl<W: Write> PcapWriter<W> {
         result
     }
 
+    /// Gives up: what is in the buffer is never written, and dropping the
+    /// writer does not try again. For a file that is to stay as it is now,
+    /// such as one cut after its last whole packet.
+    ///
+    /// ```
+    /// use memif::pcap::PcapWriter;
+    /// use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
+    ///
+    /// # fn main() -> Result<(), memif::Error> {
+    /// let mut file = Vec::new();
+    /// let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, 0)?;
+    /// writer.write_packet(&Packet::new(&[0; 60], CaptureInfo::whole(60, Timestamp::now())))?;
+    /// writer.abandon();
+    /// assert_eq!(file.len(), 24);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn abandon(mut self) {
+        self.closed = true;
+    }
+
     fn start(
         writer: W,
         path: Option<PathBuf>,

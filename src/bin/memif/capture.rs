@@ -1,6 +1,6 @@
 //! `memif capture`: what tcpdump does.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -86,7 +86,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut capture = capture.into_inner().unwrap_or_else(PoisonError::into_inner);
     capture.finish();
     capture.summary(args);
-    capture.failure.map_or(Ok(()), Err)
+    let Capture {
+        output, failure, ..
+    } = capture;
+    output.end();
+    failure.map_or(Ok(()), Err)
 }
 
 fn read_queue(
@@ -212,7 +216,7 @@ impl Capture {
         {
             self.finished = true;
         } else if self.failure.is_none() {
-            self.failure = Some(error.into());
+            self.failure = Some(self.output.failure(error));
         }
     }
 
@@ -262,9 +266,9 @@ enum Output {
     },
     File {
         writer: PcapWriter<Box<dyn Write + Send>>,
-        /// Of a regular file, to cut it after its last whole record.
-        path: Option<String>,
-        pipe: bool,
+        path: String,
+        /// The file, where it is one and no pipe or device: it may be cut, and nobody reads along.
+        regular: Option<File>,
     },
 }
 
@@ -278,17 +282,21 @@ impl Output {
                 printed: 0,
             });
         };
-        let (writer, regular): (Box<dyn Write + Send>, bool) = if path == "-" {
+        let (writer, regular): (Box<dyn Write + Send>, Option<File>) = if path == "-" {
             if io::stdout().is_terminal() {
                 return Err(Failure::Usage(
                     "a pcap file is not for a terminal: '-w - | …' or '-w FILE'".into(),
                 ));
             }
-            (Box::new(io::stdout()), false)
+            (Box::new(io::stdout()), None)
         } else {
             let file =
                 File::create(path).map_err(|e| Failure::Failed(format!("creating {path}: {e}")))?;
-            let regular = file.metadata().is_ok_and(|m| m.is_file());
+            // By the open file, not by its name: that may be another's by then.
+            let regular = match file.metadata() {
+                Ok(m) if m.is_file() => file.try_clone().ok(),
+                _ => None,
+            };
             (Box::new(file), regular)
         };
         let writer = PcapWriter::new(writer, link_type, args.snaplen).map_err(|e| {
@@ -300,8 +308,8 @@ impl Output {
         })?;
         Ok(Self::File {
             writer,
-            path: regular.then(|| path.clone()),
-            pipe: !regular,
+            path: path.clone(),
+            regular,
         })
     }
 
@@ -325,7 +333,7 @@ impl Output {
     fn each_burst(&self) -> bool {
         match self {
             Self::Lines { .. } => io::stdout().is_terminal(),
-            Self::File { pipe, .. } => *pipe,
+            Self::File { regular, .. } => regular.is_none(),
         }
     }
 
@@ -350,21 +358,34 @@ impl Output {
         }
     }
 
+    /// By the name that the user gave.
+    fn failure(&self, error: Error) -> Failure {
+        match (self, error) {
+            (Self::File { writer, path, .. }, Error::Io { source, .. }) => {
+                let whole = count(writer.packets_written(), "packet");
+                Failure::Failed(format!("writing {path}: {source}; {whole} written whole"))
+            }
+            (_, error) => error.into(),
+        }
+    }
+
+    /// All has been flushed, or can't be: what is left must not follow later.
+    fn end(self) {
+        if let Self::File { writer, .. } = self {
+            writer.abandon();
+        }
+    }
+
     /// After a full disk: readers must not stumble over half a record.
     fn drop_half_record(&self) {
         if let Self::File {
             writer,
-            path: Some(path),
-            ..
+            path,
+            regular: Some(file),
         } = self
+            && let Err(e) = file.set_len(writer.bytes_written())
         {
-            let cut = OpenOptions::new()
-                .write(true)
-                .open(path)
-                .and_then(|file| file.set_len(writer.bytes_written()));
-            if let Err(e) = cut {
-                log::warn!("cutting {path} after its last whole packet: {e}");
-            }
+            log::warn!("cutting {path} after its last whole packet: {e}");
         }
     }
 }
