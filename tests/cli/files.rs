@@ -85,7 +85,7 @@ fn a_packet_that_the_ring_has_no_room_for() {
     )
     .finish()
     .says("sent 2 packets")
-    .failed(1, &["9000 bytes"]);
+    .failed(1, &["packet 3", "9000 bytes", "--ring-size"]);
     capture.finish().good();
     assert_numbered(&read(&out), 0, 2);
 }

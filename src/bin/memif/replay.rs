@@ -371,6 +371,13 @@ impl Batch {
                         count(counts.packets, "packet")
                     ))));
                 }
+                Err(e @ Error::Config { .. }) => {
+                    break Err(Ended::Failed(Failure::Failed(format!(
+                        "{}: packet {}: {e}; give the slave a larger --ring-size or --buffer-size",
+                        session.memif,
+                        counts.packets + 1
+                    ))));
+                }
                 Err(e) => break Err(e.into()),
             }
         };
