@@ -149,20 +149,29 @@ fn a_replay_whose_peer_takes_nothing_says_so() {
         let place = Place::new();
         let (socket, file) = (place.socket(), place.text("in.pcap"));
         write_numbered(&file, 0, 100, &[64]);
-        let context = Context::new("test").unwrap();
-        let config = MemifConfig::new(&socket).role(ours);
-        let peer = context.create_interface(config).unwrap();
-        let mut args = vec!["replay", "-s", &socket, "--role", other, "--topspeed"];
-        args.extend(["--timeout", "60", &file, "--linger"]);
+        // A fresh one each time: an old one would have packets of its last link to read first.
+        let idle_peer = || {
+            let context = Context::new("test").unwrap();
+            let config = MemifConfig::new(&socket).role(ours);
+            let peer = context.create_interface(config).unwrap();
+            (context, peer)
+        };
+        let replay = |linger: &str| {
+            let mut args = vec!["replay", "-s", &socket, "--role", other, "--topspeed"];
+            args.extend(["--timeout", "60", "--linger", linger, &file]);
+            Process::start(&args)
+        };
 
-        let hasty = Process::start(&[&args[..], &["0.2"]].concat());
-        hasty
+        let peer = idle_peer();
+        replay("0.2")
             .finish()
             .says("sent 100 packets")
             .failed(1, &["within 0.2 s", "may be lost", &socket]);
+        drop(peer);
 
         // It waits at the end of all; then the peer goes.
-        let replay = Process::start(&[&args[..], &["60"]].concat());
+        let (_context, peer) = idle_peer();
+        let replay = replay("60");
         replay.wait_said("connected to", 1);
         replay.wait_sleeping(200);
         peer.close();

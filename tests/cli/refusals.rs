@@ -102,7 +102,7 @@ fn no_permission() {
         fs::set_permissions(place.path(""), Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
     } else {
-        fs::set_permissions(&folder, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&folder, Permissions::from_mode(0o000)).unwrap();
     }
     for role in ["master", "slave"] {
         for command in [&["capture"][..], &["replay", &file]] {
