@@ -671,6 +671,30 @@ fn a_long_burst_is_sent_whole_where_it_fits() {
 }
 
 #[test]
+fn a_flush_tells_whether_a_peer_that_left_had_taken_everything() {
+    for reader in ROLES {
+        for taken in [2, 3] {
+            let pair = Pair::new();
+            let (mut to, mut from) = pair.handles(reader, 1);
+            assert!(to.flush(LONG).unwrap(), "nothing was sent");
+            for i in 0..3 {
+                to.write_packet(&pattern(i, 60)).unwrap();
+            }
+            for i in 0..taken {
+                assert_same(&read(&mut from), &pattern(i, 60), i);
+            }
+            pair.side(reader).close();
+            down(pair.side(other(reader)));
+            if taken == 3 {
+                assert!(to.flush(LONG).unwrap());
+            } else {
+                assert_eq!(eof(to.flush(LONG)), Eof::LinkDown);
+            }
+        }
+    }
+}
+
+#[test]
 fn writing_with_a_timeout_waits_for_room() {
     for reader in ROLES {
         let pair = Pair::small(2, 64);
