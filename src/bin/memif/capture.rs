@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         failure: None,
         finished: false,
     });
-    if session.wait_link(args.timeout)? == Linked::Up {
+    if session.wait_link_after(0, args.timeout)? == Linked::Up {
         thread::scope(|scope| {
             for queue in queues {
                 scope.spawn(|| {
@@ -109,6 +109,7 @@ fn read_queue(
                 burst = Burst::new(taken as u16).with_snaplen(args.snaplen);
             }
         }
+        let links = session.links();
         match queue.rx_burst(&mut burst) {
             Ok(0) => {
                 lock(capture).idle();
@@ -117,7 +118,7 @@ fn read_queue(
             Ok(_) => lock(capture).take(&burst),
             Err(Error::Eof(Eof::LinkDown)) => {
                 lock(capture).idle();
-                if args.once || session.wait_link(None)? == Linked::Stopped {
+                if args.once || session.wait_link_after(links, None)? == Linked::Stopped {
                     return Ok(());
                 }
             }

@@ -1,5 +1,7 @@
 //! The interface that a command works on: its options, and getting a link.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
@@ -57,6 +59,8 @@ pub(crate) struct Session {
     pub(crate) memif: Memif,
     pub(crate) stop: Stop,
     quiet: bool,
+    /// How many links there have been, the one that is up included.
+    links: Arc<AtomicU64>,
     _context: Context,
 }
 
@@ -69,6 +73,8 @@ impl Endpoint {
     pub(crate) fn open_as(&self, role: Role, quiet: bool) -> Result<Session, Failure> {
         let role = self.role.unwrap_or(role);
         let context = Context::new("memif")?;
+        let links = Arc::<AtomicU64>::default();
+        let counted = Arc::clone(&links);
         let config = MemifConfig::new(&self.socket)
             .id(self.id)
             .role(role)
@@ -80,6 +86,7 @@ impl Endpoint {
             .name(&self.name)
             .allow_unsealed_regions(self.allow_unsealed)
             .on_connect(move |memif| {
+                counted.fetch_add(1, Ordering::Release);
                 if !quiet && let Ok(details) = memif.details() {
                     notice(format_args!(
                         "{memif}: connected to {}, interface {}",
@@ -105,6 +112,7 @@ impl Endpoint {
             memif,
             stop,
             quiet,
+            links,
             _context: context,
         })
     }
@@ -118,13 +126,31 @@ pub(crate) enum Linked {
 }
 
 impl Session {
+    /// How many links there have been so far.
+    pub(crate) fn links(&self) -> u64 {
+        self.links.load(Ordering::Acquire)
+    }
+
     /// Waits for the link, at most `limit`, and says what for. May be called by several threads.
     pub(crate) fn wait_link(&self, limit: Option<Duration>) -> Result<Linked, Failure> {
+        self.wait_link_after(u64::MAX, limit)
+    }
+
+    /// As `wait_link`, for readers: content also with a link that is down again, where it came
+    /// after so many others. It may have left packets.
+    pub(crate) fn wait_link_after(
+        &self,
+        links: u64,
+        limit: Option<Duration>,
+    ) -> Result<Linked, Failure> {
         const STEP: Duration = Duration::from_millis(200);
         let start = Instant::now();
         let mut unknown_id_since = None;
         let mut told = None;
         loop {
+            if self.links() > links {
+                return Ok(Linked::Up);
+            }
             if self.stop.is_set() {
                 return Ok(Linked::Stopped);
             }
