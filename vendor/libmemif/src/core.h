@@ -76,10 +76,33 @@ struct sock
 /* A buffer of the slave's, as the slave knows it. */
 typedef struct
 {
-  uint32_t offset;
-  uint16_t region;
-  uint16_t small; /* SMALL_BUFFER bytes */
+  uint64_t word; /* one word, as it is written and read again at once */
 } own_t;
+
+static inline own_t
+own_make (uint16_t region, uint32_t offset, bool small)
+{
+  return (own_t){ offset | (uint64_t) region << 32 | (uint64_t) small << 48 };
+}
+
+static inline uint32_t
+own_offset (own_t own)
+{
+  return (uint32_t) own.word;
+}
+
+static inline uint16_t
+own_region (own_t own)
+{
+  return (uint16_t) (own.word >> 32);
+}
+
+/* SMALL_BUFFER bytes, as against the interface's buffer size. */
+static inline bool
+own_small (own_t own)
+{
+  return own.word >> 48;
+}
 
 /* Small packets lie close together: few cache lines and pages. */
 enum { SMALL_BUFFER = 128 };
@@ -402,7 +425,7 @@ static inline uint8_t *
 own_buffer (const queue_t *q, uint16_t slot)
 {
   own_t own = q->own[slot & q->mask];
-  return (uint8_t *) q->regions[own.region].addr + own.offset;
+  return (uint8_t *) q->regions[own_region (own)].addr + own_offset (own);
 }
 
 /* memcpy, without the call for what most packets are: short. */

@@ -224,7 +224,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->num_regions = l->num_regions;
   if (r->own)
     {
-      q->base_region = r->own[0].region;
+      q->base_region = own_region (r->own[0]);
       q->base = l->regions[q->base_region].addr;
     }
   q->buffer_size = l->buffer_size;

@@ -133,7 +133,7 @@ spare_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t small_at)
     {
       r->spare[0][size - 1 - i] = r->own[i];
       r->spare[1][size - 1 - i]
-	= (own_t){ .region = region, .offset = small_at + i * SMALL_BUFFER, .small = 1 };
+	= own_make (region, small_at + i * SMALL_BUFFER, true);
     }
   return MEMIF_ERR_SUCCESS;
 }
@@ -144,7 +144,8 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
 		   unsigned log2)
 {
   unsigned count = num_s2m + num_m2s, size = 1u << log2;
-  uint64_t stride = ((uint64_t) args->buffer_size + 63) & ~63ull;
+  /* An odd number of cache lines, or the buffers' first ones would share few sets of a cache. */
+  uint64_t stride = (((uint64_t) args->buffer_size + 63) & ~63ull) | 64;
   uint64_t used = 0;
   int err = MEMIF_ERR_NOMEM;
 
@@ -169,7 +170,7 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
 	  used = 0;
 	}
       for (unsigned slot = 0; slot < size && !err; slot++, used += stride)
-	r->own[slot] = (own_t){ .region = region, .offset = (uint32_t) used };
+	r->own[slot] = own_make (region, (uint32_t) used, false);
       if (!err && i < num_s2m)
 	{
 	  err = spare_create (l, r, region, (uint32_t) used);
@@ -188,8 +189,8 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
       atomic_store_explicit (&r->shm->cookie, RING_COOKIE, memory_order_relaxed);
       for (unsigned slot = 0; slot < size; slot++)
 	desc_write (&r->shm->desc[slot],
-		    (desc_t){ .region = r->own[slot].region,
-			      .offset = r->own[slot].offset,
+		    (desc_t){ .region = own_region (r->own[slot]),
+			      .offset = own_offset (r->own[slot]),
 			      .length = l->buffer_size });
     }
   return MEMIF_ERR_SUCCESS;

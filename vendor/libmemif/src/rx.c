@@ -35,8 +35,8 @@ rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
       for (uint16_t i = 0; i < count; i++)
 	{
 	  uint16_t slot = (uint16_t) (q->done + i) & q->mask;
-	  desc_write (&q->ring->desc[slot], (desc_t){ .region = q->own[slot].region,
-						      .offset = q->own[slot].offset + headroom,
+	  desc_write (&q->ring->desc[slot], (desc_t){ .region = own_region (q->own[slot]),
+						      .offset = own_offset (q->own[slot]) + headroom,
 						      .length = q->buffer_size - headroom });
 	}
     }
@@ -54,10 +54,10 @@ received_at (const queue_t *q, uint16_t slot, const desc_t *d)
     return buffer_at (q, d->region, d->offset, d->length);
   /* The buffer is ours; the peer chose the length, and may keep our headroom. */
   own_t own = q->own[slot & q->mask];
-  if (d->region != own.region || d->offset < own.offset
-      || (uint64_t) d->offset + d->length > (uint64_t) own.offset + q->buffer_size)
+  if (d->region != own_region (own) || d->offset < own_offset (own)
+      || (uint64_t) d->offset + d->length > (uint64_t) own_offset (own) + q->buffer_size)
     return NULL;
-  return (uint8_t *) q->regions[own.region].addr + d->offset;
+  return (uint8_t *) q->regions[own_region (own)].addr + d->offset;
 }
 
 static void

@@ -32,7 +32,7 @@ tx_free_slots (queue_t *q)
   for (; q->slave && q->reclaimed != peer; q->reclaimed++)
     {
       own_t b = q->own[q->reclaimed & q->mask];
-      q->spare[b.small][q->num_spare[b.small]++] = b;
+      q->spare[own_small (b)][q->num_spare[own_small (b)]++] = b;
     }
   return (int) (q->slave ? size - held : held) - reserved;
 }
@@ -95,7 +95,7 @@ offered_at (queue_t *q, uint16_t slot, desc_t *d)
 }
 
 /* How many slots a packet of this length takes, at most limit + 1. 0 after a fault. */
-static unsigned
+static inline unsigned
 slots_for (queue_t *q, uint32_t length, unsigned limit)
 {
   if (q->slave)
@@ -136,8 +136,8 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
       if (q->slave)
 	{
 	  own_t own = take_buffer (q, slot, left <= SMALL_BUFFER && left <= q->buffer_size);
-	  to = (uint8_t *) q->regions[own.region].addr + own.offset;
-	  d = (desc_t){ .region = own.region, .offset = own.offset, .length = q->buffer_size };
+	  to = q->base + own_offset (own);
+	  d = (desc_t){ .region = q->base_region, .offset = own_offset (own), .length = q->buffer_size };
 	}
       else
 	{
@@ -183,9 +183,9 @@ copy_singles (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
 	break;
       const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
       own[next & mask] = b;
-      copy_bytes (base + b.offset, data, len);
+      copy_bytes (base + own_offset (b), data, len);
       desc_write (&desc[next & mask],
-		  (desc_t){ .region = region, .offset = b.offset, .length = len });
+		  (desc_t){ .region = region, .offset = own_offset (b), .length = len });
     }
   q->num_spare[1] = num_small;
   q->num_spare[0] = num_large;
@@ -201,9 +201,9 @@ copy_one (queue_t *q, const memif_ext_slice_t *p)
     return 0;
   const uint16_t slot = q->next++;
   const own_t b = take_buffer (q, slot, p->len <= SMALL_BUFFER);
-  copy_bytes (q->base + b.offset, p->data, p->len);
+  copy_bytes (q->base + own_offset (b), p->data, p->len);
   desc_write (&q->ring->desc[slot & q->mask],
-	      (desc_t){ .region = q->base_region, .offset = b.offset, .length = p->len });
+	      (desc_t){ .region = q->base_region, .offset = own_offset (b), .length = p->len });
   return 1;
 }
 
@@ -348,6 +348,33 @@ memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots)
   return look (conn, qid, true, slots);
 }
 
+/* Reserves a large buffer for each of up to count packets, all of which fit one. */
+static uint16_t
+reserve_singles (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size)
+{
+  const unsigned free_slots = known_free (q);
+  own_t *const own = q->own, *const large = q->spare[0];
+  uint8_t *const base = q->base;
+  const uint16_t mask = q->mask, first = q->next;
+  uint16_t left = q->num_spare[0];
+  if (count > free_slots)
+    count = (uint16_t) free_slots;
+  for (uint16_t n = 0; n < count; n++)
+    {
+      const uint16_t slot = (uint16_t) (first + n);
+      const own_t b = large[--left];
+      own[slot & mask] = b;
+      bufs[n].desc_index = slot;
+      bufs[n].queue = q;
+      bufs[n].len = size;
+      bufs[n].flags = 0;
+      bufs[n].data = base + own_offset (b);
+    }
+  q->num_spare[0] = left;
+  q->next = (uint16_t) (first + count);
+  return count;
+}
+
 /* Reserves the buffers of one packet. */
 static int
 reserve (queue_t *q, memif_buffer_t *bufs, uint16_t size, unsigned slots)
@@ -357,9 +384,8 @@ reserve (queue_t *q, memif_buffer_t *bufs, uint16_t size, unsigned slots)
     {
       uint16_t slot = (uint16_t) (q->next + i);
       desc_t d = { .length = q->buffer_size };
-      if (q->slave)
-	take_buffer (q, slot, false);
-      uint8_t *data = q->slave ? own_buffer (q, slot) : offered_at (q, slot, &d);
+      uint8_t *data = q->slave ? q->base + own_offset (take_buffer (q, slot, false))
+			       : offered_at (q, slot, &d);
       if (!data)
 	return MEMIF_ERR_MFMSG;
       uint32_t len = size == 0 || d.length < left ? d.length : left;
@@ -390,6 +416,13 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
   queue_enter (q);
   if (q->state != QUEUE_UP)
     err = MEMIF_ERR_DISCONNECTED;
+  else if (q->slave)
+    {
+      if ((uint16_t) (q->next - q->peer) >= RECLAIM_AFTER)
+	tx_free_slots (q);
+      if (size && size <= q->buffer_size && q->fault == FAULT_NONE)
+	*count_out = reserve_singles (q, bufs, count, size);
+    }
   while (*count_out < count && !err)
     {
       unsigned free_slots = known_free (q);
@@ -414,32 +447,34 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
 }
 
 /* Puts a reserved buffer into its slot. */
-static int
+static inline int
 place (queue_t *q, const memif_buffer_t *b)
 {
-  uint8_t *data = b->data;
-  desc_t d;
+  shared_desc_t *desc = &q->ring->desc[b->desc_index & q->mask];
+  const uint16_t flags = b->flags & MEMIF_BUFFER_FLAG_NEXT ? DESC_NEXT : 0;
+  const uint8_t *data = b->data;
   if (q->slave)
     {
-      own_t own = q->own[b->desc_index & q->mask];
-      uint8_t *start = own_buffer (q, b->desc_index);
-      if (data < start || data > start + q->buffer_size
-	  || b->len > (size_t) (start + q->buffer_size - data))
+      const uint32_t offset = own_offset (q->own[b->desc_index & q->mask]);
+      const size_t into = (size_t) (data - (q->base + offset)); /* huge when it lies before */
+      if (into > q->buffer_size || b->len > q->buffer_size - into)
 	return MEMIF_ERR_INVAL_ARG;
-      d = (desc_t){ .region = own.region, .offset = own.offset + (uint32_t) (data - start) };
+      desc_write (desc, (desc_t){ .flags = flags,
+				  .region = q->base_region,
+				  .length = b->len,
+				  .offset = offset + (uint32_t) into });
+      return MEMIF_ERR_SUCCESS;
     }
-  else
-    {
-      uint8_t *start = offered_at (q, b->desc_index, &d);
-      if (!start)
-	return MEMIF_ERR_MFMSG;
-      /* The program gives what it was given, so it is the peer that has changed it. */
-      if (data != start || b->len > d.length)
-	return queue_fault (q, "the reserved slot %u was changed", b->desc_index & q->mask);
-    }
+  desc_t d;
+  const uint8_t *start = offered_at (q, b->desc_index, &d);
+  if (!start)
+    return MEMIF_ERR_MFMSG;
+  /* The program gives what it was given, so it is the peer that has changed it. */
+  if (data != start || b->len > d.length)
+    return queue_fault (q, "the reserved slot %u was changed", b->desc_index & q->mask);
   d.length = b->len;
-  d.flags = b->flags & MEMIF_BUFFER_FLAG_NEXT ? DESC_NEXT : 0;
-  desc_write (&q->ring->desc[b->desc_index & q->mask], d);
+  d.flags = flags;
+  desc_write (desc, d);
   return MEMIF_ERR_SUCCESS;
 }
 
