@@ -105,7 +105,7 @@ own_small (own_t own)
 }
 
 /* Small packets lie close together: few cache lines and pages. */
-enum { SMALL_BUFFER = 128 };
+enum { SMALL_BUFFER = 128, SMALL_STRIDE = 192 }; /* an odd number of cache lines apart */
 
 typedef struct
 {

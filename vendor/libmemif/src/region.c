@@ -133,7 +133,7 @@ spare_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t small_at)
     {
       r->spare[0][size - 1 - i] = r->own[i];
       r->spare[1][size - 1 - i]
-	= own_make (region, small_at + i * SMALL_BUFFER, true);
+	= own_make (region, small_at + i * SMALL_STRIDE, true);
     }
   return MEMIF_ERR_SUCCESS;
 }
@@ -163,7 +163,7 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
     {
       link_ring_t *r = i < num_s2m ? &l->s2m[i] : &l->m2s[i - num_s2m];
       err = ring_create (l, r, log2, i * ring_bytes (log2));
-      if (!err && used + size * (stride + SMALL_BUFFER) > UINT32_MAX)
+      if (!err && used + size * (stride + SMALL_STRIDE) > UINT32_MAX)
 	{
 	  err = region_create (l, used);
 	  region++;
@@ -174,7 +174,7 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
       if (!err && i < num_s2m)
 	{
 	  err = spare_create (l, r, region, (uint32_t) used);
-	  used += size * SMALL_BUFFER;
+	  used += size * SMALL_STRIDE;
 	}
     }
   if (!err)

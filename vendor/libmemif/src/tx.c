@@ -7,6 +7,27 @@
 
 enum { RECLAIM_AFTER = 32 };
 
+/* The buffers of the slots up to this one are no longer in use. */
+static inline void
+reclaim (queue_t *q, uint16_t end)
+{
+  const own_t *const own = q->own;
+  own_t *const small = q->spare[1], *const large = q->spare[0];
+  uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0];
+  const uint16_t mask = q->mask;
+  for (uint16_t slot = q->reclaimed; slot != end; slot++)
+    {
+      const own_t b = own[slot & mask];
+      if (own_small (b))
+	small[num_small++] = b;
+      else
+	large[num_large++] = b;
+    }
+  q->num_spare[1] = num_small;
+  q->num_spare[0] = num_large;
+  q->reclaimed = end;
+}
+
 int
 tx_free_slots (queue_t *q)
 {
@@ -29,11 +50,8 @@ tx_free_slots (queue_t *q)
   q->peer = peer;
   if (!q->slave && held > q->offered)
     q->offered = held;
-  for (; q->slave && q->reclaimed != peer; q->reclaimed++)
-    {
-      own_t b = q->own[q->reclaimed & q->mask];
-      q->spare[own_small (b)][q->num_spare[own_small (b)]++] = b;
-    }
+  if (q->slave)
+    reclaim (q, peer);
   return (int) (q->slave ? size - held : held) - reserved;
 }
 
