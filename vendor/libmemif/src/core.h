@@ -323,17 +323,20 @@ void queues_offer (conn_t *c); /* slave: all buffers not offered by the program 
 void queues_down (conn_t *c);
 /* With the lock held: the link breaks, the control thread hears of it. Returns MFMSG. */
 int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
+bool fault_take (conn_t *c, char text[ERROR_TEXT]);
 /* With the lock held: nothing left on a draining queue. Takes the next link, or is gone. */
 void queue_drained (queue_t *q);
-void queue_attention (queue_t *q);
-void queue_heed_slow (queue_t *q);
-bool fault_take (conn_t *c, char text[ERROR_TEXT]);
+
+/* wait.c; arm, disarm and clear_event with the lock held */
 void queue_arm (queue_t *q);
 void queue_disarm (queue_t *q);
 void queue_clear_event (queue_t *q);
 uint64_t event_clear (int efd);
 bool event_signal (int efd); /* false: it can't be */
+void queue_attention (queue_t *q);
+void queue_heed_slow (queue_t *q);
 
+/* lock.c */
 /* Two ways to a queue, which exclude each other.
  *
  * Its owner, one thread at a time, enters for each burst, and pays a store and

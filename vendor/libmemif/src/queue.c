@@ -1,13 +1,8 @@
-/* Queues over the life of their interface: up, draining, the next link; waiting. */
+/* Queues over the life of their interface: up, draining, the next link. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/membarrier.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "core.h"
@@ -103,111 +98,6 @@ queues_destroy (conn_t *c)
     c->sock->free (c->queue_memory);
 }
 
-void
-queue_arm (queue_t *q)
-{
-  uint16_t flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed);
-  atomic_store_explicit (&q->ring->flags, flags & (uint16_t) ~RING_NO_INTERRUPT,
-			 memory_order_relaxed);
-  q->armed = true;
-  /* The counter is looked at again after this: either the producer sees the
-   * flag, or we see its packet. Pairs with the fence in publish of tx.c. */
-  atomic_thread_fence (memory_order_seq_cst);
-}
-
-void
-queue_disarm (queue_t *q)
-{
-  uint16_t flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed);
-  atomic_store_explicit (&q->ring->flags, flags | RING_NO_INTERRUPT, memory_order_relaxed);
-  q->armed = false;
-}
-
-/* The peer shares the eventfd's open file, and may make it blocking at any
- * time: neither of these may rely on O_NONBLOCK. */
-uint64_t
-event_clear (int efd)
-{
-  uint64_t count = 0;
-  struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
-  ssize_t n = preadv2 (efd, &iov, 1, -1, RWF_NOWAIT);
-  if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-    {
-      struct pollfd p = { .fd = efd, .events = POLLIN };
-      n = poll (&p, 1, 0) == 1 ? read (efd, &count, sizeof count) : -1;
-    }
-  return n == (ssize_t) sizeof count ? count : 0;
-}
-
-bool
-event_signal (int efd)
-{
-  uint64_t one = 1;
-  struct pollfd p = { .fd = efd, .events = POLLOUT };
-  /* Full is signalled already. A peer that fills it in between blocks this
-   * write until queue_lock reads it. */
-  if (poll (&p, 1, 0) != 1 || !(p.revents & POLLOUT))
-    return !(p.revents & POLLNVAL);
-  return write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR;
-}
-
-void
-queue_clear_event (queue_t *q)
-{
-  if (q->efd >= 0)
-    event_clear (q->efd);
-}
-
-_Atomic bool owner_needs_fence;
-
-static long
-membarrier (int command)
-{
-  return syscall (SYS_membarrier, command, 0, 0);
-}
-
-void
-locks_open (void)
-{
-  atomic_store_explicit (&owner_needs_fence,
-			 membarrier (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0,
-			 memory_order_relaxed);
-}
-
-void
-queue_wait_gate (queue_t *q)
-{
-  while (atomic_load_explicit (&q->gate, memory_order_acquire))
-    sched_yield ();
-}
-
-void
-queue_lock (queue_t *q, int efd)
-{
-  unsigned spins = 0;
-  for (; atomic_exchange_explicit (&q->gate, true, memory_order_seq_cst); spins++)
-    {
-      sched_yield ();
-      if (spins > 1000 && efd >= 0)
-	event_clear (efd);
-    }
-  if (owner_needs_fence || membarrier (MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
-    atomic_thread_fence (memory_order_seq_cst);
-  for (spins = 0; atomic_load_explicit (&q->busy, memory_order_acquire); spins++)
-    {
-      if (spins > 64)
-	sched_yield ();
-      if (spins > 1000 && efd >= 0)
-	event_clear (efd);
-    }
-}
-
-void
-queue_unlock (queue_t *q)
-{
-  atomic_store_explicit (&q->gate, false, memory_order_release);
-}
-
 /* With the lock held: works on this link from now on. */
 static void
 install (queue_t *q, link_t *l, link_ring_t *r)
@@ -275,27 +165,6 @@ on_queue_event (event_t *e)
     event_clear (e->fd); /* of before the mode was changed */
   else if (c->on_interrupt && c->up)
     c->on_interrupt (c, c->private_ctx, q->qid);
-}
-
-void
-queue_attention (queue_t *q)
-{
-  uint64_t one = 1;
-  if (q->wake_fd < 0)
-    return;
-  if (write (q->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN) /* full is readable */
-    logf_ (q->conn->sock, MEMIF_EXT_LOG_ERROR, "a reader can't be woken (errno %d)", errno);
-  /* After the write: who sees the flag finds something to read. */
-  atomic_store_explicit (&q->attention, true, memory_order_release);
-}
-
-void
-queue_heed_slow (queue_t *q)
-{
-  uint64_t count;
-  atomic_store_explicit (&q->attention, false, memory_order_relaxed);
-  if (read (q->wake_fd, &count, sizeof count) < 0)
-    return; /* EAGAIN: drained already */
 }
 
 void
@@ -453,59 +322,6 @@ fault_take (conn_t *c, char text[ERROR_TEXT])
   return faulty;
 }
 
-int
-memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid)
-{
-  queue_t *q = queue_of (conn, qid, true);
-  if (!conn)
-    return MEMIF_ERR_NOCONN;
-  if (!q)
-    return MEMIF_ERR_QID;
-  if (rx_mode != MEMIF_RX_MODE_INTERRUPT && rx_mode != MEMIF_RX_MODE_POLLING)
-    return MEMIF_ERR_INVAL_ARG;
-  queue_lock (q, -1);
-  q->polling = rx_mode == MEMIF_RX_MODE_POLLING;
-  if (q->state == QUEUE_UP)
-    {
-      if (q->polling)
-	{
-	  queue_disarm (q);
-	  queue_clear_event (q);
-	}
-      else
-	queue_arm (q);
-      /* What arrived while nobody was to be woken is told of now. */
-      if (!q->polling && rx_published (q) > 0 && !event_signal (q->efd))
-	queue_fault (q, "its eventfd can't be written (errno %d)", errno);
-    }
-  queue_unlock (q);
-  return MEMIF_ERR_SUCCESS;
-}
-
-int
-memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
-{
-  queue_t *q = queue_of (conn, qid, true);
-  if (!conn)
-    return MEMIF_ERR_NOCONN;
-  if (!q || !fd)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  queue_lock (q, -1);
-  *fd = q->efd;
-  queue_unlock (q);
-  return *fd < 0 ? MEMIF_ERR_DISCONNECTED : MEMIF_ERR_SUCCESS;
-}
-
-int
-memif_ext_rx_fd (memif_conn_handle_t conn, uint16_t qid, int *fd)
-{
-  queue_t *q = queue_of (conn, qid, true);
-  if (!q || !fd)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  *fd = q->epfd;
-  return q->epfd < 0 ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_SUCCESS;
-}
-
 static int
 state_of (memif_conn_handle_t conn, uint16_t qid, bool rx, int *state)
 {
@@ -528,101 +344,4 @@ int
 memif_ext_tx_state (memif_conn_handle_t conn, uint16_t qid, int *state)
 {
   return state_of (conn, qid, false, state);
-}
-
-int
-memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid)
-{
-  queue_t *q = queue_of (conn, qid, true);
-  if (!q)
-    return MEMIF_ERR_QID;
-  atomic_store_explicit (&q->woken, true, memory_order_release);
-  queue_attention (q);
-  return MEMIF_ERR_SUCCESS;
-}
-
-/* One look at the queue; arms it when the caller is about to sleep. -1: keep waiting. */
-static int
-wait_look (queue_t *q, bool through_down, bool sleeping)
-{
-  int result = -1;
-  queue_enter (q);
-  queue_heed (q);
-  while (q->pending && q->state == QUEUE_DRAINING && rx_published (q) == 0)
-    queue_drained (q);
-  if (atomic_exchange_explicit (&q->woken, false, memory_order_acquire))
-    result = MEMIF_EXT_WAIT_WOKEN;
-  else if (q->state == QUEUE_GONE)
-    result = through_down ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
-  else if (rx_published (q) != 0)
-    result = MEMIF_EXT_WAIT_READY;
-  else if (sleeping && q->state == QUEUE_UP)
-    {
-      queue_clear_event (q);
-      queue_arm (q);
-      if (rx_published (q) != 0)
-	result = MEMIF_EXT_WAIT_READY;
-    }
-  if (result == MEMIF_EXT_WAIT_READY && q->armed && q->state == QUEUE_UP)
-    {
-      queue_disarm (q);
-      queue_clear_event (q);
-    }
-  queue_leave (q);
-  return result;
-}
-
-static inline void
-pause_cpu (void)
-{
-#if defined(__x86_64__)
-  __builtin_ia32_pause ();
-#elif defined(__aarch64__)
-  __asm__ volatile ("yield");
-#endif
-}
-
-int
-memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, uint64_t spin_ns,
-		   int through_down, int *result)
-{
-  enum { LOOKS_PER_CLOCK = 32 };
-  queue_t *q = queue_of (conn, qid, true);
-  if (!q)
-    return MEMIF_ERR_QID;
-  if (!result || q->epfd < 0)
-    return MEMIF_ERR_INVAL_ARG;
-  if ((*result = wait_look (q, through_down, false)) >= 0)
-    return MEMIF_ERR_SUCCESS;
-
-  uint64_t start = now_ns ();
-  uint64_t end = timeout_ns > UINT64_MAX - start ? UINT64_MAX : start + timeout_ns;
-  uint64_t spin_end = spin_ns > UINT64_MAX - start ? UINT64_MAX : start + spin_ns;
-  uint64_t now = start;
-  while (now < spin_end && now < end)
-    {
-      for (int i = 0; i < LOOKS_PER_CLOCK; i++)
-	{
-	  if ((*result = wait_look (q, through_down, false)) >= 0)
-	    return MEMIF_ERR_SUCCESS;
-	  pause_cpu ();
-	}
-      now = now_ns ();
-    }
-  for (;;)
-    {
-      if ((*result = wait_look (q, through_down, true)) >= 0)
-	return MEMIF_ERR_SUCCESS;
-      now = now_ns ();
-      if (now >= end)
-	{
-	  *result = MEMIF_EXT_WAIT_TIMED_OUT;
-	  return MEMIF_ERR_SUCCESS;
-	}
-      struct timespec left = { .tv_sec = (time_t) ((end - now) / NSEC_PER_SEC),
-			       .tv_nsec = (long) ((end - now) % NSEC_PER_SEC) };
-      struct pollfd p = { .fd = q->epfd, .events = POLLIN };
-      if (ppoll (&p, 1, end == UINT64_MAX ? NULL : &left, NULL) < 0 && errno != EINTR)
-	return error_of_errno (errno);
-    }
 }
