@@ -351,6 +351,10 @@ impl Inner {
         let Some(conn) = self.conn.get() else {
             return 0;
         };
+        // On the control thread other links would have to wait with us.
+        if self.control.is_control_thread() {
+            return 0;
+        }
         let mut tries = 0;
         loop {
             let pending: usize = (0..self.config.tx_queues)
@@ -358,8 +362,7 @@ impl Inner {
                 .filter(|(_, err)| *err == 0)
                 .map(|(slots, _)| usize::from(slots))
                 .sum();
-            // On the control thread other links would have to wait with us.
-            if pending == 0 || self.control.is_control_thread() {
+            if pending == 0 {
                 return pending;
             }
             if Instant::now() >= deadline {

@@ -26,7 +26,7 @@ enum
   MEMIF_EXT_LOG_DEBUG = 4,
 };
 
-/* A line without a newline; valid during the call. */
+/* A line without a newline; valid during the call. It must not call the library. */
 typedef void (memif_ext_log_t) (int level, const char *text, void *private_ctx);
 
 /* An attempt to connect failed: refused by the peer, or before that. */

@@ -11,6 +11,7 @@
 #ifndef MEMIF_CORE_H
 #define MEMIF_CORE_H
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -66,6 +67,8 @@ struct sock
   uint64_t armed_at;		/* what the timer is set to; 0: off */
 
   _Atomic bool cancelled;
+  _Atomic bool stuck; /* an owner may hang in an eventfd */
+  pthread_t control;  /* while depth > 0 */
   int depth;		/* of dispatches and calls; the dead are freed at 0 */
   conn_t *conns, *dead; /* dead: deleted, not yet freed */
   channel_t *channels, *dead_channels;
@@ -172,7 +175,7 @@ struct queue
   _Atomic bool gate; /* somebody else wants, or has, the queue */
   queue_state_t state;
   bool slave, rx;
-  bool polling; /* the receive mode asked for */
+  _Atomic bool polling; /* the receive mode asked for */
   bool armed;	/* rx: interrupts are enabled in the ring */
   bool chained; /* rx: chains were handed out since the link came up */
   fault_t fault;
@@ -389,9 +392,9 @@ queue_heed (queue_t *q)
 }
 
 void locks_open (void); /* once, before any queue is there */
-/* efd: of the link; a peer may make its owner hang in it, and this frees it. -1: can't be. */
-void queue_lock (queue_t *q, int efd);
+void queue_lock (queue_t *q);
 void queue_unlock (queue_t *q);
+void link_unblock (const link_t *l); /* control thread */
 
 /* The only ways to a descriptor: once in, once out. */
 static inline desc_t
@@ -447,6 +450,13 @@ copy_bytes (uint8_t *to, const uint8_t *from, size_t n)
     }
   else
     memcpy (to, from, n);
+}
+
+/* Whether every buffer that was handed out has been given back. */
+static inline bool
+queue_holds_none (const queue_t *q)
+{
+  return q->slave ? (uint16_t) (q->done - q->next) == q->mask + 1u : q->next == q->done;
 }
 
 /* rx.c, tx.c: with the lock held, published or free slots; -1 after a fault that is to be told. */

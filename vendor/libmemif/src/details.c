@@ -34,15 +34,8 @@ put_text (space_t *s, const void *text, size_t field)
   return to;
 }
 
-static int
-efd_of (const conn_t *c, const queue_t *q)
-{
-  const link_t *l = c->link;
-  return q->rx == q->slave ? l->m2s[q->qid].efd : l->s2m[q->qid].efd;
-}
-
 static memif_queue_details_t *
-put_queues (space_t *s, const conn_t *c, queue_t *queues, unsigned count)
+put_queues (space_t *s, queue_t *queues, unsigned count)
 {
   memif_queue_details_t *d = take (s, count * sizeof *d, _Alignof (memif_queue_details_t));
   for (unsigned i = 0; d && i < count; i++)
@@ -50,7 +43,7 @@ put_queues (space_t *s, const conn_t *c, queue_t *queues, unsigned count)
       queue_t *q = &queues[i];
       memset (&d[i], 0, sizeof d[i]);
       d[i].qid = q->qid;
-      queue_lock (q, efd_of (c, q));
+      queue_lock (q);
       if (q->state != QUEUE_GONE)
 	{
 	  desc_t first = desc_read (&q->ring->desc[0]);
@@ -102,8 +95,10 @@ memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf, ssi
 						 .size = (uint32_t) r->size,
 						 .fd = r->fd };
     }
-  md->rx_queues = put_queues (&s, c, c->rx, rx);
-  md->tx_queues = put_queues (&s, c, c->tx, tx);
+  enter (c->sock);
+  md->rx_queues = put_queues (&s, c->rx, rx);
+  md->tx_queues = put_queues (&s, c->tx, tx);
+  leave (c->sock);
   if (s.full)
     return MEMIF_ERR_NOBUF_DET;
   md->regions_num = (uint8_t) regions;

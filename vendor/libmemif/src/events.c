@@ -100,6 +100,9 @@ on_wake (event_t *e)
 {
   sock_t *s = e->sock;
   drain (e->fd);
+  if (atomic_exchange (&s->stuck, false))
+    for (const conn_t *c = s->conns; c; c = c->next)
+      link_unblock (c->link);
   for (conn_t *c = s->conns; c; c = c->next)
     {
       char fault[ERROR_TEXT];
@@ -185,6 +188,7 @@ timer_update (sock_t *s)
 void
 enter (sock_t *s)
 {
+  s->control = pthread_self ();
   s->depth++;
 }
 

@@ -1,12 +1,15 @@
 /* Who may touch a queue: its owner, or somebody else. See queue_enter. */
 #define _GNU_SOURCE
 #include <linux/membarrier.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core.h"
 
-_Atomic bool owner_needs_fence;
+_Atomic bool owner_needs_fence = true; /* until membarrier is known to work */
 
 static long
 membarrier (int command)
@@ -17,36 +20,79 @@ membarrier (int command)
 void
 locks_open (void)
 {
-  atomic_store_explicit (&owner_needs_fence,
-			 membarrier (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0,
-			 memory_order_relaxed);
+  static _Atomic bool opened;
+  if (!atomic_exchange (&opened, true) && membarrier (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
+    atomic_store (&owner_needs_fence, false);
+}
+
+/* Spins, yields, then sleeps: whoever is in may have a lower priority. */
+static void
+back_off (unsigned spins)
+{
+  if (spins > 1000)
+    nanosleep (&(struct timespec){ .tv_nsec = 50000 }, NULL);
+  else if (spins > 64)
+    sched_yield ();
 }
 
 void
 queue_wait_gate (queue_t *q)
 {
-  while (atomic_load_explicit (&q->gate, memory_order_acquire))
-    sched_yield ();
+  for (unsigned spins = 65; atomic_load_explicit (&q->gate, memory_order_acquire); spins++)
+    back_off (spins);
+}
+
+/* Every entry from now on sees the gate, and what came before it we see. */
+static void
+barrier (void)
+{
+  if (!atomic_load (&owner_needs_fence) && membarrier (MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0)
+    return;
+  if (!atomic_exchange (&owner_needs_fence, true))
+    /* It was taken away from us: let entries without a fence end. */
+    nanosleep (&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+  atomic_thread_fence (memory_order_seq_cst);
+}
+
+/* A peer can make its eventfd blocking, and fill it just as the owner writes to
+ * it. Only then is it full; at all other times its count is a wake-up. */
+void
+link_unblock (const link_t *l)
+{
+  for (unsigned i = 0; l && i < (unsigned) l->num_s2m + l->num_m2s; i++)
+    {
+      int efd = i < l->num_s2m ? l->s2m[i].efd : l->m2s[i - l->num_s2m].efd;
+      struct pollfd p = { .fd = efd, .events = POLLOUT };
+      if (efd >= 0 && poll (&p, 1, 0) == 0)
+	event_clear (efd);
+    }
+}
+
+/* The owner may hang in its eventfd: the control thread knows the link. */
+static void
+help_owner (queue_t *q)
+{
+  sock_t *s = q->conn->sock;
+  if (s->depth > 0 && pthread_equal (s->control, pthread_self ()))
+    link_unblock (q->conn->link);
+  else
+    {
+      atomic_store (&s->stuck, true);
+      loop_kick (s);
+    }
 }
 
 void
-queue_lock (queue_t *q, int efd)
+queue_lock (queue_t *q)
 {
-  unsigned spins = 0;
-  for (; atomic_exchange_explicit (&q->gate, true, memory_order_seq_cst); spins++)
+  for (unsigned spins = 0; atomic_exchange_explicit (&q->gate, true, memory_order_seq_cst); spins++)
+    back_off (spins);
+  barrier ();
+  for (unsigned spins = 0; atomic_load_explicit (&q->busy, memory_order_acquire); spins++)
     {
-      sched_yield ();
-      if (spins > 1000 && efd >= 0)
-	event_clear (efd);
-    }
-  if (owner_needs_fence || membarrier (MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0)
-    atomic_thread_fence (memory_order_seq_cst);
-  for (spins = 0; atomic_load_explicit (&q->busy, memory_order_acquire); spins++)
-    {
-      if (spins > 64)
-	sched_yield ();
-      if (spins > 1000 && efd >= 0)
-	event_clear (efd);
+      back_off (spins);
+      if (spins > 1000 && spins % 16 == 0)
+	help_owner (q);
     }
 }
 

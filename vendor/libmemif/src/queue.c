@@ -183,7 +183,7 @@ queues_up (conn_t *c)
       link_ring_t *r = rx == slave ? &l->m2s[qid] : &l->s2m[qid];
 
       atomic_fetch_add_explicit (&l->refs, 1, memory_order_relaxed);
-      queue_lock (q, -1);
+      queue_lock (q);
       make_room (q);
       if (waits_for_reader (q))
 	q->pending[q->num_pending++] = (pending_link_t){ .link = l, .ring = r };
@@ -205,7 +205,7 @@ queues_offer (conn_t *c)
   for (unsigned i = 0; i < c->run_rx; i++)
     {
       queue_t *q = &c->rx[i];
-      queue_lock (q, -1);
+      queue_lock (q);
       if (q->state == QUEUE_UP && q->done == 0
 	  && atomic_load_explicit (&q->ring->head, memory_order_relaxed) == 0)
 	rx_give_back (q, (uint16_t) (q->mask + 1), 0);
@@ -233,30 +233,23 @@ go_down (queue_t *q)
     }
   /* Unsealed memory belongs to the peer's pool, which goes on using it. */
   int published = q->link->unsealed ? 0 : rx_published (q);
-  q->limit = (uint16_t) (q->next + (published > 0 ? published : 0));
+  q->limit = q->peer = (uint16_t) (q->next + (published > 0 ? published : 0));
   q->state = QUEUE_DRAINING;
   /* A program of libmemif 4.0 may hold buffers still; a fault is still to be told. */
-  if (published == 0 && q->pending)
+  if (published == 0 && q->pending && queue_holds_none (q))
     queue_drained (q);
-}
-
-static int
-link_efd (const link_t *l, bool m2s, unsigned index)
-{
-  return m2s ? l->m2s[index].efd : l->s2m[index].efd;
 }
 
 void
 queues_down (conn_t *c)
 {
-  bool slave = !c->args.is_master;
   for (unsigned i = 0; i < (unsigned) c->run_rx + c->run_tx; i++)
     {
       bool rx = i < c->run_rx;
       queue_t *q = rx ? &c->rx[i] : &c->tx[i - c->run_rx];
       event_remove (q->event);
       q->event = NULL;
-      queue_lock (q, link_efd (c->link, rx == slave, rx ? i : i - c->run_rx));
+      queue_lock (q);
       if (rx && (q->num_pending || q->state == QUEUE_UP))
 	go_down (q);
       else if (!rx)
@@ -328,7 +321,7 @@ state_of (memif_conn_handle_t conn, uint16_t qid, bool rx, int *state)
   queue_t *q = queue_of (conn, qid, rx);
   if (!q || !state)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  queue_lock (q, -1);
+  queue_lock (q);
   *state = (int) q->state;
   queue_unlock (q);
   return MEMIF_ERR_SUCCESS;

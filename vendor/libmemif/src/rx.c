@@ -257,6 +257,8 @@ copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
 	    memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
 {
   queue_heed (q);
+  if (q->state == QUEUE_UP && !q->slave && q->next != q->done)
+    return MEMIF_ERR_INVAL_ARG; /* memif_rx_burst has handed out buffers */
   /* What was seen before suffices: the peer's counter stays in its cache. */
   if ((q->peer == q->next || q->armed || q->fault != FAULT_NONE) && !new_packets (q))
     {
@@ -351,7 +353,7 @@ hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
 {
   bool cleared = false;
   int published = rx_published (q);
-  while (published == 0 && q->state == QUEUE_DRAINING && q->pending && q->next == q->done)
+  while (published == 0 && q->state == QUEUE_DRAINING && q->pending && queue_holds_none (q))
     {
       queue_drained (q);
       published = rx_published (q);

@@ -256,6 +256,15 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
   return n;
 }
 
+/* Of a fault the owner hears once; then it waits until the control thread has taken the link down. */
+static int
+told (queue_t *q)
+{
+  bool first = q->fault == FAULT_NEW;
+  q->fault = FAULT_TOLD;
+  return first ? MEMIF_ERR_MFMSG : MEMIF_ERR_NOBUF_RING;
+}
+
 static inline int
 copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16_t *sent)
 {
@@ -266,8 +275,8 @@ copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
     return MEMIF_ERR_DISCONNECTED;
   if (q->next != q->done)
     return MEMIF_ERR_INVAL_ARG; /* buffers are reserved for memif_tx_burst */
-  if (q->fault == FAULT_TOLD)
-    return MEMIF_ERR_NOBUF_RING; /* until the control thread has taken the link down */
+  if (q->fault != FAULT_NONE)
+    return told (q);
   if (q->slave)
     {
       /* Not for each packet, as the counter is in the peer's cache; but often
@@ -283,11 +292,8 @@ copy_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
       publish (q);
     }
   *sent = n;
-  if (__builtin_expect (q->fault == FAULT_NEW, 0))
-    {
-      q->fault = FAULT_TOLD;
-      return MEMIF_ERR_MFMSG;
-    }
+  if (__builtin_expect (q->fault != FAULT_NONE && n == 0, 0))
+    return told (q);
   return err == MEMIF_ERR_NOBUF_RING && n > 0 ? MEMIF_ERR_SUCCESS : err;
 }
 
@@ -331,7 +337,7 @@ look (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slots)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
   *slots = 0;
   if (pending)
-    queue_lock (q, -1);
+    queue_lock (q);
   else
     queue_enter (q);
   if (q->state == QUEUE_UP)

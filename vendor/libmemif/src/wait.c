@@ -94,7 +94,7 @@ memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t q
     return MEMIF_ERR_QID;
   if (rx_mode != MEMIF_RX_MODE_INTERRUPT && rx_mode != MEMIF_RX_MODE_POLLING)
     return MEMIF_ERR_INVAL_ARG;
-  queue_lock (q, -1);
+  queue_lock (q);
   q->polling = rx_mode == MEMIF_RX_MODE_POLLING;
   if (q->state == QUEUE_UP)
     {
@@ -121,7 +121,7 @@ memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
     return MEMIF_ERR_NOCONN;
   if (!q || !fd)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  queue_lock (q, -1);
+  queue_lock (q);
   *fd = q->efd;
   queue_unlock (q);
   return *fd < 0 ? MEMIF_ERR_DISCONNECTED : MEMIF_ERR_SUCCESS;
