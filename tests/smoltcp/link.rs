@@ -65,6 +65,7 @@ fn a_link_that_is_down_gives_no_token_and_takes_what_was_unpublished() {
     assert_eq!(phy::wait(&mut device, None).unwrap(), Wait::Ready);
     assert!(send(&mut device));
     device.publish();
+    assert!(slave.wait_link_up(Some(PATIENCE)).unwrap());
     let mut handle = slave.packet_handle(0, 1).unwrap();
     let packet = handle.read_packet_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(packet.data(), [1; 60]);
