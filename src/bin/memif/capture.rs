@@ -376,7 +376,7 @@ fn on_stdout(source: io::Error) -> Error {
     }
 }
 
-fn rx_mode(text: &str) -> Result<RxMode, String> {
+pub(crate) fn rx_mode(text: &str) -> Result<RxMode, String> {
     match text {
         "interrupt" => Ok(RxMode::Interrupt),
         "polling" => Ok(RxMode::Polling),

@@ -1,5 +1,6 @@
 //! The `memif` command: capture, replay and try out shared-memory packet interfaces.
 
+mod bridge;
 mod capture;
 mod demo;
 mod endpoint;
@@ -7,7 +8,9 @@ mod pace;
 mod print;
 mod replay;
 mod report;
+mod respond;
 mod stop;
+mod tap;
 
 use std::process::ExitCode;
 
@@ -29,6 +32,8 @@ enum Command {
     Demo(demo::Args),
     Capture(capture::Args),
     Replay(replay::Args),
+    Bridge(bridge::Args),
+    Respond(respond::Args),
 }
 
 /// Why a command ends without success: 1 failed, 2 wrong usage.
@@ -54,6 +59,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Capture(args) => capture::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Bridge(args) => bridge::run(&args),
+        Command::Respond(args) => respond::run(&args),
     };
     let (message, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,
