@@ -7,7 +7,7 @@ use memif::phy::{self, Reach};
 use memif::{Context, Error, Memif, MemifConfig, Role, Wait};
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{Device, Medium};
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 /// The value after `--name`, or the default.
@@ -91,8 +91,20 @@ impl<D: Device> Host<D> {
 impl<D: Device + Reach> Host<D> {
     /// Publishes, and sleeps until there is something to do: `false` when the interface is closed.
     pub fn wait(&mut self) -> bool {
+        self.wait_at_most(None)
+    }
+
+    /// As `wait`, but no longer than to this time.
+    pub fn wait_until(&mut self, end: Instant) -> bool {
+        let now = Instant::now();
+        let left = if end > now { end - now } else { Duration::ZERO };
+        self.wait_at_most(Some(left))
+    }
+
+    fn wait_at_most(&mut self, limit: Option<Duration>) -> bool {
         let now = Instant::now();
         let delay = phy::poll_delay(&mut self.device, &mut self.iface, &self.sockets, now);
+        let delay = [delay, limit].into_iter().flatten().min();
         match phy::wait(&mut self.device, delay) {
             Ok(wait) => wait != Wait::Closed,
             Err(error) => fail(&error.to_string()),
