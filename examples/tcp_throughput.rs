@@ -1,6 +1,6 @@
 //! How fast smoltcp's TCP is on a memif, and on a TAP:
 //! `tcp_throughput [--device memif|tap] [--direction send|receive] [--bytes N] [--mtu N]
-//! [--segmentation off|cut|whole] [--no-checksum] [--buffer BYTES] [--rx-mode interrupt|adaptive]`
+//! [--segmentation off|cut|whole] [--no-checksum] [--buffer BYTES] [--rx-mode adaptive|interrupt]`
 //!
 //! On a memif the peer is a second stack in a thread, on a TAP the kernel. The TAP needs root; in a
 //! network of its own: `unshare -n target/release/examples/tcp_throughput --device tap`.
@@ -76,7 +76,7 @@ fn device(memif: &Memif) -> MemifDevice {
         _ => Segmentation::Off,
     };
     let mut device = MemifDevice::new(memif, 0).unwrap_or_else(|e| fail(&e.to_string()));
-    if option("--rx-mode", "interrupt") == "adaptive" {
+    if option("--rx-mode", "adaptive") == "adaptive" {
         let spin = Duration::from_micros(50);
         device.set_rx_mode(RxMode::Adaptive { spin }).unwrap();
     }
