@@ -8,7 +8,7 @@
 //! use memif::{Context, MemifConfig, Role};
 //! use smoltcp::iface::{Config, Interface, SocketSet};
 //! use smoltcp::time::{Duration, Instant};
-//! use smoltcp::wire::{EthernetAddress, IpCidr};
+//! use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 //!
 //! let context = Context::new("doc")?;
 //! let socket = format!("@memif-doc-phy-{}", std::process::id());
@@ -17,7 +17,7 @@
 //! let mut device = MemifDevice::new(&memif, 0)?;
 //! let config = Config::new(EthernetAddress([2, 0, 0, 0, 0, 1]).into());
 //! let mut iface = Interface::new(config, &mut device, Instant::now());
-//! iface.update_ip_addrs(|a| drop(a.push(IpCidr::new([192, 168, 1, 1].into(), 24))));
+//! iface.update_ip_addrs(|a| drop(a.push(IpCidr::new(IpAddress::v4(192, 168, 1, 1), 24))));
 //! let mut sockets = SocketSet::new(vec![]);
 //! for _ in 0..3 {
 //!     let now = Instant::now();

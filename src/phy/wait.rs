@@ -18,7 +18,7 @@ use crate::{Error, Wait};
 /// fn sent(device: &mut impl Reach) -> u64 {
 ///     device.reach(|device| device.stats().tx_packets)
 /// }
-/// # let _ = sent::<MemifDevice>;
+/// # let _: fn(&mut MemifDevice) -> u64 = sent;
 /// ```
 pub trait Reach {
     /// Calls `f` with the device.
