@@ -105,7 +105,8 @@ fn echo(
 #[test]
 fn ten_megabytes_arrive_intact_in_spite_of_faults() {
     with_responder(IfMode::Ethernet, |iface, device, shared| {
-        echo(iface, device, shared, 10 << 20, 2);
+        // Of each direction one in fifty is lost: half dropped, half damaged. More only takes longer.
+        echo(iface, device, shared, 10 << 20, 1);
     });
 }
 
