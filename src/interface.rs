@@ -182,6 +182,11 @@ impl Memif {
         self.inner.config.id
     }
 
+    #[cfg(feature = "smoltcp")]
+    pub(crate) fn config(&self) -> &MemifConfig {
+        &self.inner.config
+    }
+
     /// This side's role.
     pub fn role(&self) -> Role {
         self.inner.config.role

@@ -32,7 +32,7 @@
 //!   peer may change at any moment: a burst checks each descriptor once and copies whole
 //!   packets into private memory. Above it everything is safe Rust.
 //!
-//! Capture files are in [`pcap`] (feature `pcap`).
+//! Capture files are in [`pcap`] (feature `pcap`); smoltcp's device is in `phy` (feature `smoltcp`).
 //!
 //! # What is promised
 //!
@@ -58,6 +58,8 @@ mod interface;
 mod packet;
 #[cfg(feature = "pcap")]
 pub mod pcap;
+#[cfg(feature = "smoltcp")]
+pub mod phy;
 mod queue;
 
 pub use config::{IfMode, MemifConfig, Role};

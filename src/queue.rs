@@ -550,6 +550,12 @@ impl TxQueue {
         }
     }
 
+    #[cfg(feature = "smoltcp")]
+    pub(crate) fn is_up(&mut self) -> bool {
+        let conn = self.inner.conn();
+        conn.is_ok_and(|conn| conn.tx_free(&mut self.end) != Err(DISCONNECTED))
+    }
+
     fn slots(&self, result: Result<u16, i32>) -> Result<usize, Error> {
         match result {
             Ok(slots) => Ok(slots.into()),

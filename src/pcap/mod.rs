@@ -1,4 +1,4 @@
-//! Capture files: packets written to pcap, and read from pcap and pcapng.
+//! Capture files: packets written to pcap and pcapng, and read from both.
 //!
 //! A [`PcapWriter`] is a [`PacketSink`](crate::PacketSink) and a
 //! [`CaptureReader`] a [`PacketSource`](crate::PacketSource), so a file stands
@@ -38,10 +38,12 @@
 
 mod classic;
 mod ng;
+mod ng_write;
 mod pending;
 mod read;
 mod write;
 
+pub use ng_write::{Direction, PcapNgWriter};
 pub use read::CaptureReader;
 pub use write::{DEFAULT_SNAPLEN, PcapWriter};
 

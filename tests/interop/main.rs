@@ -3,7 +3,11 @@
 //! Skipped with a printed reason where a peer is not installed; with
 //! MEMIF_REQUIRE_INTEROP=1 that is a failure.
 
+mod bridge;
 mod capture;
+mod command;
 mod forward;
+mod kernel;
 mod peers;
 mod refusal;
+mod respond;

@@ -56,18 +56,31 @@ impl Testpmd {
         mode: &str,
         options: &[&str],
     ) -> Self {
+        let abstracted = if socket.starts_with('@') { "yes" } else { "no" };
+        let path = socket.trim_start_matches('@');
+        let device = format!("role={role},socket={path},id=0,socket-abstract={abstracted}{vdev}");
+        Self::with_devices(dir, &[device], mode, options)
+    }
+
+    /// With a port for each of these devices' arguments.
+    pub(crate) fn with_devices(
+        dir: &Path,
+        devices: &[String],
+        mode: &str,
+        options: &[&str],
+    ) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let log = dir.join(format!("testpmd{n}.log"));
         let out = File::create(&log).unwrap();
-        let abstracted = if socket.starts_with('@') { "yes" } else { "no" };
-        let path = socket.trim_start_matches('@');
+        let devices = devices.iter().enumerate();
         let mut child = Command::new("dpdk-testpmd")
             .args(["--no-huge", "-m", "256", "--lcores", "0@0,1@0", "--no-pci"])
-            .arg(format!("--file-prefix=memif-test-{}-{n}", std::process::id()))
             .arg(format!(
-                "--vdev=net_memif0,role={role},socket={path},id=0,socket-abstract={abstracted}{vdev}"
+                "--file-prefix=memif-test-{}-{n}",
+                std::process::id()
             ))
+            .args(devices.map(|(n, device)| format!("--vdev=net_memif{n},{device}")))
             .args(["--", "--total-num-mbufs=16384", "--auto-start"])
             // Without it, what arrives before forwarding starts is thrown away.
             .arg("--no-flush-rx")
@@ -85,6 +98,13 @@ impl Testpmd {
             log,
             _stdin: stdin,
         }
+    }
+
+    /// Ends it in good order; all that it has said.
+    pub(crate) fn stop(&mut self) -> String {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).unwrap();
+        self.child.wait().unwrap();
+        std::fs::read_to_string(&self.log).unwrap()
     }
 
     pub(crate) fn kill(&mut self) {

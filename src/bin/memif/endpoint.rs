@@ -21,7 +21,7 @@ pub(crate) struct Endpoint {
     pub(crate) id: u32,
     /// This side: master (server), which listens, or slave (client), which connects [default: slave, of `bench recv` and `bench pong` master]
     #[arg(long, value_name = "ROLE")]
-    role: Option<Role>,
+    pub(crate) role: Option<Role>,
     /// Secret, at most 24 bytes; better given by the environment, where others can't see it
     #[arg(
         long,

@@ -1,6 +1,7 @@
 //! The `memif` command: capture, replay and try out shared-memory packet interfaces.
 
 mod bench;
+mod bridge;
 mod capture;
 mod demo;
 mod endpoint;
@@ -8,7 +9,9 @@ mod pace;
 mod print;
 mod replay;
 mod report;
+mod respond;
 mod stop;
+mod tap;
 
 use std::process::ExitCode;
 
@@ -31,6 +34,8 @@ enum Command {
     Capture(capture::Args),
     Replay(replay::Args),
     Bench(bench::Args),
+    Bridge(bridge::Args),
+    Respond(respond::Args),
 }
 
 /// Why a command ends without success: 1 failed, 2 wrong usage.
@@ -57,6 +62,8 @@ fn main() -> ExitCode {
         Command::Capture(args) => capture::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Bridge(args) => bridge::run(&args),
+        Command::Respond(args) => respond::run(&args),
     };
     let (message, code) = match result {
         Ok(()) => return ExitCode::SUCCESS,

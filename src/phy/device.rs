@@ -1,0 +1,358 @@
+//! The device: settings, tokens, what it counts.
+
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use smoltcp::phy::{self, Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+
+use super::MAX_FRAME;
+use super::outgoing::{Outgoing, TxToken};
+use super::segment::Layout;
+use crate::{Burst, Error, IfMode, Memif, RxMode, RxQueue};
+
+/// Frames that cross between the ring and private memory together, unless set otherwise.
+pub const DEFAULT_BURST: u16 = 64;
+
+/// An Ethernet header.
+const ETHERNET: usize = 14;
+/// The least and the greatest IP MTU: of IPv4, and of an IP packet.
+const LEAST_MTU: usize = 576;
+const GREATEST_MTU: usize = 65_535;
+
+/// What becomes of TCP segments that are larger than the MTU; see smoltcp's feature
+/// `segmentation-offload`. Over IPv4 only: smoltcp 0.14.0 drops large IPv6 packets before they
+/// reach a device, so over IPv6 none are made.
+///
+/// ```
+/// use memif::phy::Segmentation;
+///
+/// assert_eq!(Segmentation::default(), Segmentation::Off);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Segmentation {
+    /// The stack makes none.
+    #[default]
+    Off,
+    /// The stack makes segments of up to 64 KiB, the device cuts them to what the peer announced.
+    /// For any peer; saves the stack the work per frame.
+    Cut,
+    /// The stack makes segments of up to 64 KiB, and they cross the ring whole, as a
+    /// chain of buffers. For a peer that takes frames of 64 KiB: another
+    /// [`MemifDevice`] (whatever its own setting), VPP with large buffers. Any other drops them.
+    Whole,
+}
+
+/// What a device has done since it was made.
+///
+/// ```
+/// use memif::phy::DeviceStats;
+///
+/// assert_eq!(DeviceStats::default().tx_dropped, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeviceStats {
+    /// Packets handed to the stack.
+    pub rx_packets: u64,
+    /// Their bytes.
+    pub rx_bytes: u64,
+    /// Packets not handed to the stack: longer than 64 KiB, or a SYN that
+    /// announces segments of less than 64 bytes while segmentation is on.
+    pub rx_dropped: u64,
+    /// Failures to receive, as a peer that broke the protocol; see [`MemifDevice::take_error`].
+    pub rx_errors: u64,
+    /// Packets put on the ring.
+    pub tx_packets: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// Packets that the stack sent and that did not reach the ring: the link went down
+    /// meanwhile, or they exceed the whole ring.
+    pub tx_dropped: u64,
+    /// Publications, each of at least one packet.
+    pub tx_bursts: u64,
+    /// How often the ring had no room for the next packet, which then had to wait.
+    pub tx_ring_full: u64,
+    /// Segments above the MTU that were cut or sent whole.
+    pub tx_large: u64,
+}
+
+/// A [`smoltcp::phy::Device`] on one queue pair of an interface. See the [module](super).
+///
+/// It is made at any time, with the link up or not, and works on after a reconnect. While the
+/// link is down the stack gets no transmit token, so it keeps what it has to send.
+///
+/// ```
+/// use memif::phy::MemifDevice;
+/// use memif::{Context, IfMode, MemifConfig, Role};
+/// use smoltcp::phy::{Device, Medium};
+///
+/// let context = Context::new("doc")?;
+/// let socket = format!("@memif-doc-device-{}", std::process::id());
+/// let config = MemifConfig::new(&socket).role(Role::Master).mode(IfMode::Ip);
+/// let memif = context.create_interface(config)?;
+/// let device = MemifDevice::new(&memif, 0)?.with_mtu(9000);
+/// assert_eq!(device.capabilities().medium, Medium::Ip);
+/// assert_eq!(device.capabilities().max_transmission_unit, 9000);
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct MemifDevice {
+    pub(super) rx: RxQueue,
+    burst: Burst,
+    next: usize,
+    pub(super) out: Outgoing,
+    mtu: usize,
+    slots: usize,
+    buffer_size: usize,
+    max_burst_size: Option<Option<usize>>,
+    /// Waits in a row that found nothing but a stuck transmit side.
+    pub(super) tries: u32,
+}
+
+impl MemifDevice {
+    /// A device on the receive and the transmit queue with this id, with an IP MTU of 1500, all
+    /// checksums, and no segmentation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`] when a queue is not configured or has an owner; [`Error::Config`] in
+    /// punt/inject mode, which no stack speaks.
+    pub fn new(memif: &Memif, queue: u16) -> Result<Self, Error> {
+        let medium = match memif.mode() {
+            IfMode::Ethernet => Medium::Ethernet,
+            IfMode::Ip => Medium::Ip,
+            IfMode::PuntInject => {
+                return Err(Error::config(
+                    "mode",
+                    "punt-inject; a stack needs ethernet or ip",
+                ));
+            }
+        };
+        // The link's, while there is one: a master takes what the slave has chosen.
+        let config = memif.config();
+        let link = memif.details().ok();
+        let ring = link.as_ref().and_then(|link| link.tx_queues.first());
+        let slots = ring.map_or(1 << config.log2_ring_size, |ring| ring.ring_size as usize);
+        let buffer_size = ring.map_or(config.buffer_size, |ring| ring.buffer_size);
+        let tx = memif.tx_queue(queue)?;
+        Ok(Self {
+            rx: memif.rx_queue(queue)?,
+            burst: burst(DEFAULT_BURST),
+            next: 0,
+            out: Outgoing::new(tx, medium, slots),
+            mtu: 1500,
+            slots,
+            buffer_size: usize::from(buffer_size).max(1),
+            max_burst_size: None,
+            tries: 0,
+        })
+    }
+
+    /// The greatest IP packet, as Linux counts an MTU: without the Ethernet header. 576 to 65535
+    /// (1280 and more for IPv6); other values become the nearest of these. Packets longer than a
+    /// buffer cross as chains.
+    pub fn with_mtu(mut self, bytes: usize) -> Self {
+        self.mtu = bytes.clamp(LEAST_MTU, GREATEST_MTU);
+        self
+    }
+
+    /// Which checksums the stack makes and verifies; all by default. Shared memory does not
+    /// corrupt, so an owner of both ends may give `ChecksumCapabilities::ignored()`.
+    pub fn with_checksum(mut self, checksum: ChecksumCapabilities) -> Self {
+        self.out.checksum = checksum;
+        self
+    }
+
+    /// What becomes of TCP segments larger than the MTU; none are made by default.
+    pub fn with_segmentation(mut self, segmentation: Segmentation) -> Self {
+        self.out.segmentation = segmentation;
+        self
+    }
+
+    /// Packets that cross between the ring and private memory together, at least 1. To be set
+    /// before the device is used: what was received and not handed out is lost.
+    pub fn with_burst(mut self, packets: u16) -> Self {
+        self.burst = burst(packets);
+        self.next = 0;
+        self.out.burst = usize::from(packets.max(1));
+        self
+    }
+
+    /// What the stack is told of the longest burst, in frames of the MTU; `None`: no
+    /// limit. smoltcp only caps TCP's window by it. By default what the ring holds.
+    pub fn with_max_burst_size(mut self, frames: Option<usize>) -> Self {
+        self.max_burst_size = Some(frames);
+        self
+    }
+
+    /// How [`wait`](super::wait) waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
+    pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
+        self.rx.set_rx_mode(mode)
+    }
+
+    /// Puts what the stack has sent on the ring, as far as it has room; never blocks.
+    /// [`wait`](super::wait) does it too.
+    pub fn publish(&mut self) {
+        self.out.publish();
+    }
+
+    /// Frames that the stack has sent and that are not on the ring yet.
+    pub fn unpublished(&self) -> usize {
+        self.out.waiting()
+    }
+
+    /// What the device has done so far.
+    pub fn stats(&self) -> DeviceStats {
+        self.out.stats
+    }
+
+    /// The last error of the link or of a packet, once: a token's `consume` can't return it. Ends
+    /// of file are none.
+    pub fn take_error(&mut self) -> Option<Error> {
+        self.out.last_error.take()
+    }
+
+    /// Whether a received packet waits in private memory.
+    pub(super) fn has_cached(&self) -> bool {
+        self.next < self.burst.len()
+    }
+
+    /// The next packet's index in the burst.
+    fn next_packet(&mut self) -> Option<usize> {
+        loop {
+            if !self.has_cached() {
+                // Answers to the last burst go out before the next one is taken.
+                self.out.publish();
+                self.fill()?;
+            }
+            if !self.out.may_answer() {
+                return None;
+            }
+            let index = self.next;
+            self.next += 1;
+            let packet = self.burst.get(index)?;
+            let stats = &mut self.out.stats;
+            let large = self.out.segmentation != Segmentation::Off;
+            if packet.info().is_truncated()
+                || large
+                    && Layout::of(&packet, self.out.medium)
+                        .is_some_and(|layout| layout.announces_too_little(&packet))
+            {
+                stats.rx_dropped += 1;
+                continue;
+            }
+            stats.rx_packets += 1;
+            stats.rx_bytes += packet.len() as u64;
+            return Some(index);
+        }
+    }
+
+    /// At least one packet, or `None`.
+    fn fill(&mut self) -> Option<()> {
+        self.next = 0;
+        match self.rx.rx_burst(&mut self.burst) {
+            Ok(0) => None,
+            Ok(_) => Some(()),
+            Err(Error::Eof(_)) => {
+                self.out.down = true;
+                None
+            }
+            Err(error) => {
+                log::warn!("smoltcp device: {error}");
+                self.out.stats.rx_errors += 1;
+                self.out.last_error = Some(error);
+                None
+            }
+        }
+    }
+}
+
+fn burst(packets: u16) -> Burst {
+    Burst::new(packets).with_snaplen(MAX_FRAME as u32)
+}
+
+impl Device for MemifDevice {
+    type RxToken<'a> = RxToken<'a>;
+    type TxToken<'a> = TxToken<'a>;
+
+    fn receive(&mut self, _timestamp: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        let index = self.next_packet()?;
+        let packet = self.burst.get(index)?.data();
+        let tx = TxToken {
+            outgoing: &mut self.out,
+            segment_size: None,
+        };
+        Some((RxToken { packet }, tx))
+    }
+
+    fn transmit(&mut self, _timestamp: Instant) -> Option<Self::TxToken<'_>> {
+        if !self.out.may_send() {
+            return None;
+        }
+        Some(TxToken {
+            outgoing: &mut self.out,
+            segment_size: None,
+        })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut caps = DeviceCapabilities::default();
+        caps.medium = self.out.medium;
+        let header = match self.out.medium {
+            Medium::Ethernet => ETHERNET,
+            Medium::Ip => 0,
+        };
+        caps.max_transmission_unit = self.mtu + header;
+        let frame_slots = caps.max_transmission_unit.div_ceil(self.buffer_size);
+        caps.max_burst_size = self
+            .max_burst_size
+            .unwrap_or(Some((self.slots / frame_slots).max(1)));
+        caps.checksum = self.out.checksum.clone();
+        if self.out.segmentation != Segmentation::Off {
+            // At most half the ring, so that one segment does not wait for all others.
+            let most = (GREATEST_MTU + header).min(self.slots / 2 * self.buffer_size);
+            let most = NonZeroUsize::new(most.max(caps.max_transmission_unit));
+            caps.segmentation.tcpv4 = most;
+            // Not tcpv6: smoltcp 0.14.0 drops IPv6 packets above the MTU even so.
+            caps.checksum.tcp = match caps.checksum.tcp {
+                Checksum::Both | Checksum::Rx => Checksum::Rx,
+                Checksum::Tx | Checksum::None => Checksum::None,
+            };
+        }
+        caps
+    }
+}
+
+impl AsFd for MemifDevice {
+    /// As of [`RxQueue`]. For a loop of one's own: [`publish`](Self::publish) before sleeping on
+    /// it, and poll the interface until it finds nothing more.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.rx.as_fd()
+    }
+}
+
+impl Drop for MemifDevice {
+    fn drop(&mut self) {
+        self.out.publish();
+    }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct RxToken<'a> {
+    packet: &'a [u8],
+}
+
+impl phy::RxToken for RxToken<'_> {
+    fn consume<R, F>(self, f: F) -> R
+    where
+        F: FnOnce(&[u8]) -> R,
+    {
+        f(self.packet)
+    }
+}

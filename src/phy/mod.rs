@@ -1,0 +1,66 @@
+//! smoltcp over memif: a TCP/IP stack of one's own on shared memory.
+//!
+//! A [`MemifDevice`] is a [`smoltcp::phy::Device`]: Ethernet or IP, as the interface's mode is.
+//! [`wait`] takes the place of smoltcp's own `phy::wait`.
+//!
+//! ```
+//! use memif::phy::{self, MemifDevice};
+//! use memif::{Context, MemifConfig, Role};
+//! use smoltcp::iface::{Config, Interface, SocketSet};
+//! use smoltcp::time::{Duration, Instant};
+//! use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
+//!
+//! let context = Context::new("doc")?;
+//! let socket = format!("@memif-doc-phy-{}", std::process::id());
+//! let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+//!
+//! let mut device = MemifDevice::new(&memif, 0)?;
+//! let config = Config::new(EthernetAddress([2, 0, 0, 0, 0, 1]).into());
+//! let mut iface = Interface::new(config, &mut device, Instant::now());
+//! iface.update_ip_addrs(|a| drop(a.push(IpCidr::new(IpAddress::v4(192, 168, 1, 1), 24))));
+//! let mut sockets = SocketSet::new(vec![]);
+//! for _ in 0..3 {
+//!     let now = Instant::now();
+//!     iface.poll(now, &mut device, &mut sockets);
+//!     // … the sockets' work …
+//!     let delay = phy::poll_delay(&mut device, &mut iface, &sockets, now);
+//!     let at_most = Duration::from_millis(1);
+//!     phy::wait(&mut device, Some(delay.map_or(at_most, |d| d.min(at_most))))?;
+//! }
+//! # Ok::<(), memif::Error>(())
+//! ```
+//!
+//! # Bursts
+//!
+//! What arrives is copied a burst at a time into private memory, from where receive tokens hand
+//! it to the stack. What the stack sends is gathered there and put on the ring together: when a
+//! burst is full, when nothing more is waiting to be received, in [`wait`] and [`poll_delay`], and
+//! when the device is dropped. So **whoever does not call [`wait`] after `Interface::poll` calls
+//! [`MemifDevice::publish`]**, or the last frames stay where they are until the next poll.
+//!
+//! # Middleware
+//!
+//! [`wait`] and [`poll_delay`] see through `Tracer` and `PcapWriter`. `FaultInjector` hides what
+//! it wraps: give it a [`SharedDevice`] and wait on a clone of that.
+//!
+//! # Large segments
+//!
+//! With [`Segmentation`] the stack makes TCP segments of up to 64 KiB. Between two devices that
+//! trust each other with them they cross the ring whole, as a chain of buffers
+//! ([`Segmentation::Whole`]); for any other peer they are cut here ([`Segmentation::Cut`]).
+
+mod device;
+mod outgoing;
+mod segment;
+mod shared;
+mod wait;
+
+pub use device::{DEFAULT_BURST, DeviceStats, MemifDevice, Segmentation};
+pub use shared::SharedDevice;
+pub use wait::{Reach, poll_delay, wait};
+
+/// The version of smoltcp that the device is for.
+pub use smoltcp;
+
+/// An IP packet of the greatest length with an Ethernet header.
+const MAX_FRAME: usize = 65_535 + 14;

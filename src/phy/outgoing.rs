@@ -1,0 +1,252 @@
+//! The transmit side: frames gathered in private memory, published a burst at a time.
+
+use std::num::NonZeroU16;
+
+use smoltcp::phy::{self, ChecksumCapabilities, Medium, PacketMeta};
+
+use super::DeviceStats;
+use super::segment::Layout;
+use super::{MAX_FRAME, Segmentation};
+use crate::{Eof, Error, TxQueue};
+
+/// Bytes that are gathered at most before a burst goes out: what stays in a core's own cache.
+const BURST_BYTES: usize = 128 << 10;
+
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) queue: TxQueue,
+    /// Those from `sent` to `filled` wait to be published, the others are spare memory.
+    frames: Vec<Frame>,
+    sent: usize,
+    filled: usize,
+    bytes: usize,
+    /// Where the stack writes a segment that is then cut.
+    large: Frame,
+    /// Frames gathered before a burst goes out.
+    pub(super) burst: usize,
+    /// Frames of the ring, or more: so much backlog answers to received packets may make.
+    pub(super) ring: usize,
+    pub(super) medium: Medium,
+    pub(super) checksum: ChecksumCapabilities,
+    pub(super) segmentation: Segmentation,
+    pub(super) stats: DeviceStats,
+    pub(super) last_error: Option<Error>,
+    /// The stack asked for a token and got none since the last wait.
+    pub(super) refused: bool,
+    /// The link was down when last seen; to be looked at again.
+    pub(super) down: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Frame {
+    /// As long as the longest frame it had to hold.
+    memory: Vec<u8>,
+    length: usize,
+}
+
+impl Frame {
+    fn prepare(&mut self, length: usize) -> &mut [u8] {
+        if self.memory.len() < length {
+            self.memory.resize(length, 0);
+        }
+        self.length = length;
+        &mut self.memory[..length]
+    }
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory[..self.length]
+    }
+}
+
+impl Outgoing {
+    pub(super) fn new(mut queue: TxQueue, medium: Medium, ring: usize) -> Self {
+        let down = !queue.is_up();
+        Self {
+            queue,
+            frames: Vec::new(),
+            sent: 0,
+            filled: 0,
+            bytes: 0,
+            large: Frame::default(),
+            burst: super::DEFAULT_BURST.into(),
+            ring,
+            medium,
+            checksum: ChecksumCapabilities::default(),
+            segmentation: Segmentation::Off,
+            stats: DeviceStats::default(),
+            last_error: None,
+            refused: false,
+            down,
+        }
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.filled - self.sent
+    }
+
+    /// Whether the stack may send on its own account.
+    pub(super) fn may_send(&mut self) -> bool {
+        let may = self.has_room(self.burst);
+        self.refused |= !may;
+        may
+    }
+
+    /// Whether a packet may be received, which may have to be answered.
+    ///
+    /// Two stacks whose rings are both full would wait for each other for ever if neither
+    /// received. So answers may pile up here, to as many as there can be packets under way.
+    pub(super) fn may_answer(&mut self) -> bool {
+        let may = self.has_room(2 * (self.burst + self.ring));
+        self.refused |= !may;
+        may
+    }
+
+    fn has_room(&mut self, limit: usize) -> bool {
+        if self.waiting() >= self.burst.min(limit) || self.bytes >= BURST_BYTES {
+            self.publish();
+        }
+        if self.down {
+            self.down = !self.queue.is_up();
+        }
+        !self.down && self.waiting() < limit
+    }
+
+    /// Whether something holds the stack up: a ring that is full, a link that is down.
+    pub(super) fn is_stuck(&mut self) -> bool {
+        if self.down {
+            self.down = !self.queue.is_up();
+        }
+        self.down || self.waiting() > 0
+    }
+
+    /// Puts what has been gathered on the ring, as far as it has room.
+    pub(super) fn publish(&mut self) {
+        while self.sent < self.filled {
+            match self.queue.tx_burst(&self.frames[self.sent..self.filled]) {
+                Ok(0) => {
+                    self.stats.tx_ring_full += 1;
+                    break;
+                }
+                Ok(count) => {
+                    self.stats.tx_bursts += 1;
+                    self.stats.tx_packets += count as u64;
+                    let sent = &self.frames[self.sent..self.sent + count];
+                    let bytes: usize = sent.iter().map(|frame| frame.length).sum();
+                    self.stats.tx_bytes += bytes as u64;
+                    self.taken(count, bytes);
+                }
+                Err(Error::Eof(Eof::LinkDown | Eof::Closed)) => {
+                    self.down = true;
+                    self.drop_all();
+                }
+                // Only the first can't be sent.
+                Err(error @ Error::Config { .. }) => {
+                    log::warn!("smoltcp device: {error}");
+                    self.last_error = Some(error);
+                    self.stats.tx_dropped += 1;
+                    let bytes = self.frames[self.sent].length;
+                    self.taken(1, bytes);
+                }
+                Err(error) => {
+                    log::warn!("smoltcp device: {error}");
+                    self.last_error = Some(error);
+                    self.down = true;
+                    self.drop_all();
+                }
+            }
+        }
+        if self.sent == self.filled {
+            (self.sent, self.filled, self.bytes) = (0, 0, 0);
+        } else if self.sent >= self.burst {
+            self.frames[..self.filled].rotate_left(self.sent);
+            (self.sent, self.filled) = (0, self.filled - self.sent);
+        }
+    }
+
+    fn taken(&mut self, count: usize, bytes: usize) {
+        self.sent += count;
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn drop_all(&mut self) {
+        self.stats.tx_dropped += self.waiting() as u64;
+        self.sent = self.filled;
+    }
+
+    /// Room for one more frame, to be written by the caller.
+    fn frame(&mut self, length: usize) -> &mut [u8] {
+        if self.filled == self.frames.len() {
+            self.frames.push(Frame::default());
+        }
+        let frame = &mut self.frames[self.filled];
+        self.filled += 1;
+        self.bytes += length;
+        frame.prepare(length)
+    }
+
+    fn send<R>(
+        &mut self,
+        length: usize,
+        size: Option<NonZeroU16>,
+        write: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        if length == 0 || length > MAX_FRAME {
+            self.stats.tx_dropped += 1;
+            return write(self.large.prepare(length));
+        }
+        if let (Some(size), Segmentation::Cut) = (size, self.segmentation) {
+            return self.cut(length, size.get().into(), write);
+        }
+        let (medium, offloaded) = (self.medium, self.segmentation != Segmentation::Off);
+        let checksum = self.checksum.clone();
+        let frame = self.frame(length);
+        let result = write(frame);
+        // With segmentation the stack leaves TCP's checksum to the device.
+        if offloaded && let Some(layout) = Layout::of(frame, medium) {
+            layout.fill_tcp(frame, &checksum);
+        }
+        self.stats.tx_large += u64::from(size.is_some());
+        result
+    }
+
+    fn cut<R>(&mut self, length: usize, size: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
+        let mut large = std::mem::take(&mut self.large);
+        let frame = large.prepare(length);
+        let result = write(frame);
+        if let Some(layout) = Layout::of(frame, self.medium) {
+            let checksum = self.checksum.clone();
+            for piece in layout.pieces(frame, size) {
+                let out = self.frame(layout.payload + piece.len());
+                layout.write(frame, piece, &checksum, out);
+            }
+            self.stats.tx_large += 1;
+        } else {
+            self.stats.tx_dropped += 1;
+        }
+        self.large = large;
+        result
+    }
+}
+
+/// To be given up unused at no cost: nothing is taken before `consume`.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct TxToken<'a> {
+    pub(super) outgoing: &'a mut Outgoing,
+    pub(super) segment_size: Option<NonZeroU16>,
+}
+
+impl phy::TxToken for TxToken<'_> {
+    fn consume<R, F>(self, len: usize, f: F) -> R
+    where
+        F: FnOnce(&mut [u8]) -> R,
+    {
+        self.outgoing.send(len, self.segment_size, f)
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment_size = meta.segmentation_offload_size;
+    }
+}

@@ -1,0 +1,120 @@
+//! A device that is reached from two places.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
+use smoltcp::time::Instant;
+
+use super::MemifDevice;
+
+/// A [`MemifDevice`] inside middleware that does not let it out, as smoltcp's
+/// `FaultInjector`: one clone goes there, another is for [`wait`](super::wait). Slower than the
+/// device itself: each packet is copied once more.
+///
+/// ```
+/// use memif::phy::{self, MemifDevice, SharedDevice};
+/// use memif::{Context, MemifConfig, Role};
+/// use smoltcp::phy::FaultInjector;
+/// use smoltcp::time::Duration;
+///
+/// let context = Context::new("doc")?;
+/// let socket = format!("@memif-doc-shared-{}", std::process::id());
+/// let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// let mut shared = SharedDevice::from(MemifDevice::new(&memif, 0)?);
+/// let mut faulty = FaultInjector::new(shared.clone(), 1);
+/// faulty.set_drop_chance(5);
+/// // … iface.poll(now, &mut faulty, &mut sockets) …
+/// phy::wait(&mut shared, Some(Duration::ZERO))?;
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SharedDevice(Arc<Mutex<MemifDevice>>);
+
+impl From<MemifDevice> for SharedDevice {
+    fn from(device: MemifDevice) -> Self {
+        Self(Arc::new(Mutex::new(device)))
+    }
+}
+
+impl SharedDevice {
+    pub(super) fn lock(&self) -> MutexGuard<'_, MemifDevice> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Device for SharedDevice {
+    type RxToken<'a> = RxToken;
+    type TxToken<'a> = TxToken;
+
+    fn receive(&mut self, timestamp: Instant) -> Option<(RxToken, TxToken)> {
+        let mut device = self.lock();
+        let (rx, _) = device.receive(timestamp)?;
+        let packet = phy::RxToken::consume(rx, <[u8]>::to_vec);
+        drop(device);
+        Some((RxToken { packet }, self.token()))
+    }
+
+    fn transmit(&mut self, timestamp: Instant) -> Option<TxToken> {
+        self.lock()
+            .transmit(timestamp)
+            .is_some()
+            .then(|| self.token())
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.lock().capabilities()
+    }
+}
+
+impl SharedDevice {
+    fn token(&self) -> TxToken {
+        TxToken {
+            device: self.clone(),
+            meta: PacketMeta::default(),
+        }
+    }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct RxToken {
+    packet: Vec<u8>,
+}
+
+impl phy::RxToken for RxToken {
+    fn consume<R, F>(self, f: F) -> R
+    where
+        F: FnOnce(&[u8]) -> R,
+    {
+        f(&self.packet)
+    }
+}
+
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct TxToken {
+    device: SharedDevice,
+    meta: PacketMeta,
+}
+
+impl phy::TxToken for TxToken {
+    fn consume<R, F>(self, len: usize, f: F) -> R
+    where
+        F: FnOnce(&mut [u8]) -> R,
+    {
+        let mut buffer = vec![0; len];
+        let result = f(&mut buffer);
+        // The caller's code has run: what it locks is no matter here.
+        let mut device = self.device.lock();
+        let token = super::outgoing::TxToken {
+            outgoing: &mut device.out,
+            segment_size: self.meta.segmentation_offload_size,
+        };
+        phy::TxToken::consume(token, len, |out| out.copy_from_slice(&buffer));
+        result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.meta = meta;
+    }
+}

@@ -1,0 +1,130 @@
+//! The kernel's stack against `memif respond`, by `memif bridge` and a TAP; with testpmd between.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use crate::command::{Namespace, Running};
+use crate::peers::{PATIENCE, Testpmd, installed, one_at_a_time, wait_until};
+
+#[test]
+fn the_kernel_talks_to_smoltcp() {
+    if !installed(&["ip", "ping", "curl", "socat"]) {
+        return;
+    }
+    let _turn = one_at_a_time();
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s").display().to_string();
+    let capture = dir.path().join("x.pcapng").display().to_string();
+    let bridge = format!("memif:{socket},role=master");
+    let mut bridge = Running::start(
+        Some(&namespace),
+        &["bridge", "tap:mf0", &bridge, "-w", &capture],
+    );
+    let mut respond = respond(&socket);
+    bridge.says("connected to");
+    talk(&namespace, dir.path(), 100, 100_000_000);
+
+    respond.stop();
+    let said = bridge.stop();
+    // What the kernel says of its own accord after the stack has left is dropped; nothing else.
+    assert!(
+        said.iter()
+            .any(|l| l.contains("to tap:mf0") && l.ends_with("; 0 dropped")),
+        "{said:?}"
+    );
+    let packets = std::fs::metadata(&capture).unwrap().len();
+    assert!(packets > 200_000_000, "{packets}");
+}
+
+#[test]
+fn the_kernel_talks_to_smoltcp_through_testpmd() {
+    if !installed(&["ip", "ping", "curl", "socat", "dpdk-testpmd"]) {
+        return;
+    }
+    let _turn = one_at_a_time();
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let [left, right] = ["l", "r"].map(|s| dir.path().join(s).display().to_string());
+    let devices =
+        [&left, &right].map(|s| format!("role=server,socket={s},id=0,socket-abstract=no"));
+    let _testpmd = Testpmd::with_devices(dir.path(), &devices, "io", &[]);
+    assert!(wait_until(PATIENCE, || {
+        [&left, &right]
+            .iter()
+            .all(|s| std::path::Path::new(s).exists())
+    }));
+    let bridge = format!("memif:{left}");
+    let bridge = Running::start(Some(&namespace), &["bridge", "tap:mf0", &bridge]);
+    bridge.says("connected to");
+    let _respond = respond(&right);
+    talk(&namespace, dir.path(), 20, 10_000_000);
+}
+
+fn respond(socket: &str) -> Running {
+    let args = [
+        "respond",
+        "-s",
+        socket,
+        "--ip",
+        "10.8.0.1/24",
+        "--ip6",
+        "fd08::1/64",
+    ];
+    let running = Running::start(None, &args);
+    running.says("answering as");
+    running
+}
+
+/// Ping, curl, and TCP echo of so many bytes.
+fn talk(namespace: &Namespace, dir: &std::path::Path, pings: usize, bytes: usize) {
+    assert!(wait_until(PATIENCE, || namespace.ip("addr add 10.8.0.2/24 dev mf0")));
+    assert!(namespace.ip("addr add fd08::2/64 dev mf0 nodad"));
+    let run = |program: &str, args: &str| {
+        let out = namespace.command(program).args(args.split(' ')).output();
+        let out = out.unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success(), "{program} {args}: {out:?}");
+        text
+    };
+    // The ways through others may take a moment to open.
+    assert!(wait_until(PATIENCE, || {
+        let args = ["-c", "1", "-W", "1", "10.8.0.1"];
+        let out = namespace.command("ping").args(args).output().unwrap();
+        out.status.success()
+    }));
+    for (address, size) in [("10.8.0.1", 56), ("fd08::1", 56), ("10.8.0.1", 8000)] {
+        let text = run(
+            "ping",
+            &format!("-q -c {pings} -i 0.01 -s {size} {address}"),
+        );
+        let all = format!("{pings} received, 0% packet loss");
+        assert!(text.contains(&all), "{text}");
+    }
+    for url in ["http://10.8.0.1/", "http://[fd08::1]/"] {
+        let page = run("curl", &format!("-sSf -g --max-time 20 {url}"));
+        assert!(page.contains("crossed shared memory"), "{page}");
+    }
+
+    let data: Vec<u8> = (0..bytes as u64)
+        .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8)
+        .collect();
+    let (sent, back) = (dir.join("sent"), dir.join("back"));
+    std::fs::write(&sent, &data).unwrap();
+    let echoed = namespace
+        .command("socat")
+        .args(["-t", "60", "-", "TCP:10.8.0.1:7"])
+        .stdin(File::open(&sent).unwrap())
+        .stdout(Stdio::from(File::create(&back).unwrap()))
+        .status()
+        .unwrap();
+    assert!(echoed.success());
+    assert!(
+        std::fs::read(&back).unwrap() == data,
+        "other bytes came back"
+    );
+}

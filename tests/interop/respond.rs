@@ -1,0 +1,163 @@
+//! `memif respond` against a stack of ours in this process: with faults, and without Ethernet.
+
+use std::time::Instant as StdInstant;
+
+use memif::phy::{self, MemifDevice, SharedDevice};
+use memif::{Context, IfMode, MemifConfig, Role};
+use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::phy::{ChecksumCapabilities, Device, FaultInjector, Medium};
+use smoltcp::socket::{icmp, tcp};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{
+    EthernetAddress, HardwareAddress, Icmpv4Packet, Icmpv4Repr, IpAddress, IpCidr,
+};
+
+use crate::command::Running;
+use crate::peers::PATIENCE;
+
+const HERE: IpAddress = IpAddress::v4(10, 8, 0, 2);
+const THERE: IpAddress = IpAddress::v4(10, 8, 0, 1);
+const LONG: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Less than the responder's buffers hold: with faults, an echo that fills both sides' buffers was
+/// seen to stop for good, each smoltcp answering the other's segments with bare acknowledgements.
+const UNDER_WAY: usize = 128 << 10;
+
+/// A stack of ours, and the responder in a process of its own.
+fn with_responder(
+    mode: IfMode,
+    test: impl FnOnce(&mut Interface, &mut FaultInjector<SharedDevice>, SharedDevice),
+) {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s").display().to_string();
+    let context = Context::new("interop").unwrap();
+    let config = MemifConfig::new(&socket).role(Role::Master).mode(mode);
+    let memif = context.create_interface(config).unwrap();
+    let mode = mode.to_string();
+    let args = [
+        "respond",
+        "-s",
+        &socket,
+        "--ip",
+        "10.8.0.1/24",
+        "--mode",
+        &mode,
+    ];
+    let mut respond = Running::start(None, &args);
+    respond.says("answering as");
+    assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+
+    let shared = SharedDevice::from(MemifDevice::new(&memif, 0).unwrap());
+    let mut device = FaultInjector::new(shared.clone(), 0x5eed);
+    let hardware = match device.capabilities().medium {
+        Medium::Ip => HardwareAddress::Ip,
+        _ => EthernetAddress([2, 0, 0, 0, 0, 2]).into(),
+    };
+    let mut iface = Interface::new(Config::new(hardware), &mut device, Instant::now());
+    iface.update_ip_addrs(|list| list.push(IpCidr::new(HERE, 24)).unwrap());
+    test(&mut iface, &mut device, shared);
+    respond.stop();
+}
+
+/// Sends so many bytes to the echo port and compares what comes back. Faults begin when the
+/// connection stands: a bit that flips in an ARP answer would be believed for a minute.
+fn echo(
+    iface: &mut Interface,
+    device: &mut FaultInjector<SharedDevice>,
+    mut shared: SharedDevice,
+    bytes: usize,
+    faults: u8,
+) {
+    let byte = |n: usize| (n.wrapping_mul(0x9e37_79b9) >> 13) as u8;
+    let memory = || tcp::SocketBuffer::new(vec![0; 1 << 16]);
+    let mut socket = tcp::Socket::new(memory(), memory());
+    socket.connect(iface.context(), (THERE, 7), 50_000).unwrap();
+    let mut sockets = SocketSet::new(Vec::new());
+    let handle = sockets.add(socket);
+    let (mut sent, mut got) = (0, 0);
+    let end = StdInstant::now() + LONG;
+    while got < bytes {
+        iface.poll(Instant::now(), device, &mut sockets);
+        let socket = sockets.get_mut::<tcp::Socket>(handle);
+        if socket.may_send() {
+            device.set_drop_chance(faults);
+            device.set_corrupt_chance(faults);
+        }
+        while sent < bytes && sent - got < UNDER_WAY && socket.can_send() {
+            let more = socket.send(|room| {
+                let n = room.len().min(bytes - sent).min(UNDER_WAY - (sent - got));
+                (0..n).for_each(|i| room[i] = byte(sent + i));
+                (n, n)
+            });
+            sent += more.unwrap();
+        }
+        while socket.can_recv() {
+            let more = socket.recv(|data| {
+                let right = (0..data.len()).all(|i| data[i] == byte(got + i));
+                assert!(right, "other bytes after {got}");
+                (data.len(), data.len())
+            });
+            got += more.unwrap();
+        }
+        let delay = phy::poll_delay(&mut shared, iface, &sockets, Instant::now());
+        let at_most = Duration::from_millis(100);
+        phy::wait(&mut shared, Some(delay.map_or(at_most, |d| d.min(at_most)))).unwrap();
+        assert!(StdInstant::now() < end, "{got} of {bytes} bytes came back");
+    }
+}
+
+#[test]
+fn ten_megabytes_arrive_intact_in_spite_of_faults() {
+    with_responder(IfMode::Ethernet, |iface, device, shared| {
+        // Of each direction one in fifty is lost: half dropped, half damaged.
+        echo(iface, device, shared, 10 << 20, 1);
+    });
+}
+
+#[test]
+fn ping_and_tcp_work_without_ethernet() {
+    with_responder(IfMode::Ip, |iface, device, shared| {
+        ping(iface, device, shared.clone(), 10);
+        echo(iface, device, shared, 4 << 20, 0);
+    });
+}
+
+fn ping(
+    iface: &mut Interface,
+    device: &mut FaultInjector<SharedDevice>,
+    mut shared: SharedDevice,
+    count: u16,
+) {
+    let memory = || icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 16], vec![0; 4096]);
+    let mut socket = icmp::Socket::new(memory(), memory());
+    socket.bind(icmp::Endpoint::Ident(7)).unwrap();
+    let checksum = ChecksumCapabilities::default();
+    for seq_no in 0..count {
+        let request = Icmpv4Repr::EchoRequest {
+            ident: 7,
+            seq_no,
+            data: b"are you there?",
+        };
+        let room = socket.send(request.buffer_len(), THERE).unwrap();
+        request.emit(&mut Icmpv4Packet::new_unchecked(room), &checksum);
+    }
+    let mut sockets = SocketSet::new(Vec::new());
+    let handle = sockets.add(socket);
+    let end = StdInstant::now() + LONG;
+    let mut next = 0;
+    while next < count {
+        iface.poll(Instant::now(), device, &mut sockets);
+        let socket = sockets.get_mut::<icmp::Socket>(handle);
+        while let Ok((packet, from)) = socket.recv() {
+            let packet = Icmpv4Packet::new_checked(packet).unwrap();
+            let reply = Icmpv4Repr::parse(&packet, &checksum).unwrap();
+            assert_eq!(from, THERE);
+            assert!(
+                matches!(reply, Icmpv4Repr::EchoReply { ident: 7, seq_no, data: b"are you there?" } if seq_no == next)
+            );
+            next += 1;
+        }
+        phy::wait(&mut shared, Some(Duration::from_millis(100))).unwrap();
+        assert!(StdInstant::now() < end, "{next} answers");
+    }
+}

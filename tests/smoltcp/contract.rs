@@ -1,0 +1,199 @@
+//! smoltcp's contract for devices, without a stack.
+
+use memif::phy::{self, MemifDevice, Segmentation};
+use memif::{Burst, IfMode, MemifConfig, RxQueue, Wait};
+use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, RxToken, TxToken};
+use smoltcp::time::{Duration, Instant};
+
+use crate::stack::{PATIENCE, Pair, pair};
+
+const NOW: Instant = Instant::ZERO;
+
+fn ends(ring: u8) -> (Pair, MemifDevice, RxQueue) {
+    let ends = pair(|c: MemifConfig| c.log2_ring_size(ring));
+    let device = MemifDevice::new(&ends.slave, 0).unwrap();
+    let queue = ends.master.rx_queue(0).unwrap();
+    (ends, device, queue)
+}
+
+fn send(device: &mut MemifDevice, number: usize) -> bool {
+    let Some(token) = device.transmit(NOW) else {
+        return false;
+    };
+    token.consume(60, |frame| {
+        frame.fill(0);
+        frame[..8].copy_from_slice(&number.to_le_bytes());
+    });
+    true
+}
+
+/// The numbers of the packets that have arrived.
+fn arrived(queue: &mut RxQueue) -> Vec<usize> {
+    let mut burst = Burst::new(256);
+    queue.rx_burst(&mut burst).unwrap();
+    burst
+        .iter()
+        .map(|p| usize::from_le_bytes(p[..8].try_into().unwrap()))
+        .collect()
+}
+
+#[test]
+fn capabilities_are_true() {
+    for (mode, header) in [(IfMode::Ethernet, 14), (IfMode::Ip, 0)] {
+        let ends = pair(|c: MemifConfig| c.mode(mode).log2_ring_size(6));
+        let device = MemifDevice::new(&ends.slave, 0).unwrap();
+        let caps = device.capabilities();
+        assert_eq!(caps.max_transmission_unit, 1500 + header);
+        assert_eq!(caps.ip_mtu(), 1500);
+        assert_eq!(caps.max_burst_size, Some(64));
+        assert!(matches!(caps.checksum.tcp, Checksum::Both));
+        assert!(caps.segmentation.tcpv4.is_none());
+
+        let device = device.with_mtu(9000);
+        assert_eq!(device.capabilities().ip_mtu(), 9000);
+        // Five buffers a frame.
+        assert_eq!(device.capabilities().max_burst_size, Some(12));
+        let device = device.with_max_burst_size(None);
+        assert_eq!(device.capabilities().max_burst_size, None);
+        assert_eq!(device.with_mtu(1).capabilities().ip_mtu(), 576);
+
+        let ends = pair(|c: MemifConfig| c.mode(mode));
+        let device = MemifDevice::new(&ends.master, 0)
+            .unwrap()
+            .with_segmentation(Segmentation::Cut);
+        let caps = device.capabilities();
+        assert!(matches!(caps.checksum.tcp, Checksum::Rx));
+        assert_eq!(caps.segmentation.tcpv4.unwrap().get(), 65_535 + header);
+        let none = device.with_checksum(ChecksumCapabilities::ignored());
+        assert!(matches!(none.capabilities().checksum.tcp, Checksum::None));
+    }
+    let small = pair(|c: MemifConfig| c.log2_ring_size(4));
+    let device = MemifDevice::new(&small.slave, 0)
+        .unwrap()
+        .with_segmentation(Segmentation::Whole);
+    let segmentation = device.capabilities().segmentation;
+    assert_eq!(segmentation.tcpv4.unwrap().get(), 8 * 2048);
+}
+
+#[test]
+fn a_token_that_is_not_used_costs_nothing() {
+    let (_ends, mut device, mut queue) = ends(4);
+    for _ in 0..1000 {
+        assert!(device.transmit(NOW).is_some());
+    }
+    assert_eq!(device.unpublished(), 0);
+    assert!(send(&mut device, 7));
+    device.publish();
+    assert_eq!(arrived(&mut queue), [7]);
+}
+
+#[test]
+fn a_burst_is_published_once_and_at_the_latest_in_wait() {
+    let (_ends, mut device, mut queue) = ends(10);
+    (0..20).for_each(|n| assert!(send(&mut device, n)));
+    assert_eq!((device.unpublished(), arrived(&mut queue).len()), (20, 0));
+    let waited = phy::wait(&mut device, Some(Duration::ZERO)).unwrap();
+    assert_eq!(waited, Wait::TimedOut);
+    assert_eq!(arrived(&mut queue), (0..20).collect::<Vec<_>>());
+    assert_eq!((device.unpublished(), device.stats().tx_bursts), (0, 1));
+
+    // A reception that finds nothing means that the stack has nothing more to do.
+    assert!(send(&mut device, 20));
+    assert!(device.receive(NOW).is_none());
+    assert_eq!(arrived(&mut queue), [20]);
+
+    // Full bursts go at once.
+    (0..65).for_each(|n| assert!(send(&mut device, n)));
+    assert_eq!((device.unpublished(), arrived(&mut queue).len()), (1, 64));
+
+    // The last is not forgotten.
+    drop(device);
+    assert_eq!(arrived(&mut queue), [64]);
+}
+
+#[test]
+fn a_full_ring_gives_no_token_and_loses_nothing() {
+    let (_ends, mut device, mut queue) = ends(4);
+    let sent = (0..).take_while(|n| send(&mut device, *n)).count();
+    assert!(sent >= 16, "{sent}");
+    assert!(device.transmit(NOW).is_none());
+    assert!(device.stats().tx_ring_full > 0);
+
+    // It backs off rather than return at once, and says when there is room.
+    assert_eq!(
+        phy::wait(&mut device, Some(Duration::ZERO)).unwrap(),
+        Wait::TimedOut
+    );
+    let mut got = Vec::new();
+    while got.len() < sent {
+        got.extend(arrived(&mut queue));
+        phy::wait(&mut device, Some(Duration::ZERO)).unwrap();
+    }
+    assert_eq!(got, (0..sent).collect::<Vec<_>>());
+    assert!(device.transmit(NOW).is_some());
+    assert_eq!(device.stats().tx_dropped, 0);
+}
+
+#[test]
+fn receiving_needs_room_to_answer() {
+    let (ends, mut device, mut queue) = ends(2);
+    let mut peer = ends.master.tx_queue(0).unwrap();
+    let mut answers = 0;
+    // The peer sends and never takes: at some point nothing more is received.
+    loop {
+        while peer.tx_burst(&[&b"question"[..]]).unwrap() == 1 {}
+        let Some((rx, tx)) = device.receive(NOW) else {
+            break;
+        };
+        rx.consume(|question| assert_eq!(question, b"question"));
+        tx.consume(8, |out| out.copy_from_slice(&usize::to_le_bytes(answers)));
+        answers += 1;
+    }
+    assert!(answers > 4, "{answers}");
+    let mut got = Vec::new();
+    while got.len() < answers {
+        got.extend(arrived(&mut queue));
+        device.publish();
+    }
+    assert_eq!(got, (0..answers).collect::<Vec<_>>());
+    assert!(device.receive(NOW).is_some());
+}
+
+#[test]
+fn a_packet_ends_a_wait_and_what_is_cached_does_too() {
+    let (ends, mut device, _queue) = ends(10);
+    let mut peer = ends.master.tx_queue(0).unwrap();
+    assert_eq!(peer.tx_burst(&[b"one", b"two"]).unwrap(), 2);
+    let long = Some(Duration::from(PATIENCE));
+    assert_eq!(phy::wait(&mut device, long).unwrap(), Wait::Ready);
+    let (rx, _) = device.receive(NOW).unwrap();
+    rx.consume(|packet| assert_eq!(packet, b"one"));
+    assert_eq!(phy::wait(&mut device, None).unwrap(), Wait::Ready);
+    let (rx, _) = device.receive(NOW).unwrap();
+    rx.consume(|packet| assert_eq!(packet, b"two"));
+    assert!(device.receive(NOW).is_none());
+    assert_eq!(device.stats().rx_packets, 2);
+}
+
+#[test]
+fn what_no_ring_holds_is_counted() {
+    let (_ends, mut device, mut queue) = ends(1);
+    device.transmit(NOW).unwrap().consume(9000, |f| f.fill(1));
+    device.transmit(NOW).unwrap().consume(0, |_| ());
+    assert!(send(&mut device, 3));
+    device.publish();
+    assert_eq!(arrived(&mut queue), [3]);
+    assert_eq!(device.stats().tx_dropped, 2);
+    assert!(device.take_error().unwrap().to_string().contains("9000"));
+    assert!(device.take_error().is_none());
+}
+
+#[test]
+fn punt_inject_is_refused_and_a_queue_has_one_device() {
+    let ends = pair(|c: MemifConfig| c.mode(IfMode::PuntInject));
+    assert!(MemifDevice::new(&ends.slave, 0).is_err());
+    let ends = pair(|c| c);
+    let _device = MemifDevice::new(&ends.slave, 0).unwrap();
+    assert!(MemifDevice::new(&ends.slave, 0).is_err());
+    assert!(MemifDevice::new(&ends.slave, 1).is_err());
+}

@@ -1,0 +1,90 @@
+//! A link that goes down and comes back under a stack.
+
+use memif::phy::{self, MemifDevice};
+use memif::{MemifConfig, Wait};
+use smoltcp::phy::{Device, TxToken};
+use smoltcp::time::{Duration, Instant};
+
+use crate::stack::{PATIENCE, Stack, echo, pair};
+
+#[test]
+fn a_stack_works_on_after_a_reconnect() {
+    let ends = pair(|c| c);
+    let mut b = Stack::new(MemifDevice::new(&ends.master, 0).unwrap(), 2);
+    for round in 0..3 {
+        let slave = if round == 0 {
+            ends.slave.clone()
+        } else {
+            let config = MemifConfig::new(&ends.socket);
+            ends.context.create_interface(config).unwrap()
+        };
+        assert!(slave.wait_link_up(Some(PATIENCE)).unwrap());
+        assert!(ends.master.wait_link_up(Some(PATIENCE)).unwrap());
+        let mut a = Stack::new(MemifDevice::new(&slave, 0).unwrap(), 1);
+        b.sockets = smoltcp::iface::SocketSet::new(Vec::new());
+        echo(&mut a, &mut b, false, 1 << 17, 1 << 14);
+        slave.close();
+        assert_eq!(phy::wait(&mut a.device, None).unwrap(), Wait::Closed);
+
+        // The other side's link is down once it has seen it; it waits for the next.
+        while ends.master.is_link_up() {
+            phy::wait(&mut b.device, Some(Duration::ZERO)).unwrap();
+        }
+        b.poll();
+        let waited = phy::wait(&mut b.device, Some(Duration::from_millis(1))).unwrap();
+        assert_eq!(waited, Wait::TimedOut);
+    }
+}
+
+#[test]
+fn a_link_that_is_down_gives_no_token_and_takes_what_was_unpublished() {
+    let ends = pair(|c| c);
+    let mut device = MemifDevice::new(&ends.master, 0).unwrap();
+    let send = |device: &mut MemifDevice| {
+        let token = device.transmit(Instant::ZERO);
+        token
+            .map(|token| token.consume(60, |f| f.fill(1)))
+            .is_some()
+    };
+    assert!(send(&mut device));
+    ends.slave.close();
+    while ends.master.is_link_up() {
+        std::thread::yield_now();
+    }
+    device.publish();
+    assert_eq!((device.unpublished(), device.stats().tx_dropped), (0, 1));
+    assert!(!send(&mut device));
+    // smoltcp would ask to be polled at once, for ever.
+    let waited = phy::wait(&mut device, Some(Duration::ZERO)).unwrap();
+    assert_eq!(waited, Wait::TimedOut);
+
+    // Room to send ends a wait that has no limit.
+    let config = MemifConfig::new(&ends.socket);
+    assert!(!send(&mut device));
+    let slave = ends.context.create_interface(config).unwrap();
+    assert_eq!(phy::wait(&mut device, None).unwrap(), Wait::Ready);
+    assert!(send(&mut device));
+    device.publish();
+    assert!(slave.wait_link_up(Some(PATIENCE)).unwrap());
+    let mut handle = slave.packet_handle(0, 1).unwrap();
+    let packet = handle.read_packet_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(packet.data(), [1; 60]);
+    assert_eq!(device.stats().tx_packets, 1);
+}
+
+#[test]
+fn a_closed_interface_ends_a_wait() {
+    let ends = pair(|c| c);
+    let mut device = MemifDevice::new(&ends.master, 0).unwrap();
+    let master = ends.master.clone();
+    let closing = std::thread::spawn(move || master.close());
+    loop {
+        match phy::wait(&mut device, None).unwrap() {
+            Wait::Closed => break,
+            other => assert_eq!(other, Wait::Ready),
+        }
+    }
+    closing.join().unwrap();
+    assert!(device.receive(Instant::ZERO).is_none());
+    assert!(device.transmit(Instant::ZERO).is_none());
+}
