@@ -59,8 +59,9 @@ fn with_responder(
     respond.stop();
 }
 
-/// Sends so many bytes to the echo port and compares what comes back. Faults begin when the
-/// connection stands: a bit that flips in an ARP answer would be believed for a minute.
+/// Sends so many bytes to the echo port and compares what comes back. Faults begin when the first
+/// are back, and so both sides know each other: ARP has no checksum, and a bit that flips in an
+/// answer is believed for a minute.
 fn echo(
     iface: &mut Interface,
     device: &mut FaultInjector<SharedDevice>,
@@ -79,7 +80,7 @@ fn echo(
     while got < bytes {
         iface.poll(Instant::now(), device, &mut sockets);
         let socket = sockets.get_mut::<tcp::Socket>(handle);
-        if socket.may_send() {
+        if got > 0 {
             device.set_drop_chance(faults);
             device.set_corrupt_chance(faults);
         }
