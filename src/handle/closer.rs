@@ -1,0 +1,76 @@
+//! Closing a handle from another thread.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::interface::Inner;
+use crate::{Error, ErrorKind};
+
+/// Closes a [`PacketHandle`] from another thread, and wakes it when it waits.
+///
+/// ```
+/// # use memif::{Context, Eof, MemifConfig, Role, Wait};
+/// # let context = Context::new("doc")?;
+/// # let socket = format!("@memif-doc-closer-{}", std::process::id());
+/// # let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// let mut handle = memif.packet_handle(0, 64)?;
+/// let closer = handle.closer();
+/// std::thread::spawn(move || closer.close());
+/// assert_eq!(handle.packets().follow(true).count(), 0);
+/// assert_eq!(handle.read_packet().unwrap_err().eof(), Some(Eof::Closed));
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Closer(Arc<CloserState>);
+
+struct CloserState {
+    inner: Arc<Inner>,
+    queue: u16,
+    closed: AtomicBool,
+}
+
+impl Closer {
+    pub(super) fn new(inner: Arc<Inner>, queue: u16) -> Self {
+        Self(Arc::new(CloserState {
+            inner,
+            queue,
+            closed: AtomicBool::new(false),
+        }))
+    }
+
+    /// The interface of the handle.
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.0.inner
+    }
+
+    /// Closes the handle: reads and writes in progress finish first, packets
+    /// in the cache are still delivered. Does not wait, and does not end the link.
+    pub fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        if let Ok(conn) = self.0.inner.conn() {
+            conn.rx_wake(self.0.queue);
+        }
+    }
+
+    /// Whether it is closed.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn unknown(&self, direction: &str) -> Error {
+        let doing = format!("{direction} queue {}", self.0.queue);
+        self.0.inner.error(ErrorKind::UnknownQueue.code(), &doing)
+    }
+}
+
+impl fmt::Debug for Closer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closer")
+            .field("interface", &self.0.inner)
+            .field("queue", &self.0.queue)
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}

@@ -1,0 +1,169 @@
+//! The reading half of a handle, with the burst cache.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use super::{Closer, Packets};
+use crate::queue::{Burst, RxMode, RxQueue, Wait};
+use crate::{Eof, Error, LinkType, Packet, PacketSource};
+
+/// The reading half of a [`PacketHandle`], with its methods.
+///
+/// ```
+/// # use memif::{Context, MemifConfig, Role};
+/// # let context = Context::new("doc")?;
+/// # let socket = format!("@memif-doc-split-{}", std::process::id());
+/// # let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// let (mut reader, mut writer) = memif.packet_handle(0, 64)?.split();
+/// let reading = std::thread::spawn(move || reader.packets().follow(true).count());
+/// writer.close();
+/// assert_eq!(reading.join().unwrap(), 0);
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct PacketReader {
+    queue: Option<RxQueue>,
+    burst: Burst,
+    /// The first packet of the burst that was not read yet.
+    next: usize,
+    closer: Closer,
+}
+
+impl PacketReader {
+    pub(super) fn new(queue: Option<RxQueue>, rx_count: u16, closer: Closer) -> Self {
+        Self {
+            queue,
+            burst: Burst::new(rx_count),
+            next: 0,
+            closer,
+        }
+    }
+
+    /// See [`PacketHandle::read_packet`].
+    #[inline]
+    pub fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
+        if self.next >= self.burst.len() {
+            self.fill()?;
+        }
+        let index = self.next;
+        self.next += 1;
+        match self.burst.get(index) {
+            Some(packet) => Ok(packet),
+            None => Err(Eof::Empty.into()), // `fill` leaves at least one
+        }
+    }
+
+    /// See [`PacketHandle::read_packet_timeout`].
+    pub fn read_packet_timeout(&mut self, timeout: Option<Duration>) -> Result<Packet<'_>, Error> {
+        let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
+        // A wait tells of packets that, at a violation, turn out to be none: hence the loop.
+        while self.next >= self.burst.len() {
+            match self.fill() {
+                Err(Error::Eof(Eof::Empty)) => {}
+                result => {
+                    result?;
+                    break;
+                }
+            }
+            let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+            match self.wait(left)? {
+                Wait::TimedOut => return Err(Eof::Empty.into()),
+                Wait::Ready | Wait::LinkDown | Wait::Closed => {}
+            }
+        }
+        self.read_packet()
+    }
+
+    /// See [`PacketHandle::wait`].
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
+        self.wait_for(timeout, false)
+    }
+
+    /// See [`PacketHandle::packets`].
+    pub fn packets(&mut self) -> Packets<'_> {
+        Packets::new(self)
+    }
+
+    /// See [`PacketHandle::set_rx_mode`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
+        self.queue()?.set_rx_mode(mode)
+    }
+
+    /// See [`PacketHandle::set_snaplen`].
+    pub fn set_snaplen(&mut self, bytes: u32) {
+        let count = u16::try_from(self.burst.capacity()).unwrap_or(u16::MAX);
+        self.burst = Burst::new(count).with_snaplen(bytes);
+        self.next = 0;
+    }
+
+    /// See [`PacketHandle::closer`].
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
+    }
+
+    pub(super) fn wait_for(
+        &mut self,
+        timeout: Option<Duration>,
+        follow: bool,
+    ) -> Result<Wait, Error> {
+        if self.next < self.burst.len() {
+            return Ok(Wait::Ready);
+        }
+        let closer = self.closer.clone();
+        self.queue()?
+            .wait_while(timeout, follow, || closer.is_closed())
+    }
+
+    /// Fills the empty cache with at least one packet.
+    #[inline]
+    fn fill(&mut self) -> Result<(), Error> {
+        self.next = 0;
+        self.burst.clear();
+        if self.closer.is_closed() {
+            return Err(Eof::Closed.into());
+        }
+        let Some(queue) = &mut self.queue else {
+            return Err(self.closer.unknown("receive"));
+        };
+        match queue.rx_burst(&mut self.burst) {
+            Ok(0) => Err(Eof::Empty.into()),
+            Ok(_) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn queue(&mut self) -> Result<&mut RxQueue, Error> {
+        match &mut self.queue {
+            Some(queue) => Ok(queue),
+            None => Err(self.closer.unknown("receive")),
+        }
+    }
+}
+
+impl PacketSource for PacketReader {
+    fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
+        Self::read_packet(self)
+    }
+
+    fn link_type(&self) -> LinkType {
+        self.closer.inner().config.mode.link_type()
+    }
+}
+
+impl AsFd for PacketReader {
+    /// As of [`RxQueue`].
+    ///
+    /// # Panics
+    ///
+    /// When the handle has no receive queue.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.queue
+            .as_ref()
+            .expect("the handle has a receive queue")
+            .as_fd()
+    }
+}

@@ -1,0 +1,154 @@
+//! The private memory for a burst of packets.
+
+use std::sync::atomic::AtomicU64;
+
+use super::DEFAULT_SNAPLEN;
+use crate::Packet;
+use crate::ffi::ReceivedPacket;
+
+/// Private memory for a burst of received packets, to be used again and again.
+///
+/// ```
+/// use memif::Burst;
+///
+/// let burst = Burst::new(64).with_snaplen(128);
+/// assert_eq!((burst.capacity(), burst.len()), (64, 0));
+/// ```
+pub struct Burst {
+    pub(super) arena: Vec<u8>,
+    pub(super) records: Vec<ReceivedPacket>,
+    pub(super) filled: usize,
+    pub(super) snaplen: u32,
+    /// When it was taken; 0 until somebody asks.
+    timestamp: AtomicU64,
+    pub(super) interface_index: u32,
+}
+
+impl Burst {
+    /// Room for up to `count` packets, at least 1.
+    pub fn new(count: u16) -> Self {
+        let count = usize::from(count.max(1));
+        let none = ReceivedPacket {
+            offset: 0,
+            captured: 0,
+            length: 0,
+        };
+        Self {
+            arena: Vec::new(),
+            records: vec![none; count],
+            filled: 0,
+            snaplen: 0,
+            timestamp: AtomicU64::new(0),
+            interface_index: 0,
+        }
+        .with_snaplen(DEFAULT_SNAPLEN)
+    }
+
+    /// Keeps at most this many bytes of a packet; 0 means [`DEFAULT_SNAPLEN`].
+    pub fn with_snaplen(mut self, bytes: u32) -> Self {
+        // A gigabyte: what nobody means, and what the arena's offsets bear.
+        const MOST: u32 = 1 << 30;
+        let usual = self.records.len() * 2048;
+        self.snaplen = if bytes == 0 {
+            DEFAULT_SNAPLEN
+        } else {
+            bytes.min(MOST)
+        };
+        // Whole packets fit at least one at a time; small ones lie packed at the start.
+        self.arena = vec![0; usual.max(self.snaplen as usize)];
+        self.clear();
+        self
+    }
+
+    /// How many packets it can hold.
+    pub fn capacity(&self) -> usize {
+        self.records.len()
+    }
+
+    /// How many packets it holds.
+    pub fn len(&self) -> usize {
+        self.filled
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// The packet with this number, from 0.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<Packet<'_>> {
+        let record = self.records[..self.filled].get(index)?;
+        let start = record.offset as usize;
+        let captured = record.captured as usize;
+        let data = self.arena.get(start..start + captured)?;
+        Some(Packet::received(
+            data,
+            record.length as usize,
+            self.interface_index,
+            &self.timestamp,
+        ))
+    }
+
+    /// Its packets, in the order of their arrival.
+    pub fn iter(&self) -> BurstIter<'_> {
+        BurstIter {
+            burst: self,
+            next: 0,
+        }
+    }
+
+    /// The snap length, in bytes.
+    pub fn snaplen(&self) -> u32 {
+        self.snaplen
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.filled = 0;
+        *self.timestamp.get_mut() = 0;
+    }
+}
+
+impl<'a> IntoIterator for &'a Burst {
+    type Item = Packet<'a>;
+    type IntoIter = BurstIter<'a>;
+
+    fn into_iter(self) -> BurstIter<'a> {
+        self.iter()
+    }
+}
+
+/// The packets of a [`Burst`].
+#[derive(Clone, Debug)]
+pub struct BurstIter<'a> {
+    burst: &'a Burst,
+    next: usize,
+}
+
+impl<'a> Iterator for BurstIter<'a> {
+    type Item = Packet<'a>;
+
+    fn next(&mut self) -> Option<Packet<'a>> {
+        let packet = self.burst.get(self.next)?;
+        self.next += 1;
+        Some(packet)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.burst.filled - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for BurstIter<'_> {}
+
+impl std::fmt::Debug for Burst {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Burst")
+            .field("len", &self.filled)
+            .field("capacity", &self.records.len())
+            .field("snaplen", &self.snaplen)
+            .finish()
+    }
+}

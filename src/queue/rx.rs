@@ -1,0 +1,193 @@
+//! Receiving.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Burst, DISCONNECTED, RxMode, SUCCESS, Wait, down};
+use crate::Error;
+use crate::ffi::{QueueState, RxEnd, WaitOutcome};
+use crate::interface::Inner;
+
+/// A receive queue. One owner at a time; it may move to another thread.
+///
+/// ```
+/// # use memif::{Context, MemifConfig, Role, Wait};
+/// # use std::time::Duration;
+/// # let context = Context::new("doc")?;
+/// # let socket = format!("@memif-doc-rxqueue-{}", std::process::id());
+/// # let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// # let slave = context.create_interface(MemifConfig::new(&socket))?;
+/// # slave.wait_link_up(None)?;
+/// # slave.tx_queue(0)?.tx_burst(&[b"one", b"two"])?;
+/// # master.wait_link_up(None)?;
+/// use memif::Burst;
+///
+/// let mut queue = master.rx_queue(0)?;
+/// let mut burst = Burst::new(32);
+/// if queue.wait(Some(Duration::from_secs(1)))? == Wait::Ready {
+///     queue.rx_burst(&mut burst)?;
+///     for packet in &burst {
+///         println!("{} bytes", packet.len());
+///     }
+/// }
+/// # assert_eq!(burst.len(), 2);
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct RxQueue {
+    inner: Arc<Inner>,
+    id: u16,
+    end: RxEnd,
+    mode: RxMode,
+}
+
+impl RxQueue {
+    pub(crate) fn new(inner: Arc<Inner>, id: u16, end: RxEnd) -> Self {
+        let mut queue = Self {
+            inner,
+            id,
+            end,
+            mode: RxMode::Interrupt,
+        };
+        // Whatever the former owner chose.
+        if let Err(e) = queue.set_rx_mode(RxMode::Interrupt) {
+            log::warn!("{e}");
+        }
+        queue
+    }
+
+    /// The queue id.
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// Takes what is waiting, at most as much as the burst holds; what the
+    /// burst held before is gone. Never blocks. Returns the number of packets: 0
+    /// when none is waiting, often fewer than there is room for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Eof`] with [`Eof::LinkDown`](crate::Eof::LinkDown) or [`Eof::Closed`](crate::Eof::Closed) when the link
+    /// is down, or closed, and all that had arrived was read;
+    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage)
+    /// once when the peer broke the protocol: the link goes down.
+    #[inline]
+    pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
+        burst.clear();
+        let (count, err) = self.inner.conn()?.rx_burst(
+            &mut self.end,
+            &mut burst.arena,
+            burst.snaplen,
+            &mut burst.records,
+        );
+        if err != SUCCESS {
+            return Err(self.receive_error(err));
+        }
+        burst.filled = usize::from(count);
+        burst.interface_index = self.inner.config.id;
+        Ok(burst.filled)
+    }
+
+    #[cold]
+    fn receive_error(&self, err: i32) -> Error {
+        if err == DISCONNECTED {
+            return down(&self.inner);
+        }
+        let doing = format!("receiving on queue {}", self.id);
+        self.inner.error(err, &doing)
+    }
+
+    /// Waits until a packet can be read. `None`: no limit. What it costs is up to the [`RxMode`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`] when the system refuses to wait.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
+        self.wait_while(timeout, false, || false)
+    }
+
+    /// As [`wait`](Self::wait), but a link that is down is waited out, and
+    /// `stop` is looked at whenever somebody wakes the queue.
+    pub(crate) fn wait_while(
+        &mut self,
+        timeout: Option<Duration>,
+        through_down: bool,
+        stop: impl Fn() -> bool,
+    ) -> Result<Wait, Error> {
+        let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
+        loop {
+            if stop() {
+                return Ok(Wait::Closed);
+            }
+            let conn = self.inner.conn()?;
+            let closed = self.inner.is_closed();
+            if closed && conn.rx_state(self.id) == QueueState::Gone {
+                return Ok(Wait::Closed);
+            }
+            let left = match deadline {
+                Some(deadline) => nanos(deadline.saturating_duration_since(Instant::now())),
+                None => u64::MAX,
+            };
+            let spin = match self.mode {
+                RxMode::Interrupt => 0,
+                RxMode::Polling => u64::MAX,
+                RxMode::Adaptive { spin } => nanos(spin),
+            };
+            match conn.rx_wait(&mut self.end, left, spin, through_down && !closed) {
+                Ok(WaitOutcome::Ready) => return Ok(Wait::Ready),
+                Ok(WaitOutcome::TimedOut) => return Ok(Wait::TimedOut),
+                // Closing takes the link down too; the loop's start tells them apart.
+                Ok(WaitOutcome::LinkDown) if self.inner.is_closed() => {}
+                Ok(WaitOutcome::LinkDown) => return Ok(Wait::LinkDown),
+                Ok(WaitOutcome::Woken) => {}
+                Err(code) => {
+                    let doing = format!("waiting on queue {}", self.id);
+                    return Err(self.inner.error(code, &doing));
+                }
+            }
+        }
+    }
+
+    /// How to wait. Holds over reconnects.
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
+    pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
+        let polling = mode != RxMode::Interrupt;
+        match self.inner.conn()?.set_polling(self.id, polling) {
+            SUCCESS => {
+                self.mode = mode;
+                Ok(())
+            }
+            code => Err(self.inner.error(code, "setting the receive mode")),
+        }
+    }
+}
+
+/// A descriptor for a poll loop of one's own, the same over reconnects. In
+/// interrupt mode it becomes readable when packets have arrived, and when the
+/// link goes up or down; then [`rx_burst`](RxQueue::rx_burst) is to be called
+/// until it returns 0 or an end of file.
+impl AsFd for RxQueue {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner
+            .conn()
+            .ok()
+            .and_then(|conn| conn.rx_fd(self.id))
+            .expect("a receive queue has its descriptor from creation on")
+    }
+}
+
+impl Drop for RxQueue {
+    fn drop(&mut self) {
+        if let Ok(conn) = self.inner.conn() {
+            conn.give_back_rx(&mut self.end);
+        }
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
