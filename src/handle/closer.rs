@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::interface::Inner;
 use crate::{Error, ErrorKind};
 
-/// Closes a [`PacketHandle`] from another thread, and wakes it when it waits.
+/// Closes a [`PacketHandle`](super::PacketHandle) from another thread, and wakes it when it waits.
 ///
 /// ```
 /// # use memif::{Context, Eof, MemifConfig, Role, Wait};

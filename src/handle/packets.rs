@@ -4,7 +4,7 @@ use super::PacketReader;
 use crate::packet::PacketBuf;
 use crate::{Eof, Error, ErrorKind};
 
-/// Blocking iterator over packets; see [`PacketHandle::packets`].
+/// Blocking iterator over packets; see [`PacketHandle::packets`](super::PacketHandle::packets).
 ///
 /// ```
 /// # use memif::{Context, MemifConfig, Role};

@@ -7,7 +7,7 @@ use super::{Closer, Packets};
 use crate::queue::{Burst, RxMode, RxQueue, Wait};
 use crate::{Eof, Error, LinkType, Packet, PacketSource};
 
-/// The reading half of a [`PacketHandle`], with its methods.
+/// The reading half of a [`PacketHandle`](super::PacketHandle), with its methods.
 ///
 /// ```
 /// # use memif::{Context, MemifConfig, Role};
@@ -39,7 +39,7 @@ impl PacketReader {
         }
     }
 
-    /// See [`PacketHandle::read_packet`].
+    /// See [`PacketHandle::read_packet`](super::PacketHandle::read_packet).
     #[inline]
     pub fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
         if self.next >= self.burst.len() {
@@ -53,7 +53,7 @@ impl PacketReader {
         }
     }
 
-    /// See [`PacketHandle::read_packet_timeout`].
+    /// See [`PacketHandle::read_packet_timeout`](super::PacketHandle::read_packet_timeout).
     pub fn read_packet_timeout(&mut self, timeout: Option<Duration>) -> Result<Packet<'_>, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         // A wait tells of packets that, at a violation, turn out to be none: hence the loop.
@@ -74,17 +74,17 @@ impl PacketReader {
         self.read_packet()
     }
 
-    /// See [`PacketHandle::wait`].
+    /// See [`PacketHandle::wait`](super::PacketHandle::wait).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.wait_for(timeout, false)
     }
 
-    /// See [`PacketHandle::packets`].
+    /// See [`PacketHandle::packets`](super::PacketHandle::packets).
     pub fn packets(&mut self) -> Packets<'_> {
         Packets::new(self)
     }
 
-    /// See [`PacketHandle::set_rx_mode`].
+    /// See [`PacketHandle::set_rx_mode`](super::PacketHandle::set_rx_mode).
     ///
     /// # Errors
     ///
@@ -93,14 +93,14 @@ impl PacketReader {
         self.queue()?.set_rx_mode(mode)
     }
 
-    /// See [`PacketHandle::set_snaplen`].
+    /// See [`PacketHandle::set_snaplen`](super::PacketHandle::set_snaplen).
     pub fn set_snaplen(&mut self, bytes: u32) {
         let count = u16::try_from(self.burst.capacity()).unwrap_or(u16::MAX);
         self.burst = Burst::new(count).with_snaplen(bytes);
         self.next = 0;
     }
 
-    /// See [`PacketHandle::closer`].
+    /// See [`PacketHandle::closer`](super::PacketHandle::closer).
     pub fn closer(&self) -> Closer {
         self.closer.clone()
     }

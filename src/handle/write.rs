@@ -8,7 +8,7 @@ use crate::interface::CLOSE_FLUSH;
 use crate::queue::{TxQueue, Wait};
 use crate::{Eof, Error, Packet, PacketSink};
 
-/// The writing half of a [`PacketHandle`], with its methods.
+/// The writing half of a [`PacketHandle`](super::PacketHandle), with its methods.
 ///
 /// ```
 /// # use memif::{Context, Eof, MemifConfig, Role};
@@ -31,7 +31,7 @@ impl PacketWriter {
         Self { queue, closer }
     }
 
-    /// See [`PacketHandle::write_packet`].
+    /// See [`PacketHandle::write_packet`](super::PacketHandle::write_packet).
     #[inline]
     pub fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         match self.write_packets(&[packet]) {
@@ -40,7 +40,7 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::write_packets`].
+    /// See [`PacketHandle::write_packets`](super::PacketHandle::write_packets).
     #[inline]
     pub fn write_packets<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         if self.closer.is_closed() {
@@ -52,7 +52,7 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::write_packet_timeout`].
+    /// See [`PacketHandle::write_packet_timeout`](super::PacketHandle::write_packet_timeout).
     pub fn write_packet_timeout(
         &mut self,
         packet: &[u8],
@@ -73,7 +73,7 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::wait_writable`].
+    /// See [`PacketHandle::wait_writable`](super::PacketHandle::wait_writable).
     pub fn wait_writable(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         let closer = self.closer.clone();
         self.queue()?.retry(
@@ -83,7 +83,7 @@ impl PacketWriter {
         )
     }
 
-    /// See [`PacketHandle::flush`].
+    /// See [`PacketHandle::flush`](super::PacketHandle::flush).
     pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
         match &mut self.queue {
             Some(queue) => queue.flush(timeout),
@@ -91,12 +91,12 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::closer`].
+    /// See [`PacketHandle::closer`](super::PacketHandle::closer).
     pub fn closer(&self) -> Closer {
         self.closer.clone()
     }
 
-    /// See [`PacketHandle::close`].
+    /// See [`PacketHandle::close`](super::PacketHandle::close).
     pub fn close(&mut self) {
         if let Err(e) = self.flush(CLOSE_FLUSH)
             && !e.is_eof()
