@@ -1,0 +1,98 @@
+//! The control channel and what a peer may do on it and in the shared memory, message by
+//! message, against a raw peer. Its worst must be a disconnect with a reason, after which the
+//! next peer finds everything in order.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../peer/mod.rs"]
+mod peer;
+
+mod bends;
+mod book;
+mod hello;
+mod memory;
+mod silence;
+mod turns;
+mod wakeups;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::*;
+use memif::{Context, Eof, ErrorKind, IfMode, Memif, MemifConfig, PacketHandle, Role, Wait};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use peer::*;
+
+fn side(context: &Context, role: Role) -> Memif {
+    let config = MemifConfig::new(socket()).role(role).name("ours0");
+    // The raw peer's buffers and rings are what the default plan has.
+    let config = config.log2_ring_size(LOG2).buffer_size(BUFFER as u16);
+    context.create_interface(config).unwrap()
+}
+
+/// A packet goes each way.
+#[track_caller]
+fn works_as_slave(link: &Link, master: &Memif) {
+    up(master);
+    let mut handle = master.packet_handle(0, 8).unwrap();
+    link.slave_sends(b"to the master");
+    assert_eq!(read(&mut handle), b"to the master");
+    link.offer();
+    handle.write_packet(b"to the slave").unwrap();
+    let ring = link.m2s();
+    assert_eq!(ring.tail(), 1);
+    assert_eq!(link.data(ring.desc(0)), b"to the slave");
+}
+
+#[track_caller]
+fn works_as_master(link: &Link, slave: &Memif) {
+    up(slave);
+    let mut handle = slave.packet_handle(0, 8).unwrap();
+    until("offered buffers", || link.m2s().head() == 1 << LOG2);
+    link.master_sends(b"to the slave");
+    assert_eq!(read(&mut handle), b"to the slave");
+    handle.write_packet(b"to the master").unwrap();
+    let ring = link.s2m();
+    assert_eq!(ring.head(), 1);
+    assert_eq!(link.data(ring.desc(0)), b"to the master");
+    ring.set_tail(1); // or closing would wait for it
+}
+
+fn works_as_master_after(raw: &Master, slave: &Memif) {
+    let _link = raw.go(Stage::Up);
+    // A waiter may still be told of an earlier refusal.
+    until("a link", || slave.is_link_up());
+}
+
+/// Reads what came before, then the violation, once, then the link's end.
+#[track_caller]
+fn violated(handle: &mut PacketHandle, before: &[&[u8]], case: usize) {
+    for wanted in before {
+        assert_eq!(read(handle), *wanted, "case {case}");
+    }
+    let error = handle.read_packet_timeout(Some(LONG)).unwrap_err();
+    assert_eq!(
+        error.kind(),
+        ErrorKind::MalformedMessage,
+        "case {case}: {error}"
+    );
+    assert_eq!(
+        handle.wait(Some(LONG)).unwrap(),
+        Wait::LinkDown,
+        "case {case}"
+    );
+    assert_eq!(eof(handle.read_packet()), Eof::LinkDown, "case {case}");
+}
+
+/// A raw master, our slave, a link that is up.
+fn attacked() -> (Context, Master, Memif) {
+    let context = context();
+    let socket = socket();
+    let raw = Master::listen(&socket);
+    let config = MemifConfig::new(&socket).log2_ring_size(LOG2);
+    let config = config.buffer_size(BUFFER as u16);
+    let slave = context.create_interface(config).unwrap();
+    (context, raw, slave)
+}

@@ -1,0 +1,110 @@
+//! A master that listens by hand.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::sys::socket::{Backlog, SockFlag, accept4, bind, listen};
+
+use super::wire::{address, seqpacket, wait_readable};
+use super::*;
+
+/// How far a master goes by the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Nothing is sent; the slave waits for HELLO.
+    Accepted,
+    /// INIT came.
+    Init,
+    /// The first region came.
+    Region,
+    /// The first ring came.
+    Ring,
+    /// CONNECT came.
+    Connect,
+    /// CONNECTED is sent.
+    Up,
+}
+
+/// A master that listens by hand.
+#[derive(Debug)]
+pub(crate) struct Master {
+    listener: OwnedFd,
+    pub(crate) hello: Message,
+}
+
+impl Master {
+    pub(crate) fn listen(socket: &str) -> Self {
+        let listener = seqpacket();
+        bind(listener.as_raw_fd(), &address(socket)).expect("bind");
+        listen(&listener, Backlog::new(8).unwrap()).expect("listen");
+        Self {
+            listener,
+            hello: Message::hello(),
+        }
+    }
+
+    pub(crate) fn accept(&self) -> Wire {
+        wait_readable(&self.listener, "a slave");
+        let fd = accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).expect("accept");
+        // SAFETY: accept has just made it for us.
+        Wire(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Goes by the book up to this stage: the messages so far are read, the last not answered
+    /// (but with [`Stage::Up`], where all is done).
+    #[track_caller]
+    pub(crate) fn go(&self, stage: Stage) -> Link {
+        let mut link = Link {
+            wire: self.accept(),
+            regions: Vec::new(),
+            s2m: Vec::new(),
+            m2s: Vec::new(),
+        };
+        if stage == Stage::Accepted {
+            return link;
+        }
+        link.wire.send(&self.hello);
+        link.wire.expect(INIT);
+        if stage == Stage::Init {
+            return link;
+        }
+        loop {
+            link.wire.send(&Message::new(ACK));
+            let mut got = link.wire.receive().expect("a message");
+            let m = got.message;
+            match m.kind() {
+                ADD_REGION => {
+                    let fd = Arc::new(got.fds.remove(0));
+                    let size = m.u64(at::REGION_SIZE) as usize;
+                    link.regions.push(Memory::map(fd, size));
+                    if stage == Stage::Region {
+                        return link;
+                    }
+                }
+                ADD_RING => {
+                    let ring = Ring {
+                        region: m.u16(at::RING_REGION),
+                        offset: m.u32(at::RING_OFFSET) as usize,
+                        log2: m.0[at::RING_LOG2],
+                        efd: Arc::new(got.fds.remove(0)),
+                    };
+                    if m.u16(at::RING_FLAGS) == 1 {
+                        link.s2m.push(ring);
+                    } else {
+                        link.m2s.push(ring);
+                    }
+                    if stage == Stage::Ring {
+                        return link;
+                    }
+                }
+                CONNECT => {
+                    if stage == Stage::Up {
+                        link.wire.send(&Message::connected());
+                    }
+                    return link;
+                }
+                kind => panic!("message {kind} while shaking hands"),
+            }
+        }
+    }
+}
