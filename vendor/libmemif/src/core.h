@@ -330,12 +330,23 @@ bool fault_take (conn_t *c, char text[ERROR_TEXT]);
 /* With the lock held: nothing left on a draining queue. Takes the next link, or is gone. */
 void queue_drained (queue_t *q);
 
+/* eventfd.c; neither blocks */
+void eventfds_open (void); /* once */
+uint64_t event_clear (int efd);
+/* false: it can't be written. file: any open file that can be read, where pread does not wait. */
+bool event_signal (int efd, int file);
+
 /* wait.c; arm, disarm and clear_event with the lock held */
 void queue_arm (queue_t *q);
 void queue_disarm (queue_t *q);
 void queue_clear_event (queue_t *q);
-uint64_t event_clear (int efd);
-bool event_signal (int efd); /* false: it can't be */
+/* With the lock held, of a queue that is up. */
+static inline bool
+queue_signal (queue_t *q)
+{
+  return event_signal (q->efd, q->regions[0].fd);
+}
+
 void queue_attention (queue_t *q);
 void queue_heed_slow (queue_t *q);
 

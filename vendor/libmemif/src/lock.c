@@ -21,7 +21,10 @@ void
 locks_open (void)
 {
   static _Atomic bool opened;
-  if (!atomic_exchange (&opened, true) && membarrier (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
+  if (atomic_exchange (&opened, true))
+    return;
+  eventfds_open ();
+  if (membarrier (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
     atomic_store (&owner_needs_fence, false);
 }
 
@@ -54,8 +57,9 @@ barrier (void)
   atomic_thread_fence (memory_order_seq_cst);
 }
 
-/* A peer can make its eventfd blocking, and fill it just as the owner writes to
- * it. Only then is it full; at all other times its count is a wake-up. */
+/* Where event_signal has no asynchronous I/O, a peer can make its eventfd
+ * blocking, and fill it just as the owner writes to it. Only then is it full;
+ * at all other times its count is a wake-up. */
 void
 link_unblock (const link_t *l)
 {

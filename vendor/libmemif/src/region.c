@@ -272,9 +272,9 @@ link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char 
     return MEMIF_ERR_NO_INTFD;
   /* A semaphore gives one event at a time, and would wake us for ever. */
   *why = "its eventfd is a semaphore, or in use";
-  uint64_t two = 2;
+  int file = l->regions[0].fd;
   event_clear (fd);
-  if (write (fd, &two, sizeof two) < 0 || event_clear (fd) < two)
+  if (!event_signal (fd, file) || !event_signal (fd, file) || event_clear (fd) < 2)
     return MEMIF_ERR_NO_INTFD;
 
   *why = "out of memory";

@@ -385,7 +385,7 @@ hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
   if (published <= *rx)
     return MEMIF_ERR_SUCCESS;
   /* Packets are left, so the event must be there for the next wait. */
-  return cleared && !event_signal (q->efd) ? MEMIF_ERR_INT_WRITE : MEMIF_ERR_NOBUF;
+  return cleared && !queue_signal (q) ? MEMIF_ERR_INT_WRITE : MEMIF_ERR_NOBUF;
 }
 
 int

@@ -65,7 +65,7 @@ known_free (const queue_t *q)
 static void __attribute__ ((noinline))
 interrupt (queue_t *q)
 {
-  if (!event_signal (q->efd))
+  if (!queue_signal (q))
     queue_fault (q, "its eventfd can't be written (errno %d)", errno);
 }
 

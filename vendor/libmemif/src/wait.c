@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,34 +25,6 @@ queue_disarm (queue_t *q)
   uint16_t flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed);
   atomic_store_explicit (&q->ring->flags, flags | RING_NO_INTERRUPT, memory_order_relaxed);
   q->armed = false;
-}
-
-/* The peer shares the eventfd's open file, and may make it blocking at any
- * time: neither of these may rely on O_NONBLOCK. */
-uint64_t
-event_clear (int efd)
-{
-  uint64_t count = 0;
-  struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
-  ssize_t n = preadv2 (efd, &iov, 1, -1, RWF_NOWAIT);
-  if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
-    {
-      struct pollfd p = { .fd = efd, .events = POLLIN };
-      n = poll (&p, 1, 0) == 1 ? read (efd, &count, sizeof count) : -1;
-    }
-  return n == (ssize_t) sizeof count ? count : 0;
-}
-
-bool
-event_signal (int efd)
-{
-  uint64_t one = 1;
-  struct pollfd p = { .fd = efd, .events = POLLOUT };
-  /* Full is signalled already. A peer that fills it in between blocks this
-   * write until queue_lock reads it. */
-  if (poll (&p, 1, 0) != 1 || !(p.revents & POLLOUT))
-    return !(p.revents & POLLNVAL);
-  return write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR;
 }
 
 void
@@ -106,7 +77,7 @@ memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t q
       else
 	queue_arm (q);
       /* What arrived while nobody was to be woken is told of now. */
-      if (!q->polling && rx_published (q) > 0 && !event_signal (q->efd))
+      if (!q->polling && rx_published (q) > 0 && !queue_signal (q))
 	queue_fault (q, "its eventfd can't be written (errno %d)", errno);
     }
   queue_unlock (q);

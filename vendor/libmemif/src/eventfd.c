@@ -1,0 +1,83 @@
+/* The eventfds of rings. The peer has the same open file and may make it
+ * blocking at any time, so neither call may rely on O_NONBLOCK. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/aio_abi.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core.h"
+
+/* The process's, for good: to destroy one takes some 40 ms. 0: not to be had. */
+static _Atomic aio_context_t aio;
+
+enum { AT_A_TIME = 64 };
+
+void
+eventfds_open (void)
+{
+  aio_context_t made = 0;
+  if (syscall (SYS_io_setup, AT_A_TIME, &made) == 0)
+    atomic_store (&aio, made);
+}
+
+uint64_t
+event_clear (int efd)
+{
+  uint64_t count = 0;
+  struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
+  ssize_t n = preadv2 (efd, &iov, 1, -1, RWF_NOWAIT);
+  if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+    {
+      struct pollfd p = { .fd = efd, .events = POLLIN };
+      n = poll (&p, 1, 0) == 1 ? read (efd, &count, sizeof count) : -1;
+    }
+  return n == (ssize_t) sizeof count ? count : 0;
+}
+
+static void
+reap (aio_context_t ctx)
+{
+  struct io_event done[8];
+  syscall (SYS_io_getevents, ctx, 0L, (long) (sizeof done / sizeof *done), done, NULL);
+}
+
+/* A read of no bytes, at whose end the kernel itself raises the eventfd: that
+ * never waits, however full it is. */
+static int
+signal_by_aio (int efd, int file)
+{
+  aio_context_t ctx = atomic_load_explicit (&aio, memory_order_relaxed);
+  struct iocb nothing = { .aio_lio_opcode = IOCB_CMD_PREAD,
+			  .aio_fildes = (uint32_t) file,
+			  .aio_flags = IOCB_FLAG_RESFD,
+			  .aio_resfd = (uint32_t) efd };
+  struct iocb *list = &nothing;
+  for (int tries = 0; ctx && tries < 2; tries++)
+    {
+      long submitted = syscall (SYS_io_submit, ctx, 1L, &list);
+      int why = errno;
+      reap (ctx);
+      if (submitted == 1)
+	return 0;
+      if (why != EAGAIN)
+	break;
+    }
+  return -1;
+}
+
+bool
+event_signal (int efd, int file)
+{
+  if (signal_by_aio (efd, file) == 0)
+    return true;
+  /* No asynchronous I/O here. A peer that fills the eventfd between these two
+   * calls blocks the write until queue_lock reads it. */
+  uint64_t one = 1;
+  struct pollfd p = { .fd = efd, .events = POLLOUT };
+  if (poll (&p, 1, 0) != 1 || !(p.revents & POLLOUT))
+    return !(p.revents & POLLNVAL); /* full is signalled already */
+  return write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR;
+}
