@@ -100,14 +100,8 @@ impl Memif {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         let mut status = lock(&self.inner.status);
         loop {
-            if status.up {
-                return Ok(true);
-            }
-            if self.inner.is_closed() {
-                return Err(crate::Eof::Closed.into());
-            }
-            if let Some(refusal) = status.refusal.take() {
-                return Err(refusal);
+            if let Some(known) = self.inner.link_known(&mut status) {
+                return known.map(|()| true);
             }
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             status = match left {
@@ -180,6 +174,11 @@ impl Memif {
     /// The interface id.
     pub fn id(&self) -> u32 {
         self.inner.config.id
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     #[cfg(feature = "smoltcp")]
@@ -259,6 +258,9 @@ pub(crate) struct Inner {
     label: String,
     status: Mutex<Status>,
     changed: Condvar,
+    /// As `changed`, for those who wait in a runtime.
+    #[cfg(feature = "tokio")]
+    notify: tokio::sync::Notify,
     closed: AtomicBool,
 }
 
@@ -285,6 +287,8 @@ impl Inner {
             label,
             status: Mutex::default(),
             changed: Condvar::new(),
+            #[cfg(feature = "tokio")]
+            notify: tokio::sync::Notify::new(),
             closed: AtomicBool::new(false),
         });
 
@@ -348,7 +352,38 @@ impl Inner {
         let mut status = lock(&self.status);
         status.up = false;
         drop(status);
+        self.tell();
+    }
+
+    /// Wakes who waits for the link.
+    fn tell(&self) {
         self.changed.notify_all();
+        #[cfg(feature = "tokio")]
+        self.notify.notify_waiters();
+    }
+
+    /// How waiting for the link ends; `None` while it goes on.
+    fn link_known(&self, status: &mut Status) -> Option<Result<(), Error>> {
+        if status.up {
+            Some(Ok(()))
+        } else if self.is_closed() {
+            Some(Err(crate::Eof::Closed.into()))
+        } else {
+            status.refusal.take().map(Err)
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) async fn link_up(&self) -> Result<(), Error> {
+        loop {
+            let mut told = std::pin::pin!(self.notify.notified());
+            // Before the look, so that nothing is missed between the two.
+            told.as_mut().enable();
+            if let Some(known) = self.link_known(&mut lock(&self.status)) {
+                return known;
+            }
+            told.await;
+        }
     }
 
     /// Waits until the peer has taken what was sent on all queues; tells how many slots are left.
@@ -437,7 +472,7 @@ impl Events {
     fn change(&self, f: impl FnOnce(&Inner, &mut Status)) -> Option<Arc<Inner>> {
         let inner = self.0.upgrade()?;
         f(&inner, &mut lock(&inner.status));
-        inner.changed.notify_all();
+        inner.tell();
         Some(inner)
     }
 }

@@ -32,7 +32,8 @@
 //!   peer may change at any moment: a burst checks each descriptor once and copies whole
 //!   packets into private memory. Above it everything is safe Rust.
 //!
-//! Capture files are in [`pcap`] (feature `pcap`); smoltcp's device is in `phy` (feature `smoltcp`).
+//! Capture files are in [`pcap`] (feature `pcap`); smoltcp's device is in `phy` (feature `smoltcp`);
+//! reading and writing in a tokio runtime is in `stream` (feature `tokio`).
 //!
 //! # What is promised
 //!
@@ -61,6 +62,8 @@ pub mod pcap;
 #[cfg(feature = "smoltcp")]
 pub mod phy;
 mod queue;
+#[cfg(feature = "tokio")]
+pub mod stream;
 
 pub use config::{IfMode, MemifConfig, Role};
 pub use context::{Context, ContextBuilder};

@@ -32,6 +32,8 @@ mod bindings {
 mod conn;
 mod control;
 mod epoll;
+#[cfg(feature = "tokio")]
+mod reactor;
 
 pub(crate) use bindings::memif_ext_packet_t as ReceivedPacket;
 pub(crate) use bindings::{
@@ -40,6 +42,8 @@ pub(crate) use bindings::{
 pub(crate) use conn::{Conn, QueueState, RxEnd, TxEnd, WaitOutcome};
 pub(crate) use control::{ConnArgs, ConnEvents, Loop, QueueRecord, SocketArgs};
 pub(crate) use epoll::Waker;
+#[cfg(feature = "tokio")]
+pub(crate) use reactor::{Readable, Timer};
 
 // The C side gives error numbers as int; the generated constants are unsigned.
 const SUCCESS: i32 = MEMIF_ERR_SUCCESS as i32;

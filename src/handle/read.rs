@@ -42,14 +42,12 @@ impl PacketReader {
     /// See [`PacketHandle::read_packet`](super::PacketHandle::read_packet).
     #[inline]
     pub fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
-        if self.next >= self.burst.len() {
-            self.fill()?;
-        }
+        self.prepare()?;
         let index = self.next;
         self.next += 1;
         match self.burst.get(index) {
             Some(packet) => Ok(packet),
-            None => Err(Eof::Empty.into()), // `fill` leaves at least one
+            None => Err(Eof::Empty.into()), // `prepare` leaves at least one
         }
     }
 
@@ -103,6 +101,21 @@ impl PacketReader {
     /// See [`PacketHandle::closer`](super::PacketHandle::closer).
     pub fn closer(&self) -> Closer {
         self.closer.clone()
+    }
+
+    /// Whether it can read at all, or belongs to a queue of the other direction only.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_queue(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// Sees to it that the next `read_packet` has a packet, without waiting for one.
+    #[inline]
+    pub(crate) fn prepare(&mut self) -> Result<(), Error> {
+        if self.next < self.burst.len() {
+            return Ok(());
+        }
+        self.fill()
     }
 
     pub(super) fn wait_for(

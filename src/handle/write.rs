@@ -106,7 +106,8 @@ impl PacketWriter {
         self.closer.close();
     }
 
-    pub(super) fn is_link_up(&self) -> bool {
+    /// See [`PacketHandle::is_link_up`](super::PacketHandle::is_link_up).
+    pub fn is_link_up(&self) -> bool {
         crate::Memif::from_inner(Arc::clone(self.closer.inner())).is_link_up()
     }
 

@@ -169,7 +169,50 @@ impl RxQueue {
 /// A descriptor for a poll loop of one's own, the same over reconnects. In
 /// interrupt mode it becomes readable when packets have arrived, and when the
 /// link goes up or down; then [`rx_burst`](RxQueue::rx_burst) is to be called
-/// until it returns 0 or an end of file.
+/// until it returns 0 or an end of file. That holds for level-triggered polling (`poll`) and
+/// edge-triggered polling (mio, tokio) alike. The descriptor is the library's: it is not to be
+/// read or closed.
+///
+/// With mio:
+///
+/// ```
+/// use std::os::fd::{AsFd, AsRawFd};
+///
+/// use memif::Burst;
+/// use mio::unix::SourceFd;
+/// use mio::{Events, Interest, Poll, Token};
+///
+/// # use memif::{Context, MemifConfig, Role};
+/// # let context = Context::new("doc")?;
+/// # let socket = format!("@memif-doc-mio-{}", std::process::id());
+/// # let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// # let slave = context.create_interface(MemifConfig::new(&socket))?;
+/// # slave.wait_link_up(None)?;
+/// # master.wait_link_up(None)?;
+/// let mut queue = master.rx_queue(0)?;
+/// let mut poll = Poll::new()?;
+/// let fd = queue.as_fd().as_raw_fd();
+/// poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
+/// # slave.tx_queue(0)?.tx_burst(&[b"one", b"two"])?;
+///
+/// let mut events = Events::with_capacity(8);
+/// let mut burst = Burst::new(64);
+/// let mut received = 0;
+/// while received < 2 {
+///     poll.poll(&mut events, None)?;
+///     loop {
+///         match queue.rx_burst(&mut burst) {
+///             Ok(0) => break, // wait for the next event
+///             Ok(count) => received += count,
+///             Err(e) if e.is_eof() => break, // down, or closed: the next event tells when it is up
+///             Err(e) => return Err(e.into()),
+///         }
+///     }
+/// }
+/// // Before the queue is dropped.
+/// poll.registry().deregister(&mut SourceFd(&fd))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl AsFd for RxQueue {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.inner

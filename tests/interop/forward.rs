@@ -68,7 +68,7 @@ fn round_trip(dpdk_role: &str, role: Role, queues: u16, vdev: &str) {
 }
 
 /// DPDK listens before its interface is there, and says so; that passes.
-fn connect(memif: &memif::Memif) {
+pub(crate) fn connect(memif: &memif::Memif) {
     let end = std::time::Instant::now() + PATIENCE;
     loop {
         match memif.wait_link_up(Some(PATIENCE)) {

@@ -11,3 +11,4 @@ mod kernel;
 mod peers;
 mod refusal;
 mod respond;
+mod stream;

@@ -1,0 +1,81 @@
+//! Packets that a sink was given and has not sent yet.
+
+/// As many as are handed to the ring at a time, in one piece of memory.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    /// How many of them were sent.
+    sent: usize,
+}
+
+impl Batch {
+    pub(super) const PACKETS: usize = 64;
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.ends.len() >= Self::PACKETS
+    }
+
+    pub(super) fn push(&mut self, packet: &[u8]) {
+        self.bytes.extend_from_slice(packet);
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Gives those not yet sent to `send`, which tells how many it took.
+    pub(super) fn send<E>(
+        &mut self,
+        send: impl FnOnce(&[&[u8]]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let mut packets: [&[u8]; Self::PACKETS] = [&[]; Self::PACKETS];
+        let mut start = self.sent.checked_sub(1).map_or(0, |last| self.ends[last]);
+        for (packet, &end) in packets.iter_mut().zip(&self.ends[self.sent..]) {
+            *packet = &self.bytes[start..end];
+            start = end;
+        }
+        let sent = send(&packets[..self.ends.len() - self.sent])?;
+        self.take(sent);
+        Ok(sent)
+    }
+
+    /// The next so many are gone.
+    pub(super) fn take(&mut self, packets: usize) {
+        self.sent += packets;
+        if self.sent >= self.ends.len() {
+            self.bytes.clear();
+            self.ends.clear();
+            self.sent = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_taken_comes_again() {
+        let mut batch = Batch::default();
+        for packet in ["one", "two", "three"] {
+            batch.push(packet.as_bytes());
+        }
+        let mut seen = Vec::new();
+        for take in [1, 0, 2] {
+            let sent = batch.send(|packets| {
+                seen.push(packets.iter().map(|p| p.len()).collect::<Vec<_>>());
+                Ok::<_, ()>(take)
+            });
+            assert_eq!(sent, Ok(take));
+        }
+        assert_eq!(seen, [vec![3, 3, 5], vec![3, 5], vec![3, 5]]);
+        assert!(batch.is_empty() && !batch.is_full());
+        assert_eq!(batch.send(|_| Err("no")), Err("no"));
+        for _ in 0..Batch::PACKETS {
+            batch.push(b"x");
+        }
+        assert!(batch.is_full());
+    }
+}
