@@ -30,8 +30,8 @@
 //! # Reading
 //!
 //! A task that waits for packets sleeps until the peer's eventfd, the link or a
-//! [`Closer`](crate::Closer) wakes it; while packets keep coming there is no system call. Reads end
-//! as those of [`PacketHandle`](crate::PacketHandle) do, only that an empty ring is waited out: the
+//! [`Closer`] wakes it; while packets keep coming there is no system call. Reads end
+//! as those of [`PacketHandle`] do, only that an empty ring is waited out: the
 //! stream returns `None` when the handle is closed, or the link is down and all that had
 //! arrived was read. Told to [follow](AsyncPacketReader::set_follow) reconnects, it waits for the
 //! next link instead.
@@ -50,14 +50,14 @@
 //! # Blocking
 //!
 //! [`Context::create_interface`](crate::Context::create_interface) and
-//! [`Memif::details`](crate::Memif::details) wait a moment for the control thread.
-//! [`Memif::close`](crate::Memif::close), and dropping the last owner of an interface, wait up to a second for a
+//! [`Memif::details`](Memif::details) wait a moment for the control thread.
+//! [`Memif::close`](Memif::close), and dropping the last owner of an interface, wait up to a second for a
 //! peer that has not yet taken what was sent: [`AsyncPacketHandle::close`] does that waiting without
 //! blocking, to be called before.
 //!
 //! # Other runtimes
 //!
-//! [`RxQueue`](crate::RxQueue) and [`PacketHandle`](crate::PacketHandle) implement
+//! [`RxQueue`](crate::RxQueue) and [`PacketHandle`] implement
 //! [`AsFd`](std::os::fd::AsFd), which is all that mio, async-io and a poll loop need:
 //! [`RxQueue`'s](crate::RxQueue#impl-AsFd-for-RxQueue) documentation has an example.
 
