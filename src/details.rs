@@ -53,6 +53,8 @@ pub struct QueueDetails {
     pub ring_size: u32,
     /// Bytes of a buffer (as master: of the first one offered).
     pub buffer_size: u16,
+    /// Slots with packets that the receiver has not given back, 0 to `ring_size`.
+    pub used: u32,
     /// Whether the receiver has switched interrupts off.
     pub polling: bool,
     /// The ring's head, a 16-bit counter that wraps.

@@ -9,6 +9,7 @@ use crate::context::{Control, lock};
 use crate::details::{MemifDetails, QueueDetails, RegionDetails};
 use crate::ffi::{Conn, ConnArgs, ConnEvents, QueueRecord, RxEnd, TxEnd};
 use crate::queue::{RxQueue, TxQueue, back_off};
+use crate::stats::{Counters, MemifStats};
 use crate::{Error, ErrorKind, IfMode, MemifConfig, PacketHandle, Role};
 
 /// How long closing waits for the peer to take what was sent.
@@ -142,7 +143,11 @@ impl Memif {
             Some(Err(code)) => return Err(self.inner.error(code, "reading the details")),
             None => return Err(self.inner.error(100, "reading the details")),
         };
-        let queues = |records: Vec<QueueRecord>| records.iter().map(queue_details).collect();
+        let queues = |records: Vec<QueueRecord>, slave_sends: bool| {
+            let details = records.iter().map(|q| queue_details(q, slave_sends));
+            details.collect()
+        };
+        let is_slave = config.role == Role::Slave;
         Ok(MemifDetails {
             socket: config.socket.clone(),
             id: config.id,
@@ -153,8 +158,8 @@ impl Memif {
             remote_interface_name: d.remote_interface,
             link_up: d.link_up,
             error: d.error,
-            rx_queues: queues(d.rx),
-            tx_queues: queues(d.tx),
+            rx_queues: queues(d.rx, !is_slave),
+            tx_queues: queues(d.tx, is_slave),
             regions: d
                 .regions
                 .iter()
@@ -164,6 +169,12 @@ impl Memif {
                 })
                 .collect(),
         })
+    }
+
+    /// What has passed through it so far. Never waits for anybody; may be called from any
+    /// thread, as often as one likes.
+    pub fn stats(&self) -> MemifStats {
+        self.inner.counters.snapshot(self.is_link_up())
     }
 
     /// The control socket, as configured.
@@ -256,6 +267,7 @@ pub(crate) struct Inner {
     control: Arc<Control>,
     conn: OnceLock<Conn>,
     label: String,
+    pub(crate) counters: Counters,
     status: Mutex<Status>,
     changed: Condvar,
     /// As `changed`, for those who wait in a runtime.
@@ -281,6 +293,7 @@ impl Inner {
         let socket = control.socket_args(&config.socket);
         let label = format!("{} id {} on {}", config.role, config.id, config.socket);
         let inner = Arc::new(Self {
+            counters: Counters::new(config.rx_queues, config.tx_queues),
             config,
             control,
             conn: OnceLock::new(),
@@ -479,7 +492,8 @@ impl Events {
 
 impl ConnEvents for Events {
     fn connected(&self) {
-        let inner = self.change(|_, status| {
+        let inner = self.change(|inner, status| {
+            inner.counters.links.fetch_add(1, Ordering::Relaxed);
             *status = Status {
                 up: true,
                 ..Status::default()
@@ -520,8 +534,15 @@ impl ConnEvents for Events {
     }
 }
 
-fn queue_details(q: &QueueRecord) -> QueueDetails {
+fn queue_details(q: &QueueRecord, slave_sends: bool) -> QueueDetails {
+    // The slave moves the head, the master the tail: to packets, or to buffers for them.
+    let between = u32::from(q.head.wrapping_sub(q.tail)).min(q.ring_size);
     QueueDetails {
+        used: if slave_sends {
+            between
+        } else {
+            q.ring_size - between
+        },
         id: q.id,
         ring_size: q.ring_size,
         buffer_size: q.buffer_size,

@@ -62,6 +62,7 @@ pub mod pcap;
 #[cfg(feature = "smoltcp")]
 pub mod phy;
 mod queue;
+mod stats;
 #[cfg(feature = "tokio")]
 pub mod stream;
 
@@ -73,6 +74,7 @@ pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
 pub use interface::{ConnectFailure, Memif};
 pub use packet::{CaptureInfo, LinkType, Packet, PacketBuf, PacketSink, PacketSource, Timestamp};
 pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxMode, RxQueue, TxQueue, Wait};
+pub use stats::{MemifStats, QueueStats};
 
 /// The README's program.
 #[cfg(doctest)]

@@ -85,6 +85,11 @@ impl RxQueue {
             return Err(self.receive_error(err));
         }
         burst.filled = usize::from(count);
+        if count > 0 {
+            let packets = &burst.records[..burst.filled];
+            let bytes = packets.iter().map(|p| u64::from(p.length)).sum();
+            self.inner.counters.rx[usize::from(self.id)].passed(burst.filled, bytes);
+        }
         burst.interface_index = self.inner.config.id;
         Ok(burst.filled)
     }

@@ -62,6 +62,14 @@ impl TxQueue {
             _ => conn.tx_burst(&mut self.end, packets),
         };
         let sent = usize::from(sent);
+        let counters = &self.inner.counters.tx[usize::from(self.id)];
+        if sent > 0 {
+            let bytes = packets[..sent].iter().map(|p| p.as_ref().len() as u64);
+            counters.passed(sent, bytes.sum());
+        }
+        if sent < packets.len() && (err == SUCCESS || err == NOBUF_RING) {
+            counters.ring_full();
+        }
         if err == SUCCESS || err == NOBUF_RING || sent > 0 {
             return Ok(sent);
         }
