@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
 
-use super::MemifDevice;
+use super::{DeviceStats, MemifDevice};
+use crate::Error;
 
 /// A [`MemifDevice`] inside middleware that does not let it out, as smoltcp's
 /// `FaultInjector`: one clone goes there, another is for [`wait`](super::wait). Slower than the
@@ -37,6 +38,16 @@ impl From<MemifDevice> for SharedDevice {
 }
 
 impl SharedDevice {
+    /// As [`MemifDevice::stats`].
+    pub fn stats(&self) -> DeviceStats {
+        self.lock().stats()
+    }
+
+    /// As [`MemifDevice::take_error`].
+    pub fn take_error(&self) -> Option<Error> {
+        self.lock().take_error()
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, MemifDevice> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -103,13 +103,13 @@ fn echo(
         let delay = phy::poll_delay(&mut shared, iface, &sockets, Instant::now());
         let at_most = Duration::from_millis(100);
         phy::wait(&mut shared, Some(delay.map_or(at_most, |d| d.min(at_most)))).unwrap();
+        let socket = sockets.get::<tcp::Socket>(handle);
+        assert!(socket.is_open(), "refused, or ended after {got} bytes");
         assert!(StdInstant::now() < end, "{got} of {bytes} bytes came back");
     }
 }
 
-/// Beside other tests the connection sometimes does not begin, for a reason not found yet.
 #[test]
-#[ignore = "stalls at times on a busy machine: to be understood first"]
 fn ten_megabytes_arrive_intact_in_spite_of_faults() {
     with_responder(IfMode::Ethernet, |iface, device, shared| {
         // Of each direction one in fifty is lost: half dropped, half damaged.

@@ -112,6 +112,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut services: Vec<Service> = (0..2 * CONNECTIONS)
         .map(|n| Service::new(&mut sockets, n % 2 == 0))
         .collect();
+    // The first packet may be a connection's: all is ready before it is looked at.
+    for service in &mut services {
+        service.serve(&mut sockets);
+    }
     if !args.quiet {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         notice(format_args!(
