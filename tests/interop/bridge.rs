@@ -14,7 +14,6 @@ fn figure(log: &str, word: &str) -> u64 {
 }
 
 #[test]
-#[ignore = "drops at times on a busy machine when a testpmd is stopped: to be understood first"]
 fn a_bridge_between_two_testpmds_loses_nothing_and_records_both_ways() {
     if !installed(&["dpdk-testpmd", "tshark"]) {
         return;

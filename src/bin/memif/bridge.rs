@@ -25,8 +25,9 @@ const STEP: Duration = Duration::from_millis(200);
 ///
 /// An endpoint is memif:SOCKET[,id=N][,role=master|slave][,secret=S][,mode=ethernet|ip]
 /// [,ring-size=LOG2][,buffer-size=BYTES], or tap:NAME[,mtu=N], a TAP device that is created if it
-/// is missing (needs CAP_NET_ADMIN). A full ring holds the other side back: nothing is dropped
-/// while both links are up. Ctrl-C ends the bridge with a summary.
+/// is missing (needs CAP_NET_ADMIN). Packets pass once both ends have been up. A full ring holds the
+/// other side back: nothing is dropped while both links are up. Ctrl-C ends the bridge with a
+/// summary.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// One end
@@ -158,6 +159,14 @@ enum Port {
 }
 
 impl Port {
+    /// `false` when the bridge is to end first.
+    fn wait_link(&self) -> Result<bool, Failure> {
+        match self {
+            Self::Memif(session) => Ok(session.wait_link(None)? == Linked::Up),
+            Self::Tap(_) => Ok(true),
+        }
+    }
+
     fn close(&self) {
         match self {
             Self::Memif(session) => {
@@ -247,13 +256,13 @@ enum Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Passes packets on, waiting for room; how many the other side got.
-    fn send(&mut self, mut packets: &[Packet<'_>]) -> Result<usize, Failure> {
+    /// Passes packets on, waiting for room; how many the other side got, and their bytes.
+    fn send(&mut self, mut packets: &[Packet<'_>]) -> Result<(usize, usize), Failure> {
         let (queue, stop) = match self {
             Self::Tap(tap) => return Ok(tap.write(packets)),
             Self::Memif { queue, stop } => (queue, stop),
         };
-        let mut sent = 0;
+        let (mut sent, mut bytes) = (0, 0);
         while !packets.is_empty() && !stop.is_set() {
             match queue.tx_burst(packets) {
                 Ok(0) => {
@@ -261,6 +270,7 @@ impl Sink<'_> {
                 }
                 Ok(count) => {
                     sent += count;
+                    bytes += packets[..count].iter().map(|p| p.len()).sum::<usize>();
                     packets = &packets[count..];
                 }
                 Err(Error::Eof(_)) => break,
@@ -273,7 +283,7 @@ impl Sink<'_> {
                 Err(e) => return Err(e.into()),
             }
         }
-        Ok(sent)
+        Ok((sent, bytes))
     }
 }
 
@@ -312,6 +322,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // Each memif's session has its own handler, which closes it.
     let _stop = Stop::on_signals(move || taps.iter().for_each(Tap::close))?;
 
+    // Whoever is there first waits, its packets on its ring, until somebody can take them.
+    for port in &ports {
+        if !port.wait_link()? {
+            return Ok(());
+        }
+    }
     let passed = [Passed::default(), Passed::default()];
     let results = thread::scope(|scope| {
         let ways = [0, 1].map(|from| {
@@ -382,8 +398,7 @@ impl Way<'_> {
                 Some(_) => {
                     let packets = source.packets();
                     self.record(&packets, false)?;
-                    let sent = sink.send(&packets)?;
-                    let bytes: usize = packets.iter().map(|p| p.len()).sum();
+                    let (sent, bytes) = sink.send(&packets)?;
                     self.passed
                         .packets
                         .fetch_add(sent as u64, Ordering::Relaxed);

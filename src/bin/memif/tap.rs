@@ -65,17 +65,20 @@ impl Tap {
         }
     }
 
-    /// Hands frames to the kernel; how many it took. Too long ones, and all while the device is
-    /// down, it does not take.
-    pub(crate) fn write(&self, packets: &[Packet<'_>]) -> usize {
-        let mut taken = 0;
+    /// Hands frames to the kernel; how many it took, and their bytes. Too long ones, and all while
+    /// the device is down, it does not take.
+    pub(crate) fn write(&self, packets: &[Packet<'_>]) -> (usize, usize) {
+        let (mut taken, mut bytes) = (0, 0);
         for packet in packets {
             match self.device.send(packet) {
-                Ok(_) => taken += 1,
+                Ok(_) => {
+                    taken += 1;
+                    bytes += packet.len();
+                }
                 Err(e) => log::debug!("tap:{}: {e}", self.name),
             }
         }
-        taken
+        (taken, bytes)
     }
 }
 
