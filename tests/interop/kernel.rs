@@ -62,7 +62,7 @@ fn the_kernel_talks_to_smoltcp_through_testpmd() {
     let bridge = Running::start(Some(&namespace), &["bridge", "tap:mf0", &bridge]);
     bridge.says("connected to");
     let _respond = respond(&right);
-    talk(&namespace, dir.path(), 20, 10_000_000);
+    talk(&namespace, dir.path(), 100, 100_000_000);
 }
 
 fn respond(socket: &str) -> Running {
