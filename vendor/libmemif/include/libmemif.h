@@ -104,7 +104,17 @@ typedef int (memif_control_fd_update_t) (memif_fd_event_t fde, void *private_ctx
 typedef int (memif_connection_update_t) (memif_conn_handle_t conn, void *private_ctx);
 typedef int (memif_on_interrupt_t) (memif_conn_handle_t conn, void *private_ctx, uint16_t qid);
 
-/* Buffers in memory that the program brings. */
+/* Memory that the program brings; private_ctx is the interface's. They run on
+ * the control thread.
+ * add: a slave needs size bytes for buffers, *fd is what the peer maps. Memory
+ * that the peer could shrink is refused by careful peers: make it with
+ * memfd_create and MFD_ALLOW_SEALING.
+ * get_addr: a master maps size bytes of the peer's descriptor; NULL refuses.
+ * del: the link needs them no more; fd is the program's to close. Called before
+ * the interface's next link is made, or when the interface is deleted, as what
+ * had arrived stays readable until then.
+ * get_offset: where in the added memory the next buffer lies (of as many as the
+ * rings have slots, each of the interface's buffer size); NULL: the library says. */
 typedef int (memif_add_external_region_t) (void **addr, uint32_t size, int *fd, void *private_ctx);
 typedef void *(memif_get_external_region_addr_t) (uint32_t size, int fd, void *private_ctx);
 typedef int (memif_del_external_region_t) (void *addr, uint32_t size, int fd, void *private_ctx);
@@ -213,7 +223,7 @@ const char *memif_get_version_str (void);
 char *memif_strerror (int err_code);
 
 int memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, void *private_ctx);
-/* INVAL_ARG while interfaces use it, or from within its callbacks. */
+/* INVAL_ARG while interfaces use it. */
 int memif_delete_socket (memif_socket_handle_t *sock);
 memif_socket_handle_t memif_get_socket_handle (memif_conn_handle_t conn);
 const char *memif_get_socket_path (memif_socket_handle_t sock);
@@ -245,7 +255,10 @@ int memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16
 
 /* Reserves up to count buffers for packets of size bytes; a packet larger than
  * a buffer takes several, chained by NEXT, each of which counts. *count_out:
- * how many were reserved, whole packets only. NOBUF_RING: fewer than asked. */
+ * how many were reserved, whole packets only. NOBUF_RING: fewer than asked.
+ * bufs has room for count buffers, or for one packet where that takes more: size
+ * divided by the interface's own buffer_size, rounded up. No more are written,
+ * also where the peer's buffers are smaller. */
 int memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 			uint16_t count, uint16_t *count_out, uint16_t size);
 /* Publishes reserved buffers, in the order of their reservation. */
@@ -258,10 +271,21 @@ int memif_rx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
 /* Gives the count oldest received buffers back. */
 int memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint16_t headroom);
 
+/* Slave: moves received buffers, whole packets, to the end of what is reserved on
+ * transmit queue qid, for memif_tx_burst; data stays where it is. In exchange
+ * their receive queue gets free buffers, to be given back by memif_refill_queue
+ * as if they had been read. The caller owns both queues. *count_out: how many;
+ * NOBUF_RING: fewer than asked. (With more than 4 GiB of buffers, data may move.) */
 int memif_buffer_enq_tx (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 			 uint16_t count, uint16_t *count_out);
+/* Slave: two buffers that are received or reserved change their places in the
+ * rings: each keeps its desc_index and queue, and gets the other's data, len and
+ * flags. The caller owns both queues. */
 int memif_buffer_requeue (memif_conn_handle_t conn, memif_buffer_t *buf_a, memif_buffer_t *buf_b);
+/* Takes back the reservation of this buffer and all after it. */
 int memif_set_next_free_buffer (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *buf);
+/* For the links made from now on. Any may be NULL; a region without get_addr is
+ * mapped by the library. Region 0, with the rings, is never external. */
 int memif_register_external_region (memif_socket_handle_t sock, memif_add_external_region_t *add,
 				    memif_get_external_region_addr_t *get_addr,
 				    memif_del_external_region_t *del,

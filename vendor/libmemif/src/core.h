@@ -31,6 +31,15 @@ typedef struct channel channel_t;
 typedef struct link link_t;
 typedef struct queue queue_t;
 
+/* Memory that the program brings; see memif_register_external_region. */
+typedef struct
+{
+  memif_add_external_region_t *add;
+  memif_get_external_region_addr_t *get_addr;
+  memif_del_external_region_t *del;
+  memif_get_external_buffer_offset_t *get_offset;
+} external_t;
+
 /* A descriptor in the control loop. Kept until its socket is deleted, so a
  * program's late call of memif_control_fd_handler finds it, at worst reused:
  * handlers take what they find at their descriptor, not what the event said. */
@@ -55,6 +64,7 @@ struct sock
   memif_free_t *free;
   void *private_ctx;
   memif_ext_socket_args_t ext;
+  external_t external;
 
   int epfd; /* -1 when the program polls */
   event_t *events;
@@ -70,6 +80,7 @@ struct sock
   _Atomic bool stuck; /* an owner may hang in an eventfd */
   pthread_t control;  /* while depth > 0 */
   int depth;		/* of dispatches and calls; the dead are freed at 0 */
+  bool deleted;		/* by a callback: it is freed at depth 0 too */
   conn_t *conns, *dead; /* dead: deleted, not yet freed */
   channel_t *channels, *dead_channels;
   uint32_t half_open;
@@ -115,6 +126,7 @@ typedef struct
   void *addr; /* NULL: not mapped yet */
   uint64_t size;
   int fd;
+  bool external; /* the program mapped it, and has its descriptor */
 } region_t;
 
 typedef struct
@@ -122,6 +134,7 @@ typedef struct
   ring_t *shm; /* NULL until the regions are mapped */
   own_t *own;  /* slave: the buffer of each slot; as it sends, of each slot in use */
   own_t *spare[2]; /* slave, sending: buffers not in use, [1] the small ones */
+  uint32_t small_size; /* what goes into a small one; 0: there are none */
   uint32_t offset;
   uint16_t region;
   uint8_t log2;
@@ -135,6 +148,8 @@ struct link
   memif_alloc_t *alloc;
   memif_realloc_t *realloc;
   memif_free_t *free;
+  external_t external;
+  void *external_ctx;
   region_t *regions;
   link_ring_t *s2m, *m2s;
   uint32_t buffer_size; /* slave */
@@ -198,6 +213,7 @@ struct queue
   uint16_t base_region;
   const region_t *regions;
   uint32_t buffer_size; /* slave; as tx master: the largest ever offered */
+  uint32_t small_size; /* tx slave */
   int efd;
   link_t *link;
 
@@ -222,6 +238,7 @@ struct conn
 
   channel_t *channel; /* NULL: not connected */
   link_t *link;	      /* while in handshake or up */
+  link_t *external;   /* the last link, when it has external regions: they are given back here */
   bool up, closed, deleted;
   uint64_t asked; /* the timer's round in which it last asked for its connection */
   queue_t *rx, *tx; /* as many as configured */
@@ -281,7 +298,8 @@ void loop_close (sock_t *s);
 void loop_kick (sock_t *s);
 void timer_update (sock_t *s);
 void enter (sock_t *s);
-void leave (sock_t *s);
+bool leave (sock_t *s);
+void sock_free (sock_t *s);
 
 /* message.c */
 int message_send (int fd, const message_t *m, int attached);
@@ -309,11 +327,12 @@ void channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
   __attribute__ ((format (printf, 4, 5)));
 
 /* region.c */
-link_t *link_new (sock_t *s);
+link_t *link_new (conn_t *c);
+bool link_is_external (const link_t *l);
 void link_unref (link_t *l);
 void link_close_fds (link_t *l); /* of the regions: a link that is drained needs its mappings only */
 int link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
-		       unsigned log2);
+		       unsigned log2, const char **why);
 int link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why);
 int link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char **why);
 int link_map_master (link_t *l, const char **why);
@@ -324,6 +343,8 @@ void queues_destroy (conn_t *c);
 void queues_up (conn_t *c);
 void queues_offer (conn_t *c); /* slave: all buffers not offered by the program */
 void queues_down (conn_t *c);
+/* Gives the external regions of the last link back to the program, and what is unread with them. */
+void queues_return_external (conn_t *c);
 /* With the lock held: the link breaks, the control thread hears of it. Returns MFMSG. */
 int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 bool fault_take (conn_t *c, char text[ERROR_TEXT]);

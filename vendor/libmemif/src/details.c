@@ -93,7 +93,8 @@ memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf, ssi
       md->regions[i] = (memif_region_details_t){ .index = (uint8_t) i,
 						 .addr = r->addr,
 						 .size = (uint32_t) r->size,
-						 .fd = r->fd };
+						 .fd = r->fd,
+						 .is_external = r->external };
     }
   enter (c->sock);
   md->rx_queues = put_queues (&s, c->rx, rx);

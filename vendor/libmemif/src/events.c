@@ -83,7 +83,7 @@ loop_kick (sock_t *s)
 {
   uint64_t one = 1;
   /* Full means that it is readable already. */
-  if (write (s->wake->fd, &one, sizeof one) < 0 && errno != EAGAIN)
+  if (!s->deleted && write (s->wake->fd, &one, sizeof one) < 0 && errno != EAGAIN)
     logf_ (s, MEMIF_EXT_LOG_ERROR, "the control loop can't be woken (errno %d)", errno);
 }
 
@@ -164,6 +164,8 @@ timer_update (sock_t *s)
   uint64_t at = 0;
   bool waiting = false;
 
+  if (s->deleted)
+    return;
   for (const conn_t *c = s->conns; c; c = c->next)
     waiting |= !c->args.is_master && !c->channel && !c->closed;
   if (!waiting || !s->period_ns)
@@ -193,10 +195,23 @@ enter (sock_t *s)
 }
 
 void
+sock_free (sock_t *s)
+{
+  while (s->events)
+    {
+      event_t *e = s->events;
+      s->events = e->next;
+      s->free (e);
+    }
+  s->free (s);
+}
+
+/* Whether the socket is there still. */
+bool
 leave (sock_t *s)
 {
   if (--s->depth > 0)
-    return;
+    return true;
   for (event_t *e = s->events; e; e = e->next)
     e->fresh_free = false;
   while (s->dead_channels)
@@ -213,6 +228,10 @@ leave (sock_t *s)
       explicit_bzero (c->args.secret, sizeof c->args.secret);
       s->free (c);
     }
+  if (!s->deleted)
+    return true;
+  sock_free (s);
+  return false;
 }
 
 int
@@ -253,12 +272,6 @@ loop_close (sock_t *s)
     }
   if (s->epfd >= 0)
     close (s->epfd);
-  while (s->events)
-    {
-      event_t *e = s->events;
-      s->events = e->next;
-      s->free (e);
-    }
 }
 
 int
@@ -307,7 +320,8 @@ memif_poll_event (memif_socket_handle_t sock, int timeout)
       if (e->fd >= 0 && !e->fresh_free)
 	e->handle (e);
     }
-  leave (s);
+  if (!leave (s))
+    return MEMIF_ERR_SUCCESS; /* a callback has deleted it */
   return atomic_exchange_explicit (&s->cancelled, false, memory_order_acquire)
 	   ? MEMIF_ERR_POLL_CANCEL
 	   : MEMIF_ERR_SUCCESS;

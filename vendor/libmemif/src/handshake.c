@@ -131,7 +131,8 @@ on_init (channel_t *ch, input_t *in)
 	return refuse (in, MEMIF_ERR_SECRET, "incorrect secret");
     }
 
-  c->link = link_new (ch->sock);
+  queues_return_external (c);
+  c->link = link_new (c);
   if (!c->link)
     return refuse (in, MEMIF_ERR_NOMEM, "out of memory");
   c->channel = ch;
@@ -189,6 +190,11 @@ come_up (channel_t *ch)
   c->error[0] = 0;
   char stale[ERROR_TEXT];
   fault_take (c, stale); /* of an earlier link */
+  if (link_is_external (c->link))
+    {
+      atomic_fetch_add_explicit (&c->link->refs, 1, memory_order_relaxed);
+      c->external = c->link;
+    }
   queues_up (c);
   logf_ (ch->sock, MEMIF_EXT_LOG_INFO, "%s: connected to %s, interface %s", where (c),
 	 c->remote_name, c->remote_if);
@@ -257,12 +263,14 @@ on_hello (channel_t *ch, input_t *in)
   if (log2 > h->max_log2_ring_size)
     log2 = h->max_log2_ring_size;
 
-  c->link = link_new (ch->sock);
+  const char *why = NULL;
+  queues_return_external (c);
+  c->link = link_new (c);
   int err = !c->link ? MEMIF_ERR_NOMEM
 		     : link_create_slave (c->link, &c->args, c->num_tx < max_s2m ? c->num_tx : max_s2m,
-					  c->num_rx < max_m2s ? c->num_rx : max_m2s, log2);
+					  c->num_rx < max_m2s ? c->num_rx : max_m2s, log2, &why);
   if (err)
-    return refuse (in, err, "no shared memory: %s", memif_strerror (err));
+    return refuse (in, err, "no shared memory: %s", why ? why : memif_strerror (err));
   if (c->link->num_regions > h->max_region + 1u)
     return refuse (in, MEMIF_ERR_MAXREG, "HELLO allows %u regions, we need %u", h->max_region + 1u,
 		   c->link->num_regions);

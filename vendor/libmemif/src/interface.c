@@ -30,13 +30,7 @@ memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, voi
   int err = loop_open (s);
   if (err)
     {
-      while (s->events)
-	{
-	  event_t *e = s->events;
-	  s->events = e->next;
-	  s->free (e);
-	}
-      s->free (s);
+      sock_free (s);
       return err;
     }
   memif_set_connection_request_timer (s, args->connection_request_timer);
@@ -64,16 +58,29 @@ memif_delete_socket (memif_socket_handle_t *sock)
   sock_t *s = sock ? *sock : NULL;
   if (!s)
     return MEMIF_ERR_INVAL_ARG;
-  if (s->conns || s->depth)
+  if (s->conns)
     return fail (s, MEMIF_ERR_INVAL_ARG, "%s is still in use", s->path);
   enter (s);
   while (s->channels)
     channel_close (s->channels, MEMIF_ERR_DISCONNECT, END_OURS, "the socket is closed");
   listener_close (s);
-  leave (s);
   loop_close (s);
-  s->free (s);
+  s->deleted = true;
   *sock = NULL;
+  leave (s); /* frees it, now or when the callbacks are through */
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_register_external_region (memif_socket_handle_t sock, memif_add_external_region_t *add,
+				memif_get_external_region_addr_t *get_addr,
+				memif_del_external_region_t *del,
+				memif_get_external_buffer_offset_t *get_offset)
+{
+  sock_t *s = sock;
+  if (!s || (get_offset && !add))
+    return MEMIF_ERR_INVAL_ARG;
+  s->external = (external_t){ add, get_addr, del, get_offset };
   return MEMIF_ERR_SUCCESS;
 }
 

@@ -96,6 +96,8 @@ queues_destroy (conn_t *c)
     }
   if (c->queue_memory)
     c->sock->free (c->queue_memory);
+  if (c->external)
+    link_unref (c->external); /* the last reference, as in queues_return_external */
 }
 
 /* With the lock held: works on this link from now on. */
@@ -118,6 +120,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
       q->base = l->regions[q->base_region].addr;
     }
   q->buffer_size = l->buffer_size;
+  q->small_size = r->small_size;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->efd = r->efd;
   q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->untaken = 0;
@@ -194,8 +197,9 @@ queues_up (conn_t *c)
 	}
       queue_unlock (q);
       queue_attention (q);
-      if (rx && c->on_interrupt)
-	q->event = event_add (c->sock, r->efd, on_queue_event, q);
+      if (rx && c->on_interrupt && !(q->event = event_add (c->sock, r->efd, on_queue_event, q)))
+	logf_ (c->sock, MEMIF_EXT_LOG_ERROR, "%s: the interrupts of queue %u can't be watched",
+	       where (c), q->qid);
     }
 }
 
@@ -261,6 +265,27 @@ queues_down (conn_t *c)
       queue_unlock (q);
       queue_attention (q);
     }
+}
+
+void
+queues_return_external (conn_t *c)
+{
+  if (!c->external)
+    return;
+  for (unsigned i = 0; i < (unsigned) c->num_rx + c->num_tx; i++)
+    {
+      queue_t *q = &c->rx[i];
+      queue_lock (q);
+      for (unsigned p = 0; p < q->num_pending; p++)
+	link_unref (q->pending[p].link);
+      q->num_pending = 0;
+      release (q);
+      queue_unlock (q);
+      queue_attention (q);
+    }
+  /* The last reference: the program is called here and nowhere else. */
+  link_unref (c->external);
+  c->external = NULL;
 }
 
 void

@@ -13,8 +13,9 @@
 #include "core.h"
 
 link_t *
-link_new (sock_t *s)
+link_new (conn_t *c)
 {
+  const sock_t *s = c->sock;
   link_t *l = zalloc (s->alloc, sizeof *l);
   if (!l)
     return NULL;
@@ -22,7 +23,26 @@ link_new (sock_t *s)
   l->alloc = s->alloc;
   l->realloc = s->realloc;
   l->free = s->free;
+  l->external = s->external;
+  l->external_ctx = c->private_ctx;
   return l;
+}
+
+bool
+link_is_external (const link_t *l)
+{
+  for (unsigned i = 0; i < l->num_regions; i++)
+    if (l->regions[i].external)
+      return true;
+  return false;
+}
+
+/* The program's free need not know NULL. */
+static void
+give_back (const link_t *l, void *memory)
+{
+  if (memory)
+    l->free (memory);
 }
 
 static void
@@ -32,11 +52,11 @@ rings_free (link_t *l, link_ring_t *rings, unsigned count)
     {
       if (rings[i].efd >= 0)
 	close (rings[i].efd);
-      l->free (rings[i].own);
-      l->free (rings[i].spare[0]);
-      l->free (rings[i].spare[1]);
+      give_back (l, rings[i].own);
+      give_back (l, rings[i].spare[0]);
+      give_back (l, rings[i].spare[1]);
     }
-  l->free (rings);
+  give_back (l, rings);
 }
 
 void
@@ -49,9 +69,14 @@ link_unref (link_t *l)
   rings_free (l, l->m2s, l->num_m2s);
   link_close_fds (l);
   for (unsigned i = 0; i < l->num_regions; i++)
-    if (l->regions[i].addr)
-      munmap (l->regions[i].addr, l->regions[i].size);
-  l->free (l->regions);
+    {
+      const region_t *r = &l->regions[i];
+      if (r->external && l->external.del)
+	l->external.del (r->addr, (uint32_t) r->size, r->fd, l->external_ctx);
+      else if (!r->external && r->addr)
+	munmap (r->addr, r->size);
+    }
+  give_back (l, l->regions);
   l->free (l);
 }
 
@@ -60,22 +85,50 @@ link_close_fds (link_t *l)
 {
   for (unsigned i = 0; i < l->num_regions; i++)
     {
+      if (l->regions[i].external)
+	continue;
       if (l->regions[i].fd >= 0)
 	close (l->regions[i].fd);
       l->regions[i].fd = -1;
     }
 }
 
+/* The program's realloc need not know NULL. */
+static void *
+grow (link_t *l, void *memory, size_t size)
+{
+  return memory ? l->realloc (memory, size) : l->alloc (size);
+}
+
 /* Takes the descriptor over on success. */
 static int
-region_append (link_t *l, uint64_t size, int fd, void *addr)
+region_append (link_t *l, region_t region)
 {
-  region_t *grown = l->realloc (l->regions, (l->num_regions + 1u) * sizeof *grown);
+  region_t *grown = grow (l, l->regions, (l->num_regions + 1u) * sizeof *grown);
   if (!grown)
     return MEMIF_ERR_NOMEM;
   l->regions = grown;
-  grown[l->num_regions++] = (region_t){ .addr = addr, .size = size, .fd = fd };
+  grown[l->num_regions++] = region;
   return MEMIF_ERR_SUCCESS;
+}
+
+/* Slave: memory for buffers that the program brings. */
+static int
+region_add_external (link_t *l, uint64_t size, const char **why)
+{
+  region_t r = { .size = size, .fd = -1, .external = true };
+  int err = l->external.add (&r.addr, (uint32_t) size, &r.fd, l->external_ctx);
+  *why = "the program did not add its external region";
+  if (err || !r.addr || r.fd < 0)
+    return err > 0 && err <= MEMIF_ERR_PRIVHDR ? err : MEMIF_ERR_NO_SHMFD;
+  /* So that the peer can't take it from under us; where it can't be, as huge
+   * pages, that is the program's choice. */
+  (void) fcntl (r.fd, F_ADD_SEALS, F_SEAL_SHRINK);
+  err = region_append (l, r);
+  *why = NULL;
+  if (err && l->external.del)
+    l->external.del (r.addr, (uint32_t) size, r.fd, l->external_ctx);
+  return err;
 }
 
 /* Slave: makes a region that the peer can't be hurt by. */
@@ -91,7 +144,7 @@ region_create (link_t *l, uint64_t size)
     addr = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (addr == MAP_FAILED)
     err = error_of_errno (errno);
-  else if (!(err = region_append (l, size, fd, addr)))
+  else if (!(err = region_append (l, (region_t){ .addr = addr, .size = size, .fd = fd })))
     return MEMIF_ERR_SUCCESS;
   if (addr != MAP_FAILED)
     munmap (addr, size);
@@ -120,9 +173,15 @@ ring_create (link_t *l, link_ring_t *r, unsigned log2, uint64_t offset)
   return !r->own ? MEMIF_ERR_NOMEM : r->efd < 0 ? error_of_errno (errno) : MEMIF_ERR_SUCCESS;
 }
 
+static link_ring_t *
+ring_at (const link_t *l, unsigned i)
+{
+  return i < l->num_s2m ? &l->s2m[i] : &l->m2s[i - l->num_s2m];
+}
+
 /* What a sending slave fills: a large buffer for each slot, and a small one. */
 static int
-spare_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t small_at)
+spare_create (link_t *l, link_ring_t *r)
 {
   unsigned size = 1u << r->log2;
   for (int small = 0; small < 2; small++)
@@ -130,25 +189,95 @@ spare_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t small_at)
       return MEMIF_ERR_NOMEM;
   /* Taken from the end, so the last go first. */
   for (unsigned i = 0; i < size; i++)
-    {
-      r->spare[0][size - 1 - i] = r->own[i];
-      r->spare[1][size - 1 - i]
-	= own_make (region, small_at + i * SMALL_STRIDE, true);
-    }
+    r->spare[0][size - 1 - i] = r->own[i];
   return MEMIF_ERR_SUCCESS;
 }
 
-/* Region 0 holds the rings; the buffers follow in as few regions as 32-bit offsets allow. */
+static void
+small_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t at)
+{
+  unsigned size = 1u << r->log2;
+  for (unsigned i = 0; i < size; i++)
+    r->spare[1][size - 1 - i] = own_make (region, at + i * SMALL_STRIDE, true);
+  r->small_size = l->buffer_size < SMALL_BUFFER ? l->buffer_size : SMALL_BUFFER;
+}
+
+static int
+region_of_buffers (link_t *l, uint64_t size, const char **why)
+{
+  return l->external.add ? region_add_external (l, size, why) : region_create (l, size);
+}
+
+/* The buffers follow region 0 in as few regions as 32-bit offsets allow. */
+static int
+buffers_lay_out (link_t *l, unsigned log2, const char **why)
+{
+  unsigned size = 1u << log2;
+  /* An odd number of cache lines, or the buffers' first ones would share few sets of a cache. */
+  uint64_t stride = (((uint64_t) l->buffer_size + 63) & ~63ull) | 64;
+  uint64_t used = 0;
+  uint16_t region = 1;
+  for (unsigned i = 0; i < (unsigned) l->num_s2m + l->num_m2s; i++)
+    {
+      link_ring_t *r = ring_at (l, i);
+      if (used + size * (stride + SMALL_STRIDE) > UINT32_MAX)
+	{
+	  int err = region_of_buffers (l, used, why);
+	  if (err)
+	    return err;
+	  region++;
+	  used = 0;
+	}
+      for (unsigned slot = 0; slot < size; slot++, used += stride)
+	r->own[slot] = own_make (region, (uint32_t) used, false);
+      if (i >= l->num_s2m)
+	continue;
+      if (spare_create (l, r))
+	return MEMIF_ERR_NOMEM;
+      small_create (l, r, region, (uint32_t) used);
+      used += size * SMALL_STRIDE;
+    }
+  return region_of_buffers (l, used, why);
+}
+
+/* The program says where each buffer lies in the region that it brings. */
+static int
+buffers_of_program (link_t *l, unsigned log2, const char **why)
+{
+  unsigned size = 1u << log2, count = (unsigned) l->num_s2m + l->num_m2s;
+  uint64_t bytes = (uint64_t) count * size * l->buffer_size;
+  *why = "an external region with offsets of the program's can't have 4 GiB";
+  if (bytes > UINT32_MAX)
+    return MEMIF_ERR_NOMEM;
+  int err = region_add_external (l, bytes, why);
+  for (unsigned i = 0; i < count && !err; i++)
+    {
+      link_ring_t *r = ring_at (l, i);
+      for (unsigned slot = 0; slot < size; slot++)
+	{
+	  uint32_t offset = l->external.get_offset (l->external_ctx);
+	  if (offset > bytes - l->buffer_size)
+	    {
+	      *why = "the program gave an offset outside of its external region";
+	      return MEMIF_ERR_INVAL_ARG;
+	    }
+	  r->own[slot] = own_make (1, offset, false);
+	}
+      if (i < l->num_s2m)
+	err = spare_create (l, r);
+    }
+  return err;
+}
+
+/* Region 0 holds the rings. */
 int
 link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
-		   unsigned log2)
+		   unsigned log2, const char **why)
 {
   unsigned count = num_s2m + num_m2s, size = 1u << log2;
-  /* An odd number of cache lines, or the buffers' first ones would share few sets of a cache. */
-  uint64_t stride = (((uint64_t) args->buffer_size + 63) & ~63ull) | 64;
-  uint64_t used = 0;
   int err = MEMIF_ERR_NOMEM;
 
+  *why = NULL;
   l->buffer_size = args->buffer_size;
   l->s2m = rings_new (l, num_s2m);
   l->m2s = rings_new (l, num_m2s);
@@ -158,33 +287,17 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
   l->num_m2s = (uint16_t) num_m2s;
 
   err = region_create (l, count * ring_bytes (log2));
-  uint16_t region = 1;
   for (unsigned i = 0; i < count && !err; i++)
-    {
-      link_ring_t *r = i < num_s2m ? &l->s2m[i] : &l->m2s[i - num_s2m];
-      err = ring_create (l, r, log2, i * ring_bytes (log2));
-      if (!err && used + size * (stride + SMALL_STRIDE) > UINT32_MAX)
-	{
-	  err = region_create (l, used);
-	  region++;
-	  used = 0;
-	}
-      for (unsigned slot = 0; slot < size && !err; slot++, used += stride)
-	r->own[slot] = own_make (region, (uint32_t) used, false);
-      if (!err && i < num_s2m)
-	{
-	  err = spare_create (l, r, region, (uint32_t) used);
-	  used += size * SMALL_STRIDE;
-	}
-    }
+    err = ring_create (l, ring_at (l, i), log2, i * ring_bytes (log2));
   if (!err)
-    err = region_create (l, used);
+    err = l->external.add && l->external.get_offset ? buffers_of_program (l, log2, why)
+						    : buffers_lay_out (l, log2, why);
   if (err)
     return err;
 
   for (unsigned i = 0; i < count; i++)
     {
-      link_ring_t *r = i < num_s2m ? &l->s2m[i] : &l->m2s[i - num_s2m];
+      link_ring_t *r = ring_at (l, i);
       r->shm = (ring_t *) ((uint8_t *) l->regions[0].addr + r->offset);
       atomic_store_explicit (&r->shm->cookie, RING_COOKIE, memory_order_relaxed);
       for (unsigned slot = 0; slot < size; slot++)
@@ -219,7 +332,7 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || (uint64_t) st.st_size < size)
     return MEMIF_ERR_MFMSG;
   *why = "out of memory";
-  return region_append (l, size, fd, NULL);
+  return region_append (l, (region_t){ .size = size, .fd = fd });
 }
 
 static bool
@@ -278,7 +391,7 @@ link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char 
     return MEMIF_ERR_NO_INTFD;
 
   *why = "out of memory";
-  link_ring_t *grown = l->realloc (*rings, (*count + 1u) * sizeof *grown);
+  link_ring_t *grown = grow (l, *rings, (*count + 1u) * sizeof *grown);
   if (!grown)
     return MEMIF_ERR_NOMEM;
   *rings = grown;
@@ -288,12 +401,33 @@ link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char 
   return MEMIF_ERR_SUCCESS;
 }
 
+/* Master: the program maps what it knows better than we do. */
+static int
+region_map_external (link_t *l, region_t *r, const char **why)
+{
+  *why = "the program maps regions below 4 GiB only";
+  if (r->size > UINT32_MAX)
+    return MEMIF_ERR_NOMEM;
+  *why = "the program did not map it";
+  r->addr = l->external.get_addr ((uint32_t) r->size, r->fd, l->external_ctx);
+  r->external = r->addr != NULL;
+  return r->addr ? MEMIF_ERR_SUCCESS : MEMIF_ERR_NOMEM;
+}
+
 int
 link_map_master (link_t *l, const char **why)
 {
   for (unsigned i = 0; i < l->num_regions; i++)
     {
       region_t *r = &l->regions[i];
+      /* Region 0 is never external: it holds rings. */
+      if (l->external.get_addr && i > 0)
+	{
+	  int err = region_map_external (l, r, why);
+	  if (err)
+	    return err;
+	  continue;
+	}
       void *addr = mmap (NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
       *why = "a region can't be mapped";
       if (addr == MAP_FAILED)
@@ -302,7 +436,7 @@ link_map_master (link_t *l, const char **why)
     }
   for (unsigned i = 0; i < (unsigned) l->num_s2m + l->num_m2s; i++)
     {
-      link_ring_t *r = i < l->num_s2m ? &l->s2m[i] : &l->m2s[i - l->num_s2m];
+      link_ring_t *r = ring_at (l, i);
       r->shm = (ring_t *) ((uint8_t *) l->regions[r->region].addr + r->offset);
       *why = "a ring has a wrong cookie";
       if (atomic_load_explicit (&r->shm->cookie, memory_order_relaxed) != RING_COOKIE)

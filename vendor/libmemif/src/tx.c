@@ -153,7 +153,7 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
       uint8_t *to;
       if (q->slave)
 	{
-	  own_t own = take_buffer (q, slot, left <= SMALL_BUFFER && left <= q->buffer_size);
+	  own_t own = take_buffer (q, slot, left <= q->small_size);
 	  to = q->base + own_offset (own);
 	  d = (desc_t){ .region = q->base_region, .offset = own_offset (own), .length = q->buffer_size };
 	}
@@ -183,7 +183,7 @@ static uint16_t __attribute__ ((noinline))
 copy_singles (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
 {
   const uint32_t buffer_size = q->buffer_size;
-  const uint32_t small_size = buffer_size < SMALL_BUFFER ? buffer_size : SMALL_BUFFER;
+  const uint32_t small_size = q->small_size;
   uint8_t *const base = q->base;
   const uint16_t mask = q->mask, region = q->base_region;
   shared_desc_t *const desc = q->ring->desc;
@@ -218,7 +218,7 @@ copy_one (queue_t *q, const memif_ext_slice_t *p)
   if (!p->data || p->len - 1 >= q->buffer_size || !known_free (q))
     return 0;
   const uint16_t slot = q->next++;
-  const own_t b = take_buffer (q, slot, p->len <= SMALL_BUFFER);
+  const own_t b = take_buffer (q, slot, p->len <= q->small_size);
   copy_bytes (q->base + own_offset (b), p->data, p->len);
   desc_write (&q->ring->desc[slot & q->mask],
 	      (desc_t){ .region = q->base_region, .offset = own_offset (b), .length = p->len });
@@ -424,6 +424,39 @@ reserve (queue_t *q, memif_buffer_t *bufs, uint16_t size, unsigned slots)
   return MEMIF_ERR_SUCCESS;
 }
 
+/* Reserves packets of any size one by one. *n: links so far. */
+static int __attribute__ ((noinline))
+reserve_others (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size, uint16_t *n)
+{
+  /* Programs give the array's length as count, or 1 with room for one packet's
+   * links by their own buffer size. A peer with smaller buffers must not make
+   * us write more than either. */
+  const unsigned own_size = q->conn->args.buffer_size;
+  const unsigned links = (size + own_size - 1u) / own_size;
+  const unsigned most = links > count ? links : count;
+  while (*n < count)
+    {
+      unsigned free_slots = known_free (q);
+      unsigned slots = slots_for (q, size ? size : 1, free_slots);
+      if (slots > free_slots && tx_free_slots (q) >= 0)
+	{
+	  free_slots = known_free (q);
+	  slots = slots_for (q, size ? size : 1, free_slots);
+	  if (slots > free_slots)
+	    return MEMIF_ERR_NOBUF_RING;
+	}
+      if (q->fault != FAULT_NONE)
+	return MEMIF_ERR_MFMSG;
+      if (slots > most - *n)
+	return MEMIF_ERR_NOBUF_RING;
+      int err = reserve (q, bufs + *n, size, slots);
+      if (err)
+	return err;
+      *n = (uint16_t) (*n + slots);
+    }
+  return MEMIF_ERR_SUCCESS;
+}
+
 int
 memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
 		    uint16_t *count_out, uint16_t size)
@@ -447,25 +480,8 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
       if (size && size <= q->buffer_size && q->fault == FAULT_NONE)
 	*count_out = reserve_singles (q, bufs, count, size);
     }
-  while (*count_out < count && !err)
-    {
-      unsigned free_slots = known_free (q);
-      unsigned slots = slots_for (q, size ? size : 1, free_slots);
-      if (slots > free_slots && tx_free_slots (q) >= 0)
-	{
-	  free_slots = known_free (q);
-	  slots = slots_for (q, size ? size : 1, free_slots);
-	  if (slots > free_slots)
-	    err = MEMIF_ERR_NOBUF_RING;
-	}
-      /* On a master the peer's buffers decide how many links a packet takes. */
-      if (!err && slots > (unsigned) (count - *count_out))
-	err = MEMIF_ERR_NOBUF_RING;
-      if (!err)
-	err = q->fault == FAULT_NONE ? reserve (q, bufs + *count_out, size, slots) : MEMIF_ERR_MFMSG;
-      if (!err)
-	*count_out = (uint16_t) (*count_out + slots);
-    }
+  if (*count_out < count && !err)
+    err = reserve_others (q, bufs, count, size, count_out);
   queue_leave (q);
   return err;
 }
