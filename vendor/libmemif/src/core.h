@@ -219,6 +219,7 @@ struct queue
 
   conn_t *conn;
   uint16_t qid;
+  uint32_t first_length; /* of the ring's first slot, when the link came up: a buffer's size */
   event_t *event;     /* with on_interrupt: efd in the control loop */
   int epfd, wake_fd;  /* rx: made at creation when packets are kept or waited for; else -1 */
   _Atomic bool woken; /* rx_wake asks the waiter to return */

@@ -54,7 +54,9 @@ put_queues (space_t *s, queue_t *queues, unsigned count)
 			 : 0;
 	  d[i].head = atomic_load_explicit (&q->ring->head, memory_order_relaxed);
 	  d[i].tail = atomic_load_explicit (&q->ring->tail, memory_order_relaxed);
-	  d[i].buffer_size = (uint16_t) (q->slave ? q->buffer_size : first.length);
+	  /* A master's slots hold lengths of packets once they are in use. */
+	  uint32_t size = q->buffer_size ? q->buffer_size : q->first_length;
+	  d[i].buffer_size = size > UINT16_MAX ? UINT16_MAX : (uint16_t) size;
 	}
       queue_unlock (q);
     }

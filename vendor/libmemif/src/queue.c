@@ -121,6 +121,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
     }
   q->buffer_size = l->buffer_size;
   q->small_size = r->small_size;
+  q->first_length = desc_read (&r->shm->desc[0]).length;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->efd = r->efd;
   q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->untaken = 0;

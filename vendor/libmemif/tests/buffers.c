@@ -1,0 +1,380 @@
+/* Buffers of the 4.0 calls: reserving, chains, headroom, moving without a copy. */
+#include <string.h>
+
+#include "support.h"
+
+static uint8_t bytes[65536];
+
+/* One packet fits nowhere else: count 1, but as many links as it takes. */
+static void
+chains_of_one_packet (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = 512 });
+  for (uint32_t i = 0; i < 200; i++)
+    {
+      cross (&p.slave, &p.master, 0, i, (uint16_t) (1 + i * 37 % 8192));
+      cross (&p.master, &p.slave, 0, i, (uint16_t) (1 + i * 41 % 8192));
+    }
+  /* Whole ring, and one byte more. */
+  cross (&p.slave, &p.master, 0, 7, 16 * 512);
+  FAILS (send_packet (p.slave.conn, 0, 8, 16 * 512 + 1), MEMIF_ERR_NOBUF_RING);
+  cross (&p.slave, &p.master, 0, 9, 511);
+  pair_close (&p);
+}
+
+static void
+short_counts (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 3, .buffer_size = 128 });
+  memif_buffer_t b[16];
+  uint16_t n = 0, sent = 0;
+  /* Packets of three links in an array of eight: two whole ones. */
+  FAILS (memif_buffer_alloc (p.slave.conn, 0, b, 8, &n, 300), MEMIF_ERR_NOBUF_RING);
+  EQUAL (n, 6);
+  OK (memif_set_next_free_buffer (p.slave.conn, 0, &b[0]));
+  FAILS (memif_buffer_alloc (p.slave.conn, 0, b, 16, &n, 100), MEMIF_ERR_NOBUF_RING);
+  EQUAL (n, 8);
+  OK (memif_tx_burst (p.slave.conn, 0, b, n, &sent));
+  EQUAL (sent, 8);
+  FAILS (memif_buffer_alloc (p.slave.conn, 0, b, 1, &n, 100), MEMIF_ERR_NOBUF_RING);
+  EQUAL (n, 0);
+  /* What does not fit the reader's array stays, in order. */
+  FAILS (memif_rx_burst (p.master.conn, 0, b, 3, &n), MEMIF_ERR_NOBUF);
+  EQUAL (n, 3);
+  EQUAL (b[2].desc_index, 2);
+  OK (memif_rx_burst (p.master.conn, 0, b, 5, &n));
+  EQUAL (n, 5);
+  EQUAL (b[0].desc_index, 3);
+  OK (memif_refill_queue (p.master.conn, 0, 8, 0));
+  OK (memif_buffer_alloc (p.slave.conn, 0, b, 8, &n, 100));
+  pair_close (&p);
+}
+
+/* A peer whose buffers are small can't make the library write beyond the array. */
+static void
+small_buffers_of_the_peer (void)
+{
+  side_t master = { 0 }, slave = { 0 };
+  const char *path = fresh_path ();
+  side_open (&master, path, true, (settings_t){ .log2_ring_size = 6, .buffer_size = 2048 });
+  side_open (&slave, path, false, (settings_t){ .log2_ring_size = 6, .buffer_size = 64 });
+  while (!master.ups || !slave.ups)
+    {
+      OK (memif_poll_event (master.sock, 0));
+      OK (memif_poll_event (slave.sock, 1));
+    }
+  memif_buffer_t b[40];
+  uint16_t n = 0;
+  memset (b, 0xee, sizeof b);
+  memif_buffer_t untouched = b[39];
+  FAILS (memif_buffer_alloc (master.conn, 0, b, 1, &n, 2048), MEMIF_ERR_NOBUF_RING);
+  EQUAL (n, 0);
+  CHECK (memcmp (&b[1], &untouched, sizeof untouched) == 0);
+  /* With room for the links it goes. */
+  FAILS (memif_buffer_alloc (master.conn, 0, b, 39, &n, 2048), MEMIF_ERR_NOBUF_RING);
+  EQUAL (n, 32);
+  side_close (&slave);
+  side_close (&master);
+}
+
+static void
+order_is_kept (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  memif_buffer_t b[4];
+  uint16_t n = 0, sent = 0;
+  OK (memif_buffer_alloc (p.slave.conn, 0, b, 4, &n, 64));
+  FAILS (memif_tx_burst (p.slave.conn, 0, b + 1, 1, &sent), MEMIF_ERR_INVAL_ARG);
+  EQUAL (sent, 0);
+  b[1].flags = MEMIF_BUFFER_FLAG_NEXT; /* a chain without an end */
+  FAILS (memif_tx_burst (p.slave.conn, 0, b, 2, &sent), MEMIF_ERR_INVAL_ARG);
+  EQUAL (sent, 1);
+  b[1].flags = 0;
+  b[1].len = 4096; /* more than the buffer */
+  FAILS (memif_tx_burst (p.slave.conn, 0, b + 1, 3, &sent), MEMIF_ERR_INVAL_ARG);
+  b[1].len = 64;
+  OK (memif_tx_burst (p.slave.conn, 0, b + 1, 3, &sent));
+  FAILS (memif_tx_burst (p.slave.conn, 0, b + 3, 1, &sent), MEMIF_ERR_INVAL_ARG);
+  pair_close (&p);
+}
+
+/* A slave may send from within a buffer. */
+static void
+data_may_start_inside (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .buffer_size = 2048 });
+  for (uint16_t into = 0; into <= 2000; into = (uint16_t) (into + 250))
+    {
+      memif_buffer_t b;
+      uint16_t n = 0;
+      OK (memif_buffer_alloc (p.slave.conn, 0, &b, 1, &n, 2048));
+      uint8_t *start = b.data;
+      pattern (start + into, into, 48);
+      b.data = start + into;
+      b.len = 2048u - into + 1u;
+      FAILS (memif_tx_burst (p.slave.conn, 0, &b, 1, &n), MEMIF_ERR_INVAL_ARG);
+      b.data = start - 1;
+      b.len = 48;
+      FAILS (memif_tx_burst (p.slave.conn, 0, &b, 1, &n), MEMIF_ERR_INVAL_ARG);
+      b.data = start + into;
+      OK (memif_tx_burst (p.slave.conn, 0, &b, 1, &n));
+      EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 48);
+      CHECK (is_pattern (bytes, into, 48));
+    }
+  pair_close (&p);
+}
+
+static void
+headroom (void)
+{
+  pair_t p = { .slave = { .offer = 15, .headroom = 100 } };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = 1024 });
+  memif_buffer_t b;
+  uint16_t n = 0;
+  uint8_t *last = NULL;
+  for (uint32_t i = 0; i < 70000; i++) /* beyond the wrap of the counters */
+    {
+      OK (send_packet (p.master.conn, 0, i, 900));
+      OK (memif_rx_burst (p.slave.conn, 0, &b, 1, &n));
+      EQUAL (n, 1);
+      /* The room before the packet is ours to write. */
+      last = b.data;
+      memset (last - 100, 0xaa, 100);
+      if (i % 1000 == 0)
+	CHECK (is_pattern (b.data, i, 900));
+      OK (memif_refill_queue (p.slave.conn, 0, 1, 100));
+    }
+  /* 924 bytes fit behind the headroom; more takes two links. */
+  OK (memif_buffer_alloc (p.master.conn, 0, &b, 1, &n, 924));
+  EQUAL (n, 1);
+  EQUAL (b.len, 924);
+  FAILS (memif_refill_queue (p.slave.conn, 0, 1, 1024), MEMIF_ERR_INVAL_ARG);
+  pair_close (&p);
+}
+
+/* Giving more back than was taken does nothing more. */
+static void
+refill_knows_its_limit (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 2, .buffer_size = 128 });
+  for (int i = 0; i < 5; i++)
+    {
+      OK (memif_refill_queue (p.slave.conn, 0, 0xffff, 0));
+      OK (memif_refill_queue (p.master.conn, 0, 0xffff, 0));
+    }
+  uint32_t sent = 0;
+  while (send_packet (p.master.conn, 0, sent, 10) == 0)
+    sent++;
+  EQUAL (sent, 4);
+  for (uint32_t i = 0; i < sent; i++)
+    EQUAL (receive_packet (p.slave.conn, 0, bytes, sizeof bytes), 10);
+  for (uint32_t i = 0; i < 70000; i++)
+    cross (&p.slave, &p.master, 0, i, 20);
+  pair_close (&p);
+}
+
+static void
+rewinding (void)
+{
+  for (int master = 0; master < 2; master++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 3, .buffer_size = 256 });
+      side_t *from = master ? &p.master : &p.slave, *to = master ? &p.slave : &p.master;
+      memif_buffer_t b[8], again[8], other;
+      uint16_t n = 0;
+      for (uint32_t round = 0; round < 1000; round++)
+	{
+	  OK (memif_buffer_alloc (from->conn, 0, b, 6, &n, 200));
+	  EQUAL (n, 6);
+	  uint16_t keep = (uint16_t) (round % 6);
+	  OK (memif_set_next_free_buffer (from->conn, 0, &b[keep]));
+	  OK (memif_buffer_alloc (from->conn, 0, again, (uint16_t) (6 - keep), &n, 200));
+	  for (uint16_t i = keep; i < 6; i++)
+	    CHECK (again[i - keep].desc_index == b[i].desc_index && again[i - keep].data == b[i].data);
+	  OK (memif_tx_burst (from->conn, 0, b, 6, &n));
+	  other = b[5];
+	  FAILS (memif_set_next_free_buffer (from->conn, 0, &other), MEMIF_ERR_INVAL_ARG);
+	  OK (memif_rx_burst (to->conn, 0, b, 6, &n));
+	  EQUAL (n, 6);
+	  OK (memif_refill_queue (to->conn, 0, 6, 0));
+	}
+      FAILS (memif_set_next_free_buffer (from->conn, 9, &other), MEMIF_ERR_QID);
+      FAILS (memif_set_next_free_buffer (from->conn, 0, NULL), MEMIF_ERR_INVAL_ARG);
+      FAILS (memif_set_next_free_buffer (NULL, 0, &other), MEMIF_ERR_NOCONN);
+      pair_close (&p);
+    }
+}
+
+/* Packets go back and forth through the slave; their bytes never move. */
+static void
+echo_without_a_copy (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = 512 });
+  memif_buffer_t b[16];
+  for (uint32_t round = 0; round < 20000; round++)
+    {
+      uint16_t n = 0, moved = 0, sent = 0;
+      uint16_t length = (uint16_t) (1 + round * 7 % 1500); /* up to three links */
+      OK (send_packet (p.master.conn, 0, round, length));
+      OK (send_packet (p.master.conn, 0, round + 1, 60));
+      OK (memif_rx_burst (p.slave.conn, 0, b, 16, &n));
+      void *first = b[0].data;
+      OK (memif_buffer_enq_tx (p.slave.conn, 0, b, n, &moved));
+      EQUAL (moved, n);
+      CHECK (b[0].data == first);
+      OK (memif_refill_queue (p.slave.conn, 0, n, 0));
+      OK (memif_tx_burst (p.slave.conn, 0, b, n, &sent));
+      EQUAL (sent, n);
+      EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), length);
+      CHECK (is_pattern (bytes, round, length));
+      EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 60);
+      CHECK (is_pattern (bytes, round + 1, 60));
+      /* Packets of its own go between, in the same buffers. */
+      cross (&p.slave, &p.master, 0, round, 100);
+    }
+  pair_close (&p);
+}
+
+static void
+what_can_t_be_moved (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 2, .buffer_size = 512, .s2m = 2, .m2s = 2 });
+  memif_buffer_t b[8], bad;
+  uint16_t n = 0, moved = 0;
+  for (uint32_t i = 0; i < 4; i++)
+    OK (send_packet (p.master.conn, 1, i, 64));
+  OK (memif_rx_burst (p.slave.conn, 1, b, 4, &n));
+  EQUAL (n, 4);
+  /* The other queue has room for three only. */
+  OK (send_packet (p.slave.conn, 0, 99, 64));
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 0, b, 4, &moved), MEMIF_ERR_NOBUF_RING);
+  EQUAL (moved, 3);
+  CHECK (b[3].queue != b[2].queue);
+
+  bad = b[3];
+  bad.flags = MEMIF_BUFFER_FLAG_NEXT; /* without a next */
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 1, &bad, 1, &moved), MEMIF_ERR_INVAL_ARG);
+  bad = b[3];
+  bad.len = 513;
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 1, &bad, 1, &moved), MEMIF_ERR_INVAL_ARG);
+  bad = b[3];
+  bad.data = bytes;
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 1, &bad, 1, &moved), MEMIF_ERR_INVAL_ARG);
+  bad = b[3];
+  bad.queue = &bad;
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 1, &bad, 1, &moved), MEMIF_ERR_INVAL_ARG);
+  bad = b[3];
+  bad.queue = b[2].queue; /* a queue to send */
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 1, &bad, 1, &moved), MEMIF_ERR_INVAL_ARG);
+  bad = b[3];
+  bad.desc_index = (uint16_t) (bad.desc_index + 1); /* offered, not received */
+  FAILS (memif_buffer_requeue (p.slave.conn, &bad, &b[3]), MEMIF_ERR_INVAL_ARG);
+  EQUAL (moved, 0);
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 2, b, 1, &moved), MEMIF_ERR_QID);
+  FAILS (memif_buffer_enq_tx (NULL, 0, b, 1, &moved), MEMIF_ERR_NOCONN);
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 0, NULL, 1, &moved), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_buffer_requeue (p.slave.conn, &b[3], NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_buffer_requeue (NULL, &b[3], &b[3]), MEMIF_ERR_NOCONN);
+
+  /* A master owns no buffers. */
+  memif_buffer_t m[4];
+  OK (memif_rx_burst (p.master.conn, 0, m, 4, &n));
+  EQUAL (n, 1);
+  FAILS (memif_buffer_enq_tx (p.master.conn, 0, m, 1, &moved), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_buffer_requeue (p.master.conn, m, m), MEMIF_ERR_INVAL_ARG);
+  OK (memif_refill_queue (p.master.conn, 0, 1, 0));
+
+  /* What was moved leaves in order. */
+  OK (memif_refill_queue (p.slave.conn, 1, 3, 0));
+  OK (memif_tx_burst (p.slave.conn, 0, b, 3, &n));
+  for (uint32_t i = 0; i < 3; i++)
+    {
+      EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 64);
+      CHECK (is_pattern (bytes, i, 64));
+    }
+  pair_close (&p);
+}
+
+static void
+swapping (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 3, .buffer_size = 512 });
+  memif_buffer_t b[2], r[2];
+  uint16_t n = 0;
+  for (uint32_t round = 0; round < 2000; round++)
+    {
+      /* Two reserved ones: what was second goes first. */
+      OK (memif_buffer_alloc (p.slave.conn, 0, b, 2, &n, 100));
+      pattern (b[0].data, 1, 100);
+      pattern (b[1].data, 2, 50);
+      b[1].len = 50;
+      OK (memif_buffer_requeue (p.slave.conn, &b[0], &b[1]));
+      OK (memif_tx_burst (p.slave.conn, 0, b, 2, &n));
+      EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 50);
+      CHECK (is_pattern (bytes, 2, 50));
+      EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 100);
+      CHECK (is_pattern (bytes, 1, 100));
+
+      /* A received one takes a reserved one's place. */
+      OK (send_packet (p.master.conn, 0, round, 300));
+      OK (memif_rx_burst (p.slave.conn, 0, r, 1, &n));
+      OK (memif_buffer_alloc (p.slave.conn, 0, b, 1, &n, 10));
+      OK (memif_buffer_requeue (p.slave.conn, &r[0], &b[0]));
+      EQUAL (b[0].len, 300);
+      OK (memif_refill_queue (p.slave.conn, 0, 1, 0));
+      OK (memif_tx_burst (p.slave.conn, 0, b, 1, &n));
+      EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 300);
+      CHECK (is_pattern (bytes, round, 300));
+    }
+  pair_close (&p);
+}
+
+/* Without a link every call says so; buffers of a former link are refused. */
+static void
+without_a_link (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  memif_buffer_t b, old;
+  uint16_t n = 0;
+  OK (send_packet (p.master.conn, 0, 1, 64));
+  OK (memif_rx_burst (p.slave.conn, 0, &old, 1, &n));
+  side_close (&p.master);
+  while (!p.slave.downs)
+    OK (memif_poll_event (p.slave.sock, 1));
+  FAILS (memif_buffer_alloc (p.slave.conn, 0, &b, 1, &n, 64), MEMIF_ERR_DISCONNECTED);
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 0, &old, 1, &n), MEMIF_ERR_DISCONNECTED);
+  FAILS (memif_buffer_requeue (p.slave.conn, &old, &old), MEMIF_ERR_DISCONNECTED);
+  FAILS (memif_set_next_free_buffer (p.slave.conn, 0, &old), MEMIF_ERR_DISCONNECTED);
+  FAILS (memif_tx_burst (p.slave.conn, 0, &old, 1, &n), MEMIF_ERR_DISCONNECTED);
+  side_close (&p.slave);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const test_t tests[] = {
+    { "chains_of_one_packet", chains_of_one_packet },
+    { "short_counts", short_counts },
+    { "small_buffers_of_the_peer", small_buffers_of_the_peer },
+    { "order_is_kept", order_is_kept },
+    { "data_may_start_inside", data_may_start_inside },
+    { "headroom", headroom },
+    { "refill_knows_its_limit", refill_knows_its_limit },
+    { "rewinding", rewinding },
+    { "echo_without_a_copy", echo_without_a_copy },
+    { "what_can_t_be_moved", what_can_t_be_moved },
+    { "swapping", swapping },
+    { "without_a_link", without_a_link },
+  };
+  return RUN (argc, argv, tests);
+}

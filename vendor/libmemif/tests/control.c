@@ -1,0 +1,451 @@
+/* Sockets: whose memory, who polls, who listens, when a slave asks. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "support.h"
+
+/* Custom allocators: each block is marked, so foreign ones are seen. */
+
+enum { MARK = 0x6d656d69 };
+
+typedef struct
+{
+  uint64_t mark, size;
+} block_t;
+
+static long blocks, calls;
+static uint64_t held;
+
+static void *
+counting_alloc (size_t size)
+{
+  block_t *b = malloc (sizeof *b + size);
+  CHECK (b && size > 0);
+  *b = (block_t){ MARK, size };
+  memset (b + 1, 0xdb, size);
+  blocks++;
+  calls++;
+  held += size;
+  return b + 1;
+}
+
+static void
+counting_free (void *p)
+{
+  block_t *b = (block_t *) p - 1;
+  CHECK (p && b->mark == MARK);
+  b->mark = 0;
+  blocks--;
+  held -= b->size;
+  free (b);
+}
+
+static void *
+counting_realloc (void *p, size_t size)
+{
+  CHECK (p && ((block_t *) p - 1)->mark == MARK);
+  void *to = counting_alloc (size);
+  uint64_t had = ((block_t *) p - 1)->size;
+  memcpy (to, p, had < size ? had : size);
+  counting_free (p);
+  return to;
+}
+
+static int
+note_up (memif_conn_handle_t conn, void *ctx)
+{
+  (void) conn;
+  ++*(int *) ctx;
+  return 0;
+}
+
+static int
+note_down (memif_conn_handle_t conn, void *ctx)
+{
+  (void) conn;
+  --*(int *) ctx;
+  return 0;
+}
+
+static void
+every_allocation_is_the_program_s (void)
+{
+  unsigned fds = open_fds ();
+  int up[2] = { 0 };
+  memif_socket_handle_t socks[2];
+  memif_conn_handle_t conns[2];
+  const char *path = fresh_path ();
+  for (int slave = 0; slave < 2; slave++)
+    {
+      memif_socket_args_t sa = { .alloc = counting_alloc, .realloc = counting_realloc, .free = counting_free };
+      snprintf (sa.path, sizeof sa.path, "%s", path);
+      OK (memif_create_socket (&socks[slave], &sa, NULL));
+    }
+  for (int round = 0; round < 20; round++)
+    {
+      for (int slave = 0; slave < 2; slave++)
+	{
+	  memif_conn_args_t ca
+	    = { .socket = socks[slave], .is_master = !slave, .num_s2m_rings = 3, .num_m2s_rings = 2 };
+	  OK (memif_create (&conns[slave], &ca, note_up, note_down, NULL, &up[slave]));
+	}
+      while (!up[0] || !up[1])
+	for (int i = 0; i < 2; i++)
+	  OK (memif_poll_event (socks[i], 1));
+      for (uint32_t i = 0; i < 100; i++)
+	OK (send_packet (conns[1], 2, i, 5000));
+      for (int i = 0; i < 2; i++)
+	OK (memif_delete (&conns[i]));
+    }
+  CHECK (calls > 100 && blocks > 0 && held > 0);
+  for (int i = 0; i < 2; i++)
+    OK (memif_delete_socket (&socks[i]));
+  EQUAL (blocks, 0);
+  EQUAL (held, 0);
+  EQUAL (open_fds (), fds);
+}
+
+static void *
+no_memory (size_t size)
+{
+  (void) size;
+  return NULL;
+}
+
+static void
+no_memory_is_an_error (void)
+{
+  memif_socket_args_t sa = { .path = "@unused", .alloc = no_memory };
+  memif_socket_handle_t sock = NULL;
+  FAILS (memif_create_socket (&sock, &sa, NULL), MEMIF_ERR_NOMEM);
+  CHECK (!sock);
+}
+
+/* A loop of the program's own, for both sides at once. */
+
+typedef struct
+{
+  int epfd, watched;
+} loop_t;
+
+static int
+watch (memif_fd_event_t fde, void *ctx)
+{
+  loop_t *l = ctx;
+  struct epoll_event ee = { .events = EPOLLIN, .data.ptr = fde.private_ctx };
+  bool gone = fde.type & MEMIF_FD_EVENT_DEL;
+  CHECK (gone || fde.type == MEMIF_FD_EVENT_READ);
+  l->watched += gone ? -1 : 1;
+  CHECK (epoll_ctl (l->epfd, gone ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, fde.fd, &ee) == 0);
+  return 0;
+}
+
+static void
+turn (loop_t *l)
+{
+  struct epoll_event ready[8];
+  int n = epoll_wait (l->epfd, ready, 8, 100);
+  for (int i = 0; i < n; i++)
+    OK (memif_control_fd_handler (ready[i].data.ptr, MEMIF_FD_EVENT_READ));
+}
+
+static int
+on_packets (memif_conn_handle_t conn, void *ctx, uint16_t qid)
+{
+  (void) ctx;
+  uint8_t bytes[64];
+  EQUAL (receive_packet (conn, qid, bytes, sizeof bytes), 40);
+  EQUAL (receive_packet (conn, qid, bytes, sizeof bytes), -1);
+  *(int *) ctx += 100;
+  return 0;
+}
+
+static memif_socket_handle_t
+own_loop_socket (loop_t *l, const char *path)
+{
+  memif_socket_args_t sa = { .on_control_fd_update = watch };
+  memif_socket_handle_t sock;
+  snprintf (sa.path, sizeof sa.path, "%s", path);
+  OK (memif_create_socket (&sock, &sa, l));
+  return sock;
+}
+
+static void
+the_program_polls (void)
+{
+  loop_t l = { .epfd = epoll_create1 (0) };
+  int up[2] = { 0 };
+  memif_socket_handle_t socks[2];
+  memif_conn_handle_t conns[2];
+  const char *path = fresh_path ();
+  for (int slave = 0; slave < 2; slave++)
+    {
+      socks[slave] = own_loop_socket (&l, path);
+      FAILS (memif_poll_event (socks[slave], 0), MEMIF_ERR_INVAL_ARG);
+      memif_conn_args_t ca = { .socket = socks[slave], .is_master = !slave };
+      OK (memif_create (&conns[slave], &ca, note_up, note_down, on_packets, &up[slave]));
+    }
+  while (!up[0] || !up[1])
+    turn (&l);
+  for (int i = 0; i < 100; i++)
+    {
+      OK (send_packet (conns[1], 0, 1, 40));
+      OK (send_packet (conns[0], 0, 1, 40));
+      while (up[0] != 1 + 100 * (i + 1) || up[1] != 1 + 100 * (i + 1))
+	turn (&l);
+    }
+  for (int i = 0; i < 2; i++)
+    {
+      OK (memif_delete (&conns[i]));
+      OK (memif_delete_socket (&socks[i]));
+    }
+  EQUAL (l.watched, 0);
+  close (l.epfd);
+}
+
+static int
+refuse_to_watch (memif_fd_event_t fde, void *ctx)
+{
+  (void) fde;
+  (void) ctx;
+  return -1;
+}
+
+static void
+a_callback_that_fails_is_an_error (void)
+{
+  unsigned fds = open_fds ();
+  memif_socket_args_t sa = { .path = "@unused", .on_control_fd_update = refuse_to_watch };
+  memif_socket_handle_t sock = NULL;
+  FAILS (memif_create_socket (&sock, &sa, NULL), MEMIF_ERR_CB_FDUPDATE);
+  EQUAL (open_fds (), fds);
+}
+
+/* Everything is deleted by a callback, with the program polling and without. */
+
+typedef struct
+{
+  memif_socket_handle_t sock;
+  memif_conn_handle_t conn;
+  int up;
+} own_t;
+
+static int
+delete_all (memif_conn_handle_t conn, void *ctx)
+{
+  own_t *own = ctx;
+  CHECK (conn == own->conn);
+  OK (memif_delete (&own->conn));
+  OK (memif_delete_socket (&own->sock));
+  return 0;
+}
+
+static int
+note_own (memif_conn_handle_t conn, void *ctx)
+{
+  (void) conn;
+  ((own_t *) ctx)->up++;
+  return 0;
+}
+
+static int
+delete_all_on_interrupt (memif_conn_handle_t conn, void *ctx, uint16_t qid)
+{
+  EQUAL (qid, 0);
+  return delete_all (conn, ctx);
+}
+
+static void
+a_callback_may_delete_everything (void)
+{
+  unsigned fds = open_fds ();
+  for (int round = 0; round < 40; round++)
+    {
+      const char *path = fresh_path ();
+      side_t master = { 0 };
+      own_t own = { 0 };
+      loop_t l = { .epfd = epoll_create1 (0) };
+      bool polls = round % 2, interrupted = round % 4 < 2;
+      side_open (&master, path, true, (settings_t){ 0 });
+      own.sock = polls ? own_loop_socket (&l, path) : socket_new (path, 5);
+      memif_conn_args_t ca = { .socket = own.sock };
+      OK (memif_create (&own.conn, &ca, interrupted ? note_own : delete_all, note_own,
+			delete_all_on_interrupt, &own));
+      for (bool sent = false; own.sock;)
+	{
+	  OK (memif_poll_event (master.sock, 1));
+	  if (!sent && interrupted && own.up && master.ups)
+	    {
+	      OK (send_packet (master.conn, 0, 1, 64));
+	      sent = true;
+	    }
+	  if (polls)
+	    turn (&l);
+	  else
+	    OK (memif_poll_event (own.sock, 1));
+	}
+      CHECK (!own.conn);
+      side_close (&master);
+      EQUAL (l.watched, 0);
+      close (l.epfd);
+    }
+  EQUAL (open_fds (), fds);
+}
+
+static void
+a_listener_of_the_program_s (void)
+{
+  unsigned fds = open_fds ();
+  const char *path = fresh_path ();
+  struct sockaddr_un sun = { .sun_family = AF_UNIX };
+  size_t len = strlen (path);
+  memcpy (sun.sun_path + 1, path + 1, len - 1);
+  int fd = socket (AF_UNIX, SOCK_SEQPACKET, 0);
+  CHECK (bind (fd, (struct sockaddr *) &sun, (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len)) == 0);
+
+  pair_t p = { 0 };
+  p.master.sock = socket_new ("@another-name", 5);
+  EQUAL (memif_get_listener_fd (p.master.sock), -1);
+  FAILS (memif_set_listener_fd (p.master.sock, fd), MEMIF_ERR_INVAL_ARG); /* it does not listen yet */
+  CHECK (listen (fd, 5) == 0);
+  FAILS (memif_set_listener_fd (p.master.sock, -1), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_set_listener_fd (p.master.sock, 4000), MEMIF_ERR_BAD_FD);
+  FAILS (memif_set_listener_fd (NULL, fd), MEMIF_ERR_INVAL_ARG);
+  OK (memif_set_listener_fd (p.master.sock, fd));
+  EQUAL (memif_get_listener_fd (p.master.sock), fd);
+
+  memif_conn_args_t ca = { .socket = p.master.sock, .is_master = 1 };
+  OK (memif_create (&p.master.conn, &ca, note_up, note_down, NULL, &p.master.ups));
+  side_open (&p.slave, path, false, (settings_t){ 0 });
+  pair_up (&p);
+  cross (&p.slave, &p.master, 0, 1, 100);
+  side_close (&p.slave);
+  /* Taken over, so closed with the last master. */
+  OK (memif_delete (&p.master.conn));
+  EQUAL (memif_get_listener_fd (p.master.sock), -1);
+  OK (memif_delete_socket (&p.master.sock));
+  EQUAL (open_fds (), fds);
+}
+
+static void
+without_a_timer_a_slave_asks_once (void)
+{
+  const char *path = fresh_path ();
+  side_t slave = { 0 }, master = { 0 };
+  slave.sock = socket_new (path, 0);
+  memif_conn_args_t ca = { .socket = slave.sock };
+  OK (memif_create (&slave.conn, &ca, note_up, note_down, NULL, &slave.ups));
+  side_open (&master, path, true, (settings_t){ 0 });
+  for (int i = 0; i < 20; i++)
+    {
+      OK (memif_poll_event (slave.sock, 2));
+      OK (memif_poll_event (master.sock, 0));
+    }
+  EQUAL (slave.ups, 0);
+  FAILS (memif_request_connection (master.conn), MEMIF_ERR_ACCSLAVE);
+  OK (memif_request_connection (slave.conn));
+  FAILS (memif_request_connection (slave.conn), MEMIF_ERR_ALRCONN);
+  while (!slave.ups || !master.ups)
+    {
+      OK (memif_poll_event (slave.sock, 1));
+      OK (memif_poll_event (master.sock, 0));
+    }
+  FAILS (memif_request_connection (slave.conn), MEMIF_ERR_ALRCONN);
+
+  /* With one it asks by itself, as soon as the timer is set. */
+  side_close (&master);
+  while (slave.ups)
+    OK (memif_poll_event (slave.sock, 1));
+  FAILS (memif_request_connection (slave.conn), MEMIF_ERR_CONNREFUSED);
+  struct itimerspec soon = { .it_interval.tv_nsec = 1000000 };
+  OK (memif_set_connection_request_timer (slave.sock, soon));
+  side_open (&master, path, true, (settings_t){ 0 });
+  while (!slave.ups)
+    {
+      OK (memif_poll_event (slave.sock, 1));
+      OK (memif_poll_event (master.sock, 0));
+    }
+  side_close (&master);
+  side_close (&slave);
+}
+
+static void *
+cancel (void *sock)
+{
+  OK (memif_cancel_poll_event (sock));
+  return NULL;
+}
+
+static void
+cancelling_from_another_thread (void)
+{
+  memif_socket_handle_t sock = socket_new (fresh_path (), 0);
+  for (int i = 0; i < 200; i++)
+    {
+      pthread_t t;
+      CHECK (pthread_create (&t, NULL, cancel, sock) == 0);
+      FAILS (memif_poll_event (sock, -1), MEMIF_ERR_POLL_CANCEL);
+      CHECK (pthread_join (t, NULL) == 0);
+    }
+  OK (memif_poll_event (sock, 0));
+  OK (memif_delete_socket (&sock));
+}
+
+static void
+details_of_both_sides (void)
+{
+  pair_t p = { 0 };
+  static char memory[8192];
+  memif_details_t d;
+  pair_open (&p, (settings_t){ .log2_ring_size = 5, .s2m = 2, .m2s = 3, .buffer_size = 1000 });
+  cross (&p.slave, &p.master, 1, 1, 300);
+  OK (memif_set_rx_mode (p.master.conn, MEMIF_RX_MODE_POLLING, 1));
+  side_t *sides[] = { &p.master, &p.slave };
+  for (int i = 0; i < 2; i++)
+    {
+      OK (memif_get_details (sides[i]->conn, &d, memory, sizeof memory));
+      CHECK (strcmp ((char *) d.if_name, "if0") == 0 && strcmp ((char *) d.remote_if_name, "if0") == 0);
+      CHECK (strcmp ((char *) d.inst_name, "c test") == 0
+	     && strcmp ((char *) d.remote_inst_name, "c test") == 0);
+      EQUAL (d.role, i);
+      EQUAL (d.link_up_down, 1);
+      EQUAL (d.rx_queues_num, i ? 3 : 2);
+      EQUAL (d.tx_queues_num, i ? 2 : 3);
+      EQUAL (d.regions_num, 2);
+      CHECK (d.regions[0].addr && d.regions[0].size == 5 * (128 + 32 * 16) && !d.regions[1].is_external);
+      const memif_queue_details_t *used = i ? &d.tx_queues[1] : &d.rx_queues[1];
+      EQUAL (used->ring_size, 32);
+      EQUAL (used->buffer_size, 1000);
+      EQUAL (used->head, 1);
+      EQUAL (used->tail, 1);
+      EQUAL (used->flags, MEMIF_QUEUE_FLAG_POLLING);
+      EQUAL ((i ? d.tx_queues : d.rx_queues)[0].flags, 0);
+    }
+  for (ssize_t too_small = 0; too_small < 180; too_small += 7)
+    FAILS (memif_get_details (p.master.conn, &d, memory, too_small), MEMIF_ERR_NOBUF_DET);
+  pair_close (&p);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const test_t tests[] = {
+    { "every_allocation_is_the_program_s", every_allocation_is_the_program_s },
+    { "no_memory_is_an_error", no_memory_is_an_error },
+    { "the_program_polls", the_program_polls },
+    { "a_callback_that_fails_is_an_error", a_callback_that_fails_is_an_error },
+    { "a_callback_may_delete_everything", a_callback_may_delete_everything },
+    { "a_listener_of_the_program_s", a_listener_of_the_program_s },
+    { "without_a_timer_a_slave_asks_once", without_a_timer_a_slave_asks_once },
+    { "cancelling_from_another_thread", cancelling_from_another_thread },
+    { "details_of_both_sides", details_of_both_sides },
+  };
+  return RUN (argc, argv, tests);
+}
