@@ -11,6 +11,9 @@ use etherparse::{
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapTsResolution, PcapWriter};
 use pcap_file::{DataLink, Endianness};
 
+#[path = "protocols.rs"]
+mod protocols;
+
 pub(crate) type Error = Box<dyn std::error::Error>;
 
 #[allow(dead_code)]
@@ -26,6 +29,7 @@ pub(crate) fn write_all(folder: &std::path::Path) -> Result<(), Error> {
     for (name, link, packets) in [
         ("mixed.pcap", DataLink::ETHERNET, mixed()?),
         ("ip.pcap", DataLink::RAW, ip()?),
+        ("protocols.pcap", DataLink::ETHERNET, protocols::packets()?),
     ] {
         std::fs::write(folder.join(name), capture(link, &packets)?)?;
     }

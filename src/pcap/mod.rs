@@ -37,13 +37,19 @@
 //! very byte where it stopped once there is room.
 
 mod classic;
+mod file;
+#[cfg(feature = "filter")]
+mod filter;
 mod ng;
 mod ng_write;
 mod pending;
 mod read;
 mod write;
 
-pub use ng_write::{Direction, PcapNgWriter};
+pub use file::{Compression, FileReader, FileWriter};
+#[cfg(feature = "filter")]
+pub use filter::Filter;
+pub use ng_write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
 pub use read::CaptureReader;
 pub use write::{DEFAULT_SNAPLEN, PcapWriter};
 

@@ -1,12 +1,26 @@
-//! Writing pcapng files: one section, one block per interface, a block per packet.
+//! Writing pcapng files: one section, a block per interface, a block per packet, counts at the end.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use pcap_file::pcapng::PcapNgWriter as Blocks;
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
+};
+use pcap_file::pcapng::blocks::interface_statistics::{
+    InterfaceStatisticsBlock, InterfaceStatisticsOption,
+};
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PcapNgBlock};
+use pcap_file::{DataLink, Endianness};
+
+use super::pending::Outgoing;
 use super::{DEFAULT_SNAPLEN, MAX_RECORD};
-use crate::{Error, LinkType, Packet};
+use crate::{Error, LinkType, Packet, Timestamp};
 
 /// Which way a packet passed an interface, as seen by whoever captured it.
 ///
@@ -21,53 +35,102 @@ pub enum Direction {
     Outbound,
 }
 
+/// What a pcapng file says of an interface.
+///
+/// ```
+/// use memif::LinkType;
+/// use memif::pcap::InterfaceInfo;
+///
+/// let mut interface = InterfaceInfo::new("memif0", LinkType::ETHERNET);
+/// interface.description = "memif id 0 on /run/vpp/memif.sock, peer VPP".into();
+/// assert_eq!(interface.snaplen, memif::pcap::DEFAULT_SNAPLEN);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InterfaceInfo {
+    /// Its short name, at most 65,535 bytes.
+    pub name: String,
+    /// More about it, at most 65,535 bytes; none when empty.
+    pub description: String,
+    /// What its packets begin with.
+    pub link_type: LinkType,
+    /// The most bytes that are kept of a packet; longer ones are cut.
+    pub snaplen: u32,
+}
+
+impl InterfaceInfo {
+    /// Without a description, and with [`DEFAULT_SNAPLEN`].
+    pub fn new(name: impl Into<String>, link_type: LinkType) -> Self {
+        Self {
+            name: name.into(),
+            description: String::new(),
+            link_type,
+            snaplen: DEFAULT_SNAPLEN,
+        }
+    }
+}
+
+/// What is counted of an interface until the end of a capture.
+///
+/// ```
+/// use memif::Timestamp;
+/// use memif::pcap::InterfaceStatistics;
+///
+/// let now = Timestamp::now();
+/// let counts = InterfaceStatistics { received: 10, dropped: 1, accepted: 9, start: now, end: now };
+/// assert_eq!(counts.received, counts.dropped + counts.accepted);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceStatistics {
+    /// Packets that came.
+    pub received: u64,
+    /// Packets of them that were lost on the way to the file.
+    pub dropped: u64,
+    /// Packets of them that passed the capture's filter.
+    pub accepted: u64,
+    /// When the capture began.
+    pub start: Timestamp,
+    /// When it ended.
+    pub end: Timestamp,
+}
+
 /// Writes a pcapng file with several interfaces, times in nanoseconds, and each packet's direction.
 ///
-/// The file's header is written and flushed at once. Packets gather in a buffer of 256
-/// KiB, until it is full or [`flush`](Self::flush) is called; into a pipe none waits. After an error the next call
-/// goes on at the byte where this one stopped. Dropping the writer flushes too, but can only
+/// The file's header names the machine, the system and this program. It is written and flushed at once. Packets
+/// gather in a buffer of 256 KiB, until it is full or [`flush`](Self::flush) is called; into a pipe none waits. After
+/// an error the next call goes on at the byte where this one stopped. Dropping the writer flushes too, but can only
 /// log what goes wrong.
 ///
 /// ```
-/// use memif::pcap::{CaptureReader, Direction, PcapNgWriter};
+/// use memif::pcap::{CaptureReader, Direction, InterfaceInfo, PcapNgWriter};
 /// use memif::{CaptureInfo, LinkType, Packet, PacketSource, Timestamp};
 ///
 /// let mut file = Vec::new();
-/// let mut writer = PcapNgWriter::new(&mut file, LinkType::ETHERNET, &["left", "right"])?;
+/// let interfaces = ["left", "right"].map(|name| InterfaceInfo::new(name, LinkType::ETHERNET));
+/// let mut writer = PcapNgWriter::new(&mut file, &interfaces)?;
 /// let when = Timestamp::from_nanos(1_500_000_000_123_456_789);
 /// let packet = Packet::new(&[0xff; 60], CaptureInfo::whole(60, when));
 /// writer.write_packet(&packet, 1, Direction::Inbound)?;
-/// drop(writer);
+/// writer.close()?;
 ///
 /// let mut reader = CaptureReader::new(&file[..])?;
 /// let read = reader.read_packet()?;
 /// assert_eq!((read.info().interface_index, read.info().timestamp), (1, when));
 /// # Ok::<(), memif::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct PcapNgWriter<W: Write> {
-    writer: W,
-    path: Option<PathBuf>,
-    interfaces: u32,
-    flush_each: bool,
-    bytes: Vec<u8>,
-    /// How many of `bytes` the writer has taken.
-    taken: usize,
-    packets: u64,
+    out: Outgoing<W>,
+    /// Makes the blocks that are no packets, and knows the interfaces.
+    blocks: Blocks<Vec<u8>>,
+    /// One for each interface.
+    snaplens: Vec<u32>,
 }
 
-/// Bytes that gather before they are written.
-const CAPACITY: usize = 256 << 10;
-
-const SECTION: u32 = 0x0a0d_0d0a;
-const INTERFACE: u32 = 1;
-const PACKET: u32 = 6;
-
-const OPTION_NAME: u16 = 2;
+/// From a packet block's start to its data.
+const PACKET_HEADER: usize = 28;
+/// The option for the direction, the options' end, and the block's length again.
+const PACKET_TRAILER: usize = 16;
 const OPTION_FLAGS: u16 = 2;
-const OPTION_RESOLUTION: u16 = 9;
-/// Ticks of 10^-9 seconds.
-const NANOSECONDS: u8 = 9;
 
 impl PcapNgWriter<File> {
     /// Creates a capture file, or empties the one that is there; see [`new`](PcapNgWriter::new).
@@ -75,87 +138,158 @@ impl PcapNgWriter<File> {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file can't be created, or written.
-    pub fn create(
-        path: impl AsRef<Path>,
-        link_type: LinkType,
-        interfaces: &[&str],
-    ) -> Result<Self, Error> {
+    /// As [`new`](PcapNgWriter::new), and [`Error::Io`] when the file can't be created.
+    pub fn create(path: impl AsRef<Path>, interfaces: &[InterfaceInfo]) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |error| Error::io(format!("creating {}", path.display()), error);
         let file = File::create(path).map_err(failed)?;
         let kind = file.metadata().map_err(failed)?.file_type();
         let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
-        Self::start(file, Some(path.to_owned()), link_type, interfaces, each)
+        Ok(Self::start(file, Some(path.to_owned()), interfaces)?.flush_each(each))
     }
 }
 
 impl<W: Write> PcapNgWriter<W> {
-    /// Writes a capture to anything, with an interface block for each of these names, numbered from 0.
+    /// Writes a capture to anything, with these interfaces, numbered from 0.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the header can't be written, [`Error::Config`] when the link type is
-    /// beyond 65,535 or a name longer than 65,535 bytes.
-    pub fn new(writer: W, link_type: LinkType, interfaces: &[&str]) -> Result<Self, Error> {
-        Self::start(writer, None, link_type, interfaces, false)
+    /// [`Error::Io`] when the header can't be written, else as [`add_interface`](Self::add_interface).
+    pub fn new(writer: W, interfaces: &[InterfaceInfo]) -> Result<Self, Error> {
+        Self::start(writer, None, interfaces)
     }
 
-    /// Takes one packet. Blocks as the writer does, when the buffer is full.
+    /// Whether each packet is flushed at once, as a pipe's reader wants it. Off unless set here or
+    /// by [`create`](PcapNgWriter::create).
+    #[must_use]
+    pub fn flush_each(mut self, each: bool) -> Self {
+        self.out.flush_each = each;
+        self
+    }
+
+    /// Adds an interface, whose number is returned; packets of it may follow. Programs on libpcap want all interfaces of a file to have
+    /// the same link type and snap length.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the buffer could not be written: the packet was not taken.
-    /// [`Error::Config`] for an interface that has no block, or a packet beyond 64 MiB.
+    /// [`Error::Config`] when the link type is beyond 65,535, or a name or description longer than 65,535 bytes;
+    /// [`Error::Io`] as [`write_packet`](Self::write_packet).
+    pub fn add_interface(&mut self, interface: &InterfaceInfo) -> Result<u32, Error> {
+        use InterfaceDescriptionOption as Option;
+
+        let number = u32::from(interface.link_type);
+        if number > 0xffff {
+            return Err(Error::config(
+                "link type",
+                format!("{number}, where a capture file has room for 65535"),
+            ));
+        }
+        for (what, text) in [
+            ("interface name", &interface.name),
+            ("interface description", &interface.description),
+        ] {
+            if text.len() > usize::from(u16::MAX) {
+                return Err(Error::config(
+                    what,
+                    format!("{} bytes, at most 65535 are possible", text.len()),
+                ));
+            }
+        }
+        let mut options = vec![Option::IfName(interface.name.as_str().into())];
+        if !interface.description.is_empty() {
+            options.push(Option::IfDescription(interface.description.as_str().into()));
+        }
+        options.push(Option::IfTsResol(InterfaceTsResolution::NANO));
+        let snaplen = interface.snaplen.min(MAX_RECORD as u32);
+        self.block(InterfaceDescriptionBlock {
+            linktype: DataLink::from(number),
+            snaplen,
+            options,
+        })?;
+        self.snaplens.push(snaplen);
+        Ok(self.snaplens.len() as u32 - 1)
+    }
+
+    /// Takes one packet, cut to its interface's snap length. Blocks as the writer does, when the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the buffer could not be written: the packet was taken if
+    /// [`packets_accepted`](Self::packets_accepted) counts it.
+    /// [`Error::Config`] for an interface that has no block, or a packet of about 64 MiB.
     pub fn write_packet(
         &mut self,
         packet: &Packet<'_>,
         interface: u32,
         direction: Direction,
     ) -> Result<(), Error> {
-        if interface >= self.interfaces {
-            let count = self.interfaces;
-            return Err(Error::config(
-                "interface",
-                format!("number {interface}, of {count} in the file"),
-            ));
-        }
-        let (data, info) = (packet.data(), packet.info());
-        // Type, two lengths, five numbers, and the option for the direction with the options' end.
-        let length = 12 + 20 + data.len().next_multiple_of(4) + 12;
-        if length > MAX_RECORD {
+        let Some(snaplen) = self.snaplens.get(interface as usize) else {
+            return Err(self.no_interface(interface));
+        };
+        let info = packet.info();
+        let data = &packet.data()[..packet.data().len().min(*snaplen as usize)];
+        let padding = data.len().next_multiple_of(4) - data.len();
+        let size = PACKET_HEADER + data.len() + padding + PACKET_TRAILER;
+        if size > MAX_RECORD {
             let bytes = data.len();
             return Err(Error::config(
                 "packet",
                 format!("{bytes} bytes; a record has {MAX_RECORD} at most"),
             ));
         }
-        if !self.bytes.is_empty() && self.bytes.len() + length > CAPACITY {
-            self.write_out()?;
-        }
+        self.out.make_room(size)?;
+        // By hand: this is the hot path.
         let time = info.timestamp.as_nanos();
         let original = u32::try_from(info.length).unwrap_or(u32::MAX);
-        self.numbers(&[
-            PACKET,
-            length as u32,
+        let head = [
+            ENHANCED_PACKET_BLOCK,
+            size as u32,
             interface,
             (time >> 32) as u32,
             time as u32,
             data.len() as u32,
             original,
-        ]);
-        self.padded(data);
+        ];
         let flags: u32 = match direction {
             Direction::Inbound => 1,
             Direction::Outbound => 2,
         };
-        self.option(OPTION_FLAGS, &flags.to_ne_bytes());
-        self.numbers(&[0, length as u32]);
-        self.packets += 1;
-        if self.flush_each {
-            return self.flush();
+        let option = u32::from_ne_bytes(halves(OPTION_FLAGS, 4));
+        let bytes = &mut self.out.pending.bytes;
+        bytes.extend_from_slice(&numbers::<PACKET_HEADER>(&head));
+        bytes.extend_from_slice(data);
+        bytes.extend_from_slice(&[0; 3][..padding]);
+        bytes.extend_from_slice(&numbers::<PACKET_TRAILER>(&[option, flags, 0, size as u32]));
+        self.out.packet_appended(size)
+    }
+
+    /// Writes what has been counted of an interface; for the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for an interface that has no block, [`Error::Io`] as [`write_packet`](Self::write_packet).
+    pub fn write_statistics(
+        &mut self,
+        interface: u32,
+        counts: &InterfaceStatistics,
+    ) -> Result<(), Error> {
+        use InterfaceStatisticsOption as Option;
+
+        if interface as usize >= self.snaplens.len() {
+            return Err(self.no_interface(interface));
         }
-        Ok(())
+        let time = |time: Timestamp| Duration::from_nanos(time.as_nanos());
+        self.block(InterfaceStatisticsBlock {
+            interface_id: interface,
+            timestamp: time(counts.end),
+            options: vec![
+                Option::IsbStartTime(time(counts.start)),
+                Option::IsbEndTime(time(counts.end)),
+                Option::IsbIfRecv(counts.received),
+                Option::IsbIfDrop(counts.dropped),
+                Option::IsbFilterAccept(counts.accepted),
+            ],
+        })
     }
 
     /// Writes what has gathered. Blocks as the writer does.
@@ -164,117 +298,150 @@ impl<W: Write> PcapNgWriter<W> {
     ///
     /// [`Error::Io`] when not all could be written.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.write_out()?;
-        let flushed = self.writer.flush();
-        flushed.map_err(|error| self.failed(error))
+        self.out.flush()
+    }
+
+    /// Flushes and ends the file. Blocks as the writer does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when not all could be written; what is left is lost.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.out.close()
+    }
+
+    /// Gives up: what is in the buffer is never written, as with [`PcapWriter::abandon`](super::PcapWriter::abandon).
+    pub fn abandon(&mut self) {
+        self.out.abandon();
+    }
+
+    /// The writer beneath. What is still in the buffer has not reached it.
+    pub fn get_mut(&mut self) -> &mut W {
+        self.out.get_mut()
     }
 
     /// Packets accepted: those written and those in the buffer.
     pub fn packets_accepted(&self) -> u64 {
-        self.packets
+        self.out.pending.packets_in
+    }
+
+    /// Packets that the underlying writer has taken whole.
+    pub fn packets_written(&self) -> u64 {
+        self.out.pending.packets_out
+    }
+
+    /// The file's size in bytes once everything accepted is written.
+    pub fn bytes_accepted(&self) -> u64 {
+        self.out.pending.bytes_in
+    }
+
+    /// Bytes of the blocks that the underlying writer has taken whole.
+    pub fn bytes_written(&self) -> u64 {
+        self.out.pending.bytes_out
     }
 
     fn start(
         writer: W,
         path: Option<PathBuf>,
-        link_type: LinkType,
-        interfaces: &[&str],
-        flush_each: bool,
+        interfaces: &[InterfaceInfo],
     ) -> Result<Self, Error> {
-        let number = u32::from(link_type);
-        let link = u16::try_from(number).map_err(|_| {
-            Error::config(
-                "link type",
-                format!("{number}, where a capture file has room for 65535"),
-            )
-        })?;
-        let mut this = Self {
-            writer,
-            path,
-            interfaces: interfaces.len() as u32,
-            flush_each,
-            bytes: Vec::with_capacity(CAPACITY),
-            taken: 0,
-            packets: 0,
+        let section = SectionHeaderBlock {
+            endianness: Endianness::native(),
+            options: vec![
+                SectionHeaderOption::Hardware(hardware().into()),
+                SectionHeaderOption::OS(system().into()),
+                SectionHeaderOption::UserApplication(
+                    concat!("memif ", env!("CARGO_PKG_VERSION")).into(),
+                ),
+            ],
+            ..SectionHeaderBlock::default()
         };
-        // Version 1.0, of unknown length.
-        this.numbers(&[SECTION, 28, 0x1a2b_3c4d]);
-        this.halves(1, 0);
-        this.numbers(&[u32::MAX, u32::MAX, 28]);
-        for name in interfaces {
-            if name.len() > usize::from(u16::MAX) {
-                return Err(Error::config(
-                    "interface name",
-                    format!("{} bytes, at most 65535 are possible", name.len()),
-                ));
-            }
-            let length = (20 + 4 + name.len().next_multiple_of(4) + 8 + 4) as u32;
-            this.numbers(&[INTERFACE, length]);
-            this.halves(link, 0);
-            this.numbers(&[DEFAULT_SNAPLEN]);
-            this.option(OPTION_NAME, name.as_bytes());
-            this.option(OPTION_RESOLUTION, &[NANOSECONDS]);
-            this.numbers(&[0, length]);
+        let blocks = Blocks::with_section_header(Vec::new(), section).map_err(unencoded)?;
+        let mut this = Self {
+            out: Outgoing::new(writer, path, measure),
+            blocks,
+            snaplens: Vec::new(),
+        };
+        this.append();
+        for interface in interfaces {
+            this.add_interface(interface)?;
         }
-        this.flush()?;
+        this.out.open()?;
         Ok(this)
     }
 
-    fn numbers(&mut self, numbers: &[u32]) {
-        for number in numbers {
-            self.bytes.extend_from_slice(&number.to_ne_bytes());
-        }
-    }
-
-    fn halves(&mut self, first: u16, second: u16) {
-        self.bytes.extend_from_slice(&first.to_ne_bytes());
-        self.bytes.extend_from_slice(&second.to_ne_bytes());
-    }
-
-    fn padded(&mut self, data: &[u8]) {
-        self.bytes.extend_from_slice(data);
-        let padding = data.len().next_multiple_of(4) - data.len();
-        self.bytes.extend_from_slice(&[0; 3][..padding]);
-    }
-
-    /// Of at most 65,535 bytes.
-    fn option(&mut self, code: u16, value: &[u8]) {
-        self.halves(code, value.len() as u16);
-        self.padded(value);
-    }
-
-    fn write_out(&mut self) -> Result<(), Error> {
-        while self.taken < self.bytes.len() {
-            match self.writer.write(&self.bytes[self.taken..]) {
-                Ok(0) => return Err(self.failed(io::ErrorKind::WriteZero.into())),
-                Ok(count) => self.taken += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
-        self.bytes.clear();
-        self.taken = 0;
+    fn block<'a>(&mut self, block: impl PcapNgBlock<'a>) -> Result<(), Error> {
+        self.blocks.write_pcapng_block(block).map_err(unencoded)?;
+        self.append();
         Ok(())
     }
 
-    fn failed(&self, error: io::Error) -> Error {
-        let name = self.path.as_deref().unwrap_or(Path::new("a capture"));
-        Error::io(format!("writing {}", name.display()), error)
+    /// Takes over the blocks that were made.
+    fn append(&mut self) {
+        let made = self.blocks.get_mut();
+        self.out.pending.bytes.extend_from_slice(made);
+        self.out.pending.appended(made.len(), 0);
+        made.clear();
+    }
+
+    fn no_interface(&self, number: u32) -> Error {
+        let count = self.snaplens.len();
+        Error::config(
+            "interface",
+            format!("number {number}, of {count} in the file"),
+        )
     }
 }
 
-impl<W: Write> Drop for PcapNgWriter<W> {
-    fn drop(&mut self) {
-        if !std::thread::panicking()
-            && let Err(error) = self.flush()
-        {
-            log::error!("{error}");
-        }
+impl<W: Write> fmt::Debug for PcapNgWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PcapNgWriter")
+            .field("snaplens", &self.snaplens)
+            .field("out", &self.out)
+            .finish_non_exhaustive()
     }
+}
+
+/// A block by its own length.
+fn measure(bytes: &[u8], _first: bool) -> Option<(usize, bool)> {
+    let number = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    Some((number(4)? as usize, number(0)? == ENHANCED_PACKET_BLOCK))
+}
+
+fn halves(first: u16, second: u16) -> [u8; 4] {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    [a, b, c, d]
+}
+
+fn numbers<const BYTES: usize>(numbers: &[u32]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    for (field, number) in bytes.chunks_exact_mut(4).zip(numbers) {
+        field.copy_from_slice(&number.to_ne_bytes());
+    }
+    bytes
+}
+
+fn unencoded(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::io("making a pcapng block", std::io::Error::other(error))
+}
+
+fn hardware() -> String {
+    let named = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    named.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+fn system() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {}", release.trim()).trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
     use crate::pcap::CaptureReader;
     use crate::{CaptureInfo, PacketSource, Timestamp};
@@ -282,7 +449,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let mut file = Vec::new();
-        let mut writer = PcapNgWriter::new(&mut file, LinkType::RAW, &["", "odd", "even"]).unwrap();
+        let interfaces = ["", "odd", "even"].map(|name| InterfaceInfo::new(name, LinkType::RAW));
+        let mut writer = PcapNgWriter::new(&mut file, &interfaces).unwrap();
         for length in 0..70_000usize {
             if length < 100 || length % 9999 == 0 {
                 let data = vec![length as u8; length];
@@ -311,13 +479,16 @@ mod tests {
         assert!(reader.read_packet().unwrap_err().is_eof());
     }
 
-    /// Takes one byte at a time, and fails every other time.
-    struct Stuttering<'a>(&'a mut Vec<u8>, bool);
+    /// Takes all; or one byte at a time, and fails every other time.
+    struct Stuttering<'a>(&'a mut Vec<u8>, Option<bool>);
 
     impl Write for Stuttering<'_> {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.1 = !self.1;
-            if self.1 {
+            let Some(fails) = &mut self.1 else {
+                return self.0.write(bytes);
+            };
+            *fails = !*fails;
+            if *fails {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             self.0.extend(bytes.first());
@@ -331,28 +502,34 @@ mod tests {
 
     #[test]
     fn after_an_error_it_goes_on_at_the_same_byte() {
-        let write = |file: &mut Vec<u8>| {
-            let mut writer = PcapNgWriter::new(file, LinkType::ETHERNET, &["a"]).unwrap();
-            let packet = Packet::new(b"abcde", CaptureInfo::whole(9, Timestamp::default()));
-            writer
-                .write_packet(&packet, 0, Direction::Outbound)
-                .unwrap();
-        };
+        let packet = Packet::new(b"abcde", CaptureInfo::whole(9, Timestamp::default()));
+        let interface = InterfaceInfo::new("a", LinkType::ETHERNET);
         let mut whole = Vec::new();
-        write(&mut whole);
+        let mut writer = PcapNgWriter::new(&mut whole, std::slice::from_ref(&interface)).unwrap();
+        writer
+            .write_packet(&packet, 0, Direction::Outbound)
+            .unwrap();
+        writer.close().unwrap();
 
-        let mut out = Vec::new();
-        let mut writer = PcapNgWriter {
-            writer: Stuttering(&mut out, false),
-            path: None,
-            interfaces: 1,
-            flush_each: false,
-            bytes: whole.clone(),
-            taken: 0,
-            packets: 1,
-        };
-        while writer.flush().is_err() {}
+        let mut bytes = Vec::new();
+        let mut writer = PcapNgWriter::new(Stuttering(&mut bytes, None), &[interface]).unwrap();
+        writer.get_mut().1 = Some(false);
+        writer
+            .write_packet(&packet, 0, Direction::Outbound)
+            .unwrap();
+        assert_eq!(
+            (writer.packets_accepted(), writer.packets_written()),
+            (1, 0)
+        );
+        let header = writer.bytes_written();
+        while writer.flush().is_err() {
+            // Nothing of a packet counts before all of it is there.
+            let done = (writer.packets_written(), writer.bytes_written());
+            assert_eq!(done, (0, header));
+        }
+        assert_eq!(writer.packets_written(), 1);
+        assert_eq!(writer.bytes_written(), whole.len() as u64);
         drop(writer);
-        assert_eq!(out, whole);
+        assert_eq!(bytes, whole);
     }
 }

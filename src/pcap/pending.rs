@@ -1,13 +1,19 @@
 //! What a writer has accepted and not yet written.
 
+use std::fmt;
 use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
-use super::classic::{FILE_HEADER, RECORD_HEADER};
+use crate::Error;
+
+/// Tells the size of the first record of some bytes, and whether it is a packet; `None` where its
+/// own header is not there whole. The first of a file is marked.
+pub(super) type Measure = fn(&[u8], first: bool) -> Option<(usize, bool)>;
 
 /// Whole records (and first the file's header) on their way to the file.
-#[derive(Default)]
 pub(super) struct Pending {
     pub(super) bytes: Vec<u8>,
+    measure: Measure,
     /// How many of `bytes` the writer has taken.
     taken: usize,
     /// Where in `bytes` the first record begins that was not taken whole.
@@ -21,30 +27,27 @@ pub(super) struct Pending {
 impl Pending {
     const CAPACITY: usize = 256 << 10;
 
-    pub(super) fn has_room(&self, length: usize) -> bool {
-        self.bytes.is_empty() || self.bytes.len() + RECORD_HEADER + length <= Self::CAPACITY
+    fn new(measure: Measure) -> Self {
+        Self {
+            bytes: Vec::with_capacity(Self::CAPACITY),
+            measure,
+            taken: 0,
+            boundary: 0,
+            packets_in: 0,
+            bytes_in: 0,
+            packets_out: 0,
+            bytes_out: 0,
+        }
     }
 
-    /// By hand: this is the hot path, and the header four numbers.
-    pub(super) fn push(&mut self, seconds: u32, nanos: u32, length: u32, data: &[u8]) {
-        let mut header = [0; RECORD_HEADER];
-        for (field, number) in
-            header
-                .chunks_exact_mut(4)
-                .zip([seconds, nanos, data.len() as u32, length])
-        {
-            field.copy_from_slice(&number.to_ne_bytes());
-        }
-        if self.bytes.capacity() < Self::CAPACITY {
-            self.bytes.reserve_exact(Self::CAPACITY - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(&header);
-        self.bytes.extend_from_slice(data);
-        self.packets_in += 1;
-        self.bytes_in += (header.len() + data.len()) as u64;
+    /// Records that have been appended to `bytes`.
+    #[inline]
+    pub(super) fn appended(&mut self, bytes: usize, packets: u64) {
+        self.packets_in += packets;
+        self.bytes_in += bytes as u64;
     }
 
-    pub(super) fn write_to(&mut self, writer: &mut impl Write) -> io::Result<()> {
+    fn write_to(&mut self, writer: &mut impl Write) -> io::Result<()> {
         while self.taken < self.bytes.len() {
             match writer.write(&self.bytes[self.taken..]) {
                 Ok(0) => {
@@ -67,25 +70,141 @@ impl Pending {
         Ok(())
     }
 
-    /// Counts the records that were taken whole, by their own lengths.
+    /// Counts the records that were taken whole.
     fn settle(&mut self) {
-        loop {
-            let rest = &self.bytes[self.boundary..];
-            let header = self.bytes_out == 0;
-            let size = if header {
-                FILE_HEADER
-            } else {
-                let Some(length) = rest.get(8..).and_then(|rest| rest.first_chunk()) else {
-                    return;
-                };
-                RECORD_HEADER + u32::from_ne_bytes(*length) as usize
-            };
+        while let Some((size, packet)) =
+            (self.measure)(&self.bytes[self.boundary..], self.bytes_out == 0)
+        {
             if self.boundary + size > self.taken {
                 return;
             }
             self.boundary += size;
             self.bytes_out += size as u64;
-            self.packets_out += u64::from(!header);
+            self.packets_out += u64::from(packet);
         }
+    }
+}
+
+/// A writer with what it has not yet been given.
+///
+/// Dropping it writes that too, but can only log what goes wrong.
+pub(super) struct Outgoing<W: Write> {
+    writer: W,
+    path: Option<PathBuf>,
+    pub(super) flush_each: bool,
+    pub(super) pending: Pending,
+    /// Set while the writer runs: if it panics, dropping must not call it again.
+    writing: bool,
+    /// Nothing is to be written on dropping: `close` has reported it already, or it was given up.
+    closed: bool,
+}
+
+impl<W: Write> Outgoing<W> {
+    /// Counts as closed until `opened`.
+    pub(super) fn new(writer: W, path: Option<PathBuf>, measure: Measure) -> Self {
+        Self {
+            writer,
+            path,
+            flush_each: false,
+            pending: Pending::new(measure),
+            writing: false,
+            closed: true,
+        }
+    }
+
+    /// Writes the file's header. Without one there is nothing that dropping could save.
+    pub(super) fn open(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        self.closed = false;
+        Ok(())
+    }
+
+    /// Room for a record of so many bytes.
+    #[inline]
+    pub(super) fn make_room(&mut self, length: usize) -> Result<(), Error> {
+        let used = self.pending.bytes.len();
+        if used == 0 || used + length <= Pending::CAPACITY {
+            return Ok(());
+        }
+        self.guarded(|writer, pending| pending.write_to(writer))
+    }
+
+    #[inline]
+    pub(super) fn packet_appended(&mut self, bytes: usize) -> Result<(), Error> {
+        self.pending.appended(bytes, 1);
+        if self.flush_each {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        self.guarded(|writer, pending| {
+            pending.write_to(writer)?;
+            loop {
+                match writer.flush() {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    other => return other,
+                }
+            }
+        })
+    }
+
+    pub(super) fn close(&mut self) -> Result<(), Error> {
+        let result = self.flush();
+        self.closed = true;
+        result
+    }
+
+    pub(super) fn abandon(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut W {
+        &mut self.writer
+    }
+
+    fn guarded(
+        &mut self,
+        work: impl FnOnce(&mut W, &mut Pending) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        self.writing = true;
+        let result = work(&mut self.writer, &mut self.pending);
+        self.writing = false;
+        result.map_err(|error| {
+            let name = self.path.as_deref().unwrap_or(Path::new("a capture"));
+            let packets = self.pending.packets_out;
+            Error::io(
+                format!(
+                    "writing {}, {packets} packets are complete in it",
+                    name.display()
+                ),
+                error,
+            )
+        })
+    }
+}
+
+impl<W: Write> Drop for Outgoing<W> {
+    fn drop(&mut self) {
+        if self.closed || self.writing {
+            return;
+        }
+        if let Err(error) = self.flush() {
+            let lost = self.pending.packets_in - self.pending.packets_out;
+            log::warn!("{error}; {lost} packets are lost");
+        }
+    }
+}
+
+impl<W: Write> fmt::Debug for Outgoing<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("path", &self.path)
+            .field("flush_each", &self.flush_each)
+            .field("packets_written", &self.pending.packets_out)
+            .field("packets_accepted", &self.pending.packets_in)
+            .finish_non_exhaustive()
     }
 }

@@ -1,14 +1,13 @@
 //! Reading pcap and pcapng files.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::Step;
 use super::classic::{self, Classic};
 use super::ng::{self, Ng};
+use super::{FileReader, Step};
 use crate::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSource};
 
 /// Reads the packets of a pcap or pcapng file, which its first bytes tell apart.
@@ -17,7 +16,8 @@ use crate::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSource};
 /// enhanced, simple and old-style packet blocks, any clock resolution and
 /// offset, and any number of interfaces and sections; both in either byte
 /// order. Packets cut by a snap length are fine, and so is a snap length of 0
-/// in the header. Compressed files are not read, but named as such.
+/// in the header. [`open`](CaptureReader::open) unpacks gzip and Zstandard with the
+/// feature `compress`; what is compressed otherwise is not read, but named as such.
 ///
 /// | in the file | in [`CaptureInfo`] |
 /// |---|---|
@@ -60,8 +60,8 @@ pub struct CaptureReader<R> {
     ended: bool,
 }
 
-impl CaptureReader<File> {
-    /// Opens a capture file.
+impl CaptureReader<FileReader> {
+    /// Opens a capture file, compressed ones too.
     ///
     /// A named pipe works too; then this blocks until a writer opens it and
     /// has written the file's header.
@@ -72,9 +72,13 @@ impl CaptureReader<File> {
     /// when it is empty, compressed, or no capture file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let file = File::open(path)
-            .map_err(|error| Error::io(format!("opening {}", path.display()), error))?;
-        Self::start(file, Some(path.to_owned()))
+        Self::start(FileReader::open(path)?, Some(path.to_owned()))
+    }
+
+    /// How much of the file, as it lies on the disk, has been read, in bytes. Runs ahead of [`position`](Self::position), as
+    /// the file is read in large pieces.
+    pub fn file_position(&self) -> u64 {
+        self.input.reader.position()
     }
 }
 

@@ -10,7 +10,8 @@ use pcap_file::pcap::{PcapHeader, PcapTsResolution};
 use pcap_file::{DataLink, Endianness};
 
 use super::MAX_RECORD;
-use super::pending::Pending;
+use super::classic::{self, RECORD_HEADER};
+use super::pending::Outgoing;
 use crate::{Error, LinkType, Packet, PacketSink};
 
 /// The snap length of a file whose writer asks for none, in bytes; what
@@ -50,15 +51,8 @@ pub const DEFAULT_SNAPLEN: u32 = 262_144;
 /// # }
 /// ```
 pub struct PcapWriter<W: Write> {
-    writer: W,
-    path: Option<PathBuf>,
     snaplen: u32,
-    flush_each: bool,
-    pending: Pending,
-    /// Set while the writer runs: if it panics, dropping must not call it again.
-    writing: bool,
-    /// Set by `close`, which has reported what `drop` would only log.
-    closed: bool,
+    out: Outgoing<W>,
 }
 
 impl PcapWriter<File> {
@@ -117,30 +111,30 @@ impl<W: Write> PcapWriter<W> {
     /// Whether each packet is flushed at once, as a pipe's reader wants it. Off unless set here or by [`PcapWriter::create`].
     #[must_use]
     pub fn flush_each(mut self, each: bool) -> Self {
-        self.flush_each = each;
+        self.out.flush_each = each;
         self
     }
 
     /// Packets that the underlying writer has taken whole.
     pub fn packets_written(&self) -> u64 {
-        self.pending.packets_out
+        self.out.pending.packets_out
     }
 
     /// Bytes of the file's header and of the packets that the underlying
     /// writer has taken whole.
     pub fn bytes_written(&self) -> u64 {
-        self.pending.bytes_out
+        self.out.pending.bytes_out
     }
 
     /// Packets accepted: those written and those in the buffer.
     pub fn packets_accepted(&self) -> u64 {
-        self.pending.packets_in
+        self.out.pending.packets_in
     }
 
     /// The file's size in bytes once everything accepted is written: what to
     /// look at for starting a new file at a certain size.
     pub fn bytes_accepted(&self) -> u64 {
-        self.pending.bytes_in
+        self.out.pending.bytes_in
     }
 
     /// The most bytes that are kept of a packet, as in the file's header.
@@ -154,9 +148,7 @@ impl<W: Write> PcapWriter<W> {
     ///
     /// [`Error::Io`] when not all could be written; what is left is lost.
     pub fn close(mut self) -> Result<(), Error> {
-        let result = self.flush();
-        self.closed = true;
-        result
+        self.out.close()
     }
 
     /// Gives up: what is in the buffer is never written, and dropping the
@@ -176,8 +168,13 @@ impl<W: Write> PcapWriter<W> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn abandon(mut self) {
-        self.closed = true;
+    pub fn abandon(&mut self) {
+        self.out.abandon();
+    }
+
+    /// The writer beneath. What is still in the buffer has not reached it.
+    pub fn get_mut(&mut self) -> &mut W {
+        self.out.get_mut()
     }
 
     fn start(
@@ -204,44 +201,14 @@ impl<W: Write> PcapWriter<W> {
             endianness: Endianness::native(),
             ..PcapHeader::default()
         };
-        let mut this = Self {
-            writer,
-            path,
-            snaplen,
-            flush_each: false,
-            pending: Pending::default(),
-            writing: false,
-            closed: true,
-        };
+        let mut out = Outgoing::new(writer, path, classic::measure);
         header
-            .write_to(&mut this.pending.bytes)
+            .write_to(&mut out.pending.bytes)
             .map_err(|error| Error::io("writing a pcap header", io::Error::other(error)))?;
-        this.pending.bytes_in = this.pending.bytes.len() as u64;
-        // Without a header there is nothing that dropping could save.
-        this.flush()?;
-        this.closed = false;
-        Ok(this)
-    }
-
-    fn guarded(
-        &mut self,
-        work: impl FnOnce(&mut W, &mut Pending) -> io::Result<()>,
-    ) -> Result<(), Error> {
-        self.writing = true;
-        let result = work(&mut self.writer, &mut self.pending);
-        self.writing = false;
-        result.map_err(|error| {
-            let name = self
-                .path
-                .as_deref()
-                .unwrap_or(Path::new("a capture"))
-                .display();
-            let packets = self.pending.packets_out;
-            Error::io(
-                format!("writing {name}, {packets} packets are complete in it"),
-                error,
-            )
-        })
+        let length = out.pending.bytes.len();
+        out.pending.appended(length, 0);
+        out.open()?;
+        Ok(Self { snaplen, out })
     }
 }
 
@@ -279,17 +246,23 @@ impl<W: Write> PacketSink for PcapWriter<W> {
             ));
         };
         let data = &packet.data()[..packet.data().len().min(self.snaplen as usize)];
-
-        if !self.pending.has_room(data.len()) {
-            self.guarded(|writer, pending| pending.write_to(writer))?;
+        let size = RECORD_HEADER + data.len();
+        self.out.make_room(size)?;
+        // By hand: this is the hot path, and the header four numbers.
+        let mut header = [0; RECORD_HEADER];
+        let numbers = [
+            seconds,
+            info.timestamp.subsec_nanos(),
+            data.len() as u32,
+            length,
+        ];
+        for (field, number) in header.chunks_exact_mut(4).zip(numbers) {
+            field.copy_from_slice(&number.to_ne_bytes());
         }
-        self.pending
-            .push(seconds, info.timestamp.subsec_nanos(), length, data);
-        if self.flush_each {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        let bytes = &mut self.out.pending.bytes;
+        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(data);
+        self.out.packet_appended(size)
     }
 
     /// Writes what is in the buffer, and flushes the writer beneath. Does not
@@ -299,39 +272,15 @@ impl<W: Write> PacketSink for PcapWriter<W> {
     ///
     /// [`Error::Io`] when not all could be written.
     fn flush(&mut self) -> Result<(), Error> {
-        self.guarded(|writer, pending| {
-            pending.write_to(writer)?;
-            loop {
-                match writer.flush() {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    other => return other,
-                }
-            }
-        })
-    }
-}
-
-/// Flushes; what goes wrong is logged.
-impl<W: Write> Drop for PcapWriter<W> {
-    fn drop(&mut self) {
-        if self.closed || self.writing {
-            return;
-        }
-        if let Err(error) = self.flush() {
-            let lost = self.pending.packets_in - self.pending.packets_out;
-            log::warn!("{error}; {lost} packets are lost");
-        }
+        self.out.flush()
     }
 }
 
 impl<W: Write> fmt::Debug for PcapWriter<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PcapWriter")
-            .field("path", &self.path)
             .field("snaplen", &self.snaplen)
-            .field("flush_each", &self.flush_each)
-            .field("packets_written", &self.pending.packets_out)
-            .field("packets_accepted", &self.pending.packets_in)
-            .finish_non_exhaustive()
+            .field("out", &self.out)
+            .finish()
     }
 }

@@ -108,10 +108,9 @@ fn load(mut reader: impl PacketSource) -> Result<Vec<PacketBuf>, Failure> {
 
 fn replay(sender: &mut PacketHandle, packets: &[PacketBuf]) -> Result<(), Failure> {
     let mut pacer = Pacer::new(Rate::Original { speed: 1.0 })?;
-    let stop = AtomicBool::new(false);
     for packet in packets {
         if let Some(due) = pacer.deadline(packet.info().timestamp, packet.len()) {
-            pacer.wait_until(due, &stop);
+            pacer.wait_until(due, || false);
         }
         sender.write_packet_timeout(packet, Some(PATIENCE))?;
     }

@@ -1,10 +1,13 @@
 //! The interface that a command works on: its options, and getting a link.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
+use memif::pcap::InterfaceInfo;
 use memif::{Context, Error, ErrorKind, IfMode, Memif, MemifConfig, Role, RxMode};
 
 use crate::Failure;
@@ -15,7 +18,7 @@ use crate::stop::Stop;
 pub(crate) struct Endpoint {
     /// Control socket; a leading '@' makes it an abstract name
     #[arg(short, long, value_name = "PATH")]
-    pub(crate) socket: String,
+    pub(crate) socket: Option<String>,
     /// Interface id, the same on both sides
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) id: u32,
@@ -30,6 +33,9 @@ pub(crate) struct Endpoint {
         value_name = "SECRET"
     )]
     pub(crate) secret: Option<String>,
+    /// Read the secret from the first line of a file
+    #[arg(long, value_name = "FILE", conflicts_with = "secret")]
+    pub(crate) secret_file: Option<PathBuf>,
     /// What packets begin with: ethernet, ip
     #[arg(long, default_value = "ethernet", value_name = "MODE")]
     pub(crate) mode: IfMode,
@@ -61,6 +67,8 @@ pub(crate) struct Session {
     quiet: bool,
     /// How many links there have been, the one that is up included.
     links: Arc<AtomicU64>,
+    /// How many of them have gone down.
+    lost: Arc<AtomicU64>,
     _context: Context,
 }
 
@@ -69,16 +77,31 @@ impl Endpoint {
         self.open_as(Role::Slave, quiet)
     }
 
+    fn secret(&self) -> Result<String, Failure> {
+        let Some(path) = &self.secret_file else {
+            return Ok(self.secret.clone().unwrap_or_default());
+        };
+        let text = fs::read_to_string(path)
+            .map_err(|e| Failure::Failed(format!("the secret in {}: {e}", path.display())))?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+
     /// In this role, unless another was asked for.
     pub(crate) fn open_as(&self, role: Role, quiet: bool) -> Result<Session, Failure> {
         let role = self.role.unwrap_or(role);
         let context = Context::new("memif")?;
         let links = Arc::<AtomicU64>::default();
-        let counted = Arc::clone(&links);
-        let config = MemifConfig::new(&self.socket)
+        let lost = Arc::<AtomicU64>::default();
+        let (counted, gone) = (Arc::clone(&links), Arc::clone(&lost));
+        let Some(socket) = &self.socket else {
+            return Err(Failure::Usage(
+                "which memif? --socket PATH is needed".into(),
+            ));
+        };
+        let config = MemifConfig::new(socket)
             .id(self.id)
             .role(role)
-            .secret(self.secret.clone().unwrap_or_default())
+            .secret(self.secret()?)
             .mode(self.mode)
             .queues(self.queues, self.queues)
             .log2_ring_size(self.ring_size)
@@ -96,6 +119,7 @@ impl Endpoint {
                 }
             })
             .on_disconnect(move |memif| {
+                gone.fetch_add(1, Ordering::Release);
                 if !quiet && let Ok(details) = memif.details() {
                     notice(format_args!("{memif}: disconnected: {}", details.error));
                 }
@@ -113,6 +137,7 @@ impl Endpoint {
             stop,
             quiet,
             links,
+            lost,
             _context: context,
         })
     }
@@ -129,6 +154,37 @@ impl Session {
     /// How many links there have been so far.
     pub(crate) fn links(&self) -> u64 {
         self.links.load(Ordering::Acquire)
+    }
+
+    /// How many links have gone down so far. Never blocks.
+    pub(crate) fn lost_links(&self) -> u64 {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// What a capture file says of the link's queues: with the peer's name, once there is one.
+    pub(crate) fn interfaces(&self, queues: u16, snaplen: u32) -> Vec<InterfaceInfo> {
+        let memif = &self.memif;
+        let details = memif.details().ok();
+        let peer = details.map(|d| (d.remote_name, d.remote_interface_name));
+        let info = |queue: u16| {
+            let several = queues > 1;
+            let mut name = format!("memif{}", memif.id());
+            let mut about = format!("memif id {} on {}", memif.id(), memif.socket());
+            if several {
+                name = format!("{name}/{queue}");
+                about = format!("{about}, queue {queue}");
+            }
+            if let Some((program, interface)) = &peer
+                && !(program.is_empty() && interface.is_empty())
+            {
+                about = format!("{about}, peer {} {}", shown(program), shown(interface));
+            }
+            let mut info = InterfaceInfo::new(name, memif.mode().link_type());
+            info.description = about;
+            info.snaplen = snaplen;
+            info
+        };
+        (0..queues).map(info).collect()
     }
 
     /// Waits for the link, at most `limit`, and says what for. May be called by several threads.

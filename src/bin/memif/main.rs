@@ -5,8 +5,11 @@ mod bridge;
 mod capture;
 mod demo;
 mod endpoint;
+mod extcap;
+mod filter;
 mod pace;
 mod print;
+mod record;
 mod replay;
 mod report;
 mod respond;
@@ -36,13 +39,18 @@ enum Command {
     Bench(bench::Args),
     Bridge(bridge::Args),
     Respond(respond::Args),
+    Extcap(extcap::Args),
 }
 
-/// Why a command ends without success: 1 failed, 2 wrong usage.
+/// Why a command ends before its work is done.
 #[derive(Debug)]
 enum Failure {
+    /// Exit code 1.
     Failed(String),
+    /// Exit code 2.
     Usage(String),
+    /// Whoever read the output has gone, and is no failure: `| head`.
+    NobodyReads,
 }
 
 impl From<memif::Error> for Failure {
@@ -55,18 +63,32 @@ impl From<memif::Error> for Failure {
 }
 
 fn main() -> ExitCode {
+    // Wireshark names no subcommand.
+    if let Some(code) = extcap::asked(std::env::args_os().skip(1)) {
+        return code;
+    }
     let args = Args::parse();
-    start_log(args.verbose);
+    start_log(match &args.command {
+        // Printed packets have the first use for it.
+        Command::Capture(capture) if capture.prints() => args.verbose.saturating_sub(1),
+        _ => args.verbose,
+    });
     let result = match args.command {
         Command::Demo(args) => demo::run(&args),
-        Command::Capture(args) => capture::run(&args),
+        Command::Capture(capture) => capture::run(&capture, args.verbose),
         Command::Replay(args) => replay::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Bridge(args) => bridge::run(&args),
         Command::Respond(args) => respond::run(&args),
+        Command::Extcap(args) => extcap::run(&args),
     };
+    finish(result)
+}
+
+/// Tells what went wrong, and how the process is to end.
+fn finish(result: Result<(), Failure>) -> ExitCode {
     let (message, code) = match result {
-        Ok(()) => return ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::NobodyReads) => return ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => (message, 1),
         Err(Failure::Usage(message)) => (message, 2),
     };

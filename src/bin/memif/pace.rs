@@ -8,14 +8,13 @@
 //! for each packet:
 //!     if let Some(due) = pacer.deadline(timestamp, length) && due > pacer.reached():
 //!         send the burst collected so far
-//!         pacer.wait_until(due, &stop)
+//!         pacer.wait_until(due, stop)
 //!     collect the packet
 //! ```
 //!
 //! The clock is read only when a deadline lies after its last reading, hence once a burst. Whoever waits a few
 //! microseconds past the deadline sends larger bursts, at the same rate.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use memif::{Error, Timestamp};
@@ -176,12 +175,12 @@ impl<C: Clock> Pacer<C> {
         self.reached
     }
 
-    /// Waits until the clock shows `deadline`; returns false if `stop` was set first, at most 50 ms after it was.
+    /// Waits until the clock shows `deadline`; returns false if `stop` was true first, at most 50 ms after it was.
     ///
     /// Sleeps while there is time, then spins: a sleep ends up to some 50 µs late.
-    pub(crate) fn wait_until(&mut self, deadline: u64, stop: &AtomicBool) -> bool {
+    pub(crate) fn wait_until(&mut self, deadline: u64, stop: impl Fn() -> bool) -> bool {
         loop {
-            if stop.load(Ordering::Relaxed) {
+            if stop() {
                 return false;
             }
             let left = deadline.saturating_sub(self.now());

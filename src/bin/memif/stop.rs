@@ -5,10 +5,45 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::{Handle, Signals};
 
 use crate::Failure;
+
+/// What a signal asks of a capture that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// SIGUSR1
+    Statistics,
+    /// SIGUSR2
+    Flush,
+}
+
+/// Waits for requests.
+#[derive(Debug)]
+pub(crate) struct Requests(Signals);
+
+impl Requests {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let signals = Signals::new([SIGUSR1, SIGUSR2])
+            .map_err(|e| Failure::Failed(format!("catching signals: {e}")))?;
+        Ok(Self(signals))
+    }
+
+    /// Closing it ends the waiting.
+    pub(crate) fn handle(&self) -> Handle {
+        self.0.handle()
+    }
+
+    /// The next one; `None` when the handle has been closed.
+    pub(crate) fn wait(&mut self) -> Option<Request> {
+        let signal = self.0.forever().next()?;
+        Some(match signal {
+            SIGUSR1 => Request::Statistics,
+            _ => Request::Flush,
+        })
+    }
+}
 
 /// Set when the command is to end.
 #[derive(Clone, Debug, Default)]
@@ -40,9 +75,5 @@ impl Stop {
 
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn flag(&self) -> &AtomicBool {
-        &self.0
     }
 }

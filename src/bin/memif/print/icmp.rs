@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
-use super::Part;
+use super::{Kind, Part, Text};
 
-pub(super) fn v4(out: &mut String, part: Part<'_>) -> fmt::Result {
+pub(super) fn v4(out: &mut Text, part: Part<'_>) -> fmt::Result {
+    out.kind = Kind::Icmp;
     let (Some([kind, code]), Some(word)) = (part.array(0), part.u32(4)) else {
         return out.write_str("[|icmp]");
     };
@@ -39,7 +40,7 @@ pub(super) fn v4(out: &mut String, part: Part<'_>) -> fmt::Result {
 }
 
 /// Unreachable and redirect, which quote the packet that they are about.
-fn about(out: &mut String, kind: u8, code: u8, word: u32, quoted: Part<'_>) -> fmt::Result {
+fn about(out: &mut Text, kind: u8, code: u8, word: u32, quoted: Part<'_>) -> fmt::Result {
     let Ok(header) = Ipv4HeaderSlice::from_slice(quoted.data) else {
         let name = if kind == 3 { "unreachable" } else { "redirect" };
         return write!(out, "{name}-#{code} [|icmp]");
@@ -87,7 +88,7 @@ fn about(out: &mut String, kind: u8, code: u8, word: u32, quoted: Part<'_>) -> f
 }
 
 /// The destination port of a quoted packet.
-fn port(out: &mut String, protocol: u8, quoted: Part<'_>) -> fmt::Result {
+fn port(out: &mut Text, protocol: u8, quoted: Part<'_>) -> fmt::Result {
     match protocol {
         6 => out.write_str("tcp port ")?,
         17 => out.write_str("udp port ")?,
@@ -99,7 +100,8 @@ fn port(out: &mut String, protocol: u8, quoted: Part<'_>) -> fmt::Result {
     }
 }
 
-pub(super) fn v6(out: &mut String, part: Part<'_>) -> fmt::Result {
+pub(super) fn v6(out: &mut Text, part: Part<'_>) -> fmt::Result {
+    out.kind = Kind::Icmp;
     let (Some([kind, code]), Some(word)) = (part.array(0), part.u32(4)) else {
         return out.write_str("[|icmp6]");
     };
@@ -139,7 +141,7 @@ pub(super) fn v6(out: &mut String, part: Part<'_>) -> fmt::Result {
     write!(out, ", length {}", part.length)
 }
 
-fn unreachable(out: &mut String, code: u8, quoted: Part<'_>) -> fmt::Result {
+fn unreachable(out: &mut Text, code: u8, quoted: Part<'_>) -> fmt::Result {
     out.write_str("destination unreachable, ")?;
     match code {
         0 => out.write_str("unreachable route ")?,
@@ -167,11 +169,11 @@ fn unreachable(out: &mut String, code: u8, quoted: Part<'_>) -> fmt::Result {
     }
 }
 
-fn quoted_destination(out: &mut String, quoted: Part<'_>) -> fmt::Result {
+fn quoted_destination(out: &mut Text, quoted: Part<'_>) -> fmt::Result {
     address(out, "", quoted, 24)
 }
 
-fn address(out: &mut String, before: &str, part: Part<'_>, at: usize) -> fmt::Result {
+fn address(out: &mut Text, before: &str, part: Part<'_>, at: usize) -> fmt::Result {
     out.write_str(before)?;
     match part.array::<16>(at) {
         Some(address) => write!(out, "{}", Ipv6Addr::from(address)),

@@ -8,10 +8,10 @@ use etherparse::{
     Ipv6RawExtHeaderSlice,
 };
 
-use super::{Part, transport};
+use super::{Part, Text, transport};
 
 /// Packets in packets are followed this deep.
-const DEEPEST: u8 = 4;
+pub(super) const DEEPEST: u8 = 4;
 
 /// Where a payload comes from.
 #[derive(Clone, Copy)]
@@ -21,22 +21,30 @@ pub(super) struct Ends {
 }
 
 /// Either version, by the first four bits.
-pub(super) fn write(out: &mut String, part: Part<'_>) -> fmt::Result {
+pub(super) fn write(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
     match part.u8(0).map(|byte| byte >> 4) {
         Some(4) => {
-            out.write_str("IP ")?;
-            v4(out, part, 0)
+            prefix(out, "IP ")?;
+            v4(out, part, depth)
         }
         Some(6) => {
-            out.write_str("IP6 ")?;
-            v6(out, part, 0)
+            prefix(out, "IP6 ")?;
+            v6(out, part, depth)
         }
         Some(other) => write!(out, "IP{other} (invalid), length {}", part.length),
         None => out.write_str("[|ip]"),
     }
 }
 
-pub(super) fn v4(out: &mut String, part: Part<'_>, depth: u8) -> fmt::Result {
+/// What a packet is, unless its link header, which has said so, was printed.
+pub(super) fn prefix(out: &mut Text, name: &str) -> fmt::Result {
+    if out.style.link_level && out.ethernet {
+        return Ok(());
+    }
+    out.write_str(name)
+}
+
+pub(super) fn v4(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
     let (Some(first), Some(total)) = (part.u8(0), part.u16(2)) else {
         return out.write_str("[|ip]");
     };
@@ -53,6 +61,9 @@ pub(super) fn v4(out: &mut String, part: Part<'_>, depth: u8) -> fmt::Result {
     let Ok(header) = Ipv4HeaderSlice::from_slice(part.data) else {
         return out.write_str("[|ip]");
     };
+    if out.style.verbose {
+        verbose_v4(out, &header)?;
+    }
     if total > part.length {
         write!(
             out,
@@ -85,7 +96,7 @@ pub(super) fn v4(out: &mut String, part: Part<'_>, depth: u8) -> fmt::Result {
     payload.write_with(out, ends)
 }
 
-pub(super) fn v6(out: &mut String, part: Part<'_>, depth: u8) -> fmt::Result {
+pub(super) fn v6(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
     if let Some(first) = part.u8(0)
         && first >> 4 != 6
     {
@@ -94,6 +105,9 @@ pub(super) fn v6(out: &mut String, part: Part<'_>, depth: u8) -> fmt::Result {
     let Ok(header) = Ipv6HeaderSlice::from_slice(part.data) else {
         return out.write_str("[|ip6]");
     };
+    if out.style.verbose {
+        verbose_v6(out, &header)?;
+    }
     let rest = part.after(header.slice().len());
     let mut payload = Payload {
         part: rest,
@@ -121,6 +135,80 @@ pub(super) fn v6(out: &mut String, part: Part<'_>, depth: u8) -> fmt::Result {
     payload.write_with(out, ends)
 }
 
+/// The header's fields, and the rest on a line of its own.
+fn verbose_v4(out: &mut Text, header: &Ipv4HeaderSlice<'_>) -> fmt::Result {
+    let tos = header.dcp().value() << 2 | header.ecn().value();
+    let (ttl, id) = (header.ttl(), header.identification());
+    let offset = header.fragments_offset().byte_offset();
+    write!(out, "(tos 0x{tos:x}, ttl {ttl}, id {id}, offset {offset}, ")?;
+    let flags = match (header.more_fragments(), header.dont_fragment()) {
+        (true, true) => "+, DF",
+        (true, false) => "+",
+        (false, true) => "DF",
+        (false, false) => "none",
+    };
+    let protocol = header.protocol();
+    let name = protocol_name(protocol.0);
+    let length = header.total_len();
+    write!(
+        out,
+        "flags [{flags}], proto {name} ({}), length {length}",
+        protocol.0
+    )?;
+    let sum = header.to_header().calc_header_checksum();
+    if sum != header.header_checksum() {
+        write!(
+            out,
+            ", bad cksum {:x} (->{sum:x})!",
+            header.header_checksum()
+        )?;
+    }
+    out.write_str(")\n    ")
+}
+
+fn verbose_v6(out: &mut Text, header: &Ipv6HeaderSlice<'_>) -> fmt::Result {
+    out.write_char('(')?;
+    if header.traffic_class() != 0 {
+        write!(out, "class 0x{:02x}, ", header.traffic_class())?;
+    }
+    if header.flow_label().value() != 0 {
+        write!(out, "flowlabel 0x{:05x}, ", header.flow_label().value())?;
+    }
+    let next = header.next_header().0;
+    write!(
+        out,
+        "hlim {}, next-header {} ({next}) payload length: {}) ",
+        header.hop_limit(),
+        protocol_name(next),
+        header.payload_length()
+    )
+}
+
+fn protocol_name(protocol: u8) -> &'static str {
+    match protocol {
+        0 => "Options",
+        1 => "ICMP",
+        2 => "IGMP",
+        4 => "IPIP",
+        6 => "TCP",
+        17 => "UDP",
+        41 => "IPv6",
+        43 => "Routing",
+        44 => "Fragment",
+        47 => "GRE",
+        50 => "ESP",
+        51 => "AH",
+        58 => "ICMPv6",
+        59 => "no next header",
+        60 => "Options (60)",
+        89 => "OSPF",
+        103 => "PIM",
+        112 => "VRRP",
+        132 => "SCTP",
+        _ => "unknown",
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(super) struct Payload<'a> {
     pub(super) part: Part<'a>,
@@ -128,12 +216,12 @@ pub(super) struct Payload<'a> {
     /// The first fragment of a packet, hence shorter than the headers in it say.
     pub(super) fragment: bool,
     v6: bool,
-    depth: u8,
+    pub(super) depth: u8,
 }
 
 impl Payload<'_> {
     /// With the addresses; a protocol that has ports prints them together.
-    fn write_with(self, out: &mut String, ends: Ends) -> fmt::Result {
+    fn write_with(self, out: &mut Text, ends: Ends) -> fmt::Result {
         if matches!(self.protocol, 6 | 17 | 132) {
             return self.write(out, Some(ends));
         }
@@ -141,7 +229,7 @@ impl Payload<'_> {
         self.write(out, None)
     }
 
-    fn write(mut self, out: &mut String, ends: Option<Ends>) -> fmt::Result {
+    fn write(mut self, out: &mut Text, ends: Option<Ends>) -> fmt::Result {
         while self.extension(out)? {}
         let part = self.part;
         match self.protocol {
@@ -164,7 +252,7 @@ impl Payload<'_> {
     }
 
     /// Prints an extension header and steps behind it; false where none is, or it can't be passed.
-    fn extension(&mut self, out: &mut String) -> Result<bool, fmt::Error> {
+    fn extension(&mut self, out: &mut Text) -> Result<bool, fmt::Error> {
         let data = self.part.data;
         let (next, length) = match self.protocol {
             0 | 43 | 60 if self.v6 => {

@@ -8,24 +8,29 @@ use etherparse::{
 };
 use memif::LinkType;
 
-use super::{Part, ip};
+use super::{Kind, Part, Text, ip, tunnel};
 
-pub(super) fn write(out: &mut String, link_type: LinkType, part: Part<'_>) -> fmt::Result {
+pub(super) fn write(out: &mut Text, link_type: LinkType, part: Part<'_>) -> fmt::Result {
     match u32::from(link_type) {
-        1 => ethernet(out, part),
+        1 => ethernet(out, part, 0),
         // RAW, the numbers it has in memory on some systems, IPV4, IPV6.
-        101 | 12 | 14 | 228 | 229 => ip::write(out, part),
+        101 | 12 | 14 | 228 | 229 => ip::write(out, part, 0),
         other => write!(out, "link type {other}, length {}", part.length),
     }
 }
 
-fn ethernet(out: &mut String, frame: Part<'_>) -> fmt::Result {
+pub(super) fn ethernet(out: &mut Text, frame: Part<'_>, depth: u8) -> fmt::Result {
     let Ok(header) = Ethernet2HeaderSlice::from_slice(frame.data) else {
         return out.write_str("[|ether]");
     };
-    let mut kind = header.ether_type();
+    let mut kind = header.ether_type().0;
     let mut part = frame.after(header.slice().len());
-    while matches!(kind.0, 0x8100 | 0x88a8 | 0x9100 | 0x9200) {
+    let level = out.style.link_level;
+    if level {
+        head(out, &header, kind)?;
+        write!(out, ", length {}: ", frame.length)?;
+    }
+    while matches!(kind, 0x8100 | 0x88a8 | 0x9100 | 0x9200) {
         let Ok(tag) = SingleVlanHeaderSlice::from_slice(part.data) else {
             return out.write_str("[|vlan]");
         };
@@ -37,39 +42,68 @@ fn ethernet(out: &mut String, frame: Part<'_>) -> fmt::Result {
         if tag.drop_eligible_indicator() {
             out.write_str("DEI, ")?;
         }
-        kind = tag.ether_type();
+        kind = tag.ether_type().0;
         part = part.after(tag.slice().len());
+        if level {
+            write!(out, "ethertype {} (0x{kind:04x}), ", name(kind))?;
+        }
     }
-    match kind {
-        ether_type::IPV4 => {
-            out.write_str("IP ")?;
-            ip::v4(out, part, 0)
-        }
-        ether_type::IPV6 => {
-            out.write_str("IP6 ")?;
-            ip::v6(out, part, 0)
-        }
-        // RARP has the format of ARP, and operations of its own.
-        ether_type::ARP | EtherType(0x8035) => arp(out, part),
-        other => {
-            write!(
-                out,
-                "{} > {}, ",
-                Mac(header.source()),
-                Mac(header.destination())
-            )?;
-            if other.0 < 0x600 {
-                out.write_str("802.3")?;
-            } else {
-                write!(out, "ethertype {} (0x{:04x})", name(other.0), other.0)?;
-            }
-            write!(out, ", length {}", frame.length)
-        }
+    if network(out, kind, part, depth)? {
+        return Ok(());
+    }
+    out.unknown = Some(part.data.len());
+    if level {
+        return Ok(());
+    }
+    head(out, &header, kind)?;
+    write!(out, ", length {}", frame.length)
+}
+
+/// Who speaks to whom, and what.
+fn head(out: &mut Text, header: &Ethernet2HeaderSlice<'_>, kind: u16) -> fmt::Result {
+    let (source, destination) = (Mac(header.source()), Mac(header.destination()));
+    write!(out, "{source} > {destination}, ")?;
+    if kind < 0x600 {
+        return out.write_str("802.3");
+    }
+    match out.style.quiet {
+        true => out.write_str(name(kind)),
+        false => write!(out, "ethertype {} (0x{kind:04x})", name(kind)),
     }
 }
 
-fn name(ether_type: u16) -> &'static str {
+/// By the EtherType; false where it has no words.
+pub(super) fn network(
+    out: &mut Text,
+    kind: u16,
+    part: Part<'_>,
+    depth: u8,
+) -> Result<bool, fmt::Error> {
+    match EtherType(kind) {
+        ether_type::IPV4 => {
+            ip::prefix(out, "IP ")?;
+            ip::v4(out, part, depth)?;
+        }
+        ether_type::IPV6 => {
+            ip::prefix(out, "IP6 ")?;
+            ip::v6(out, part, depth)?;
+        }
+        // RARP has the format of ARP, and operations of its own.
+        ether_type::ARP | EtherType(0x8035) => arp(out, part)?,
+        EtherType(0x8847 | 0x8848) => tunnel::mpls(out, part, depth)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+pub(super) fn name(ether_type: u16) -> &'static str {
     match ether_type {
+        0x0800 => "IPv4",
+        0x0806 => "ARP",
+        0x6558 => "TEB",
+        0x8035 => "Reverse ARP",
+        0x8100 => "802.1Q",
+        0x86dd => "IPv6",
         0x8808 => "Pause",
         0x8809 => "Slow Protocols",
         0x8847 => "MPLS unicast",
@@ -77,6 +111,7 @@ fn name(ether_type: u16) -> &'static str {
         0x8863 => "PPPoE D",
         0x8864 => "PPPoE S",
         0x888e => "EAPOL",
+        0x88a8 => "802.1Q-QinQ",
         0x88cc => "LLDP",
         0x88e5 => "MACsec",
         0x88f7 => "PTP",
@@ -85,10 +120,11 @@ fn name(ether_type: u16) -> &'static str {
     }
 }
 
-fn arp(out: &mut String, part: Part<'_>) -> fmt::Result {
-    out.write_str("ARP")?;
+fn arp(out: &mut Text, part: Part<'_>) -> fmt::Result {
+    out.kind = Kind::Arp;
+    ip::prefix(out, "ARP, ")?;
     let Ok(arp) = ArpPacketSlice::from_slice(part.data) else {
-        return out.write_str(" [|arp]");
+        return out.write_str("[|arp]");
     };
     let (hardware, protocol) = (arp.hw_addr_type().0, arp.proto_addr_type().0);
     let addresses = (
@@ -100,7 +136,7 @@ fn arp(out: &mut String, part: Part<'_>) -> fmt::Result {
     let (Ok(sender), Ok(target), Ok(sender_ip), Ok(target_ip), 0x0800) =
         (addresses.0, addresses.1, addresses.2, addresses.3, protocol)
     else {
-        write!(out, ", Hardware {hardware} (len {}), ", arp.hw_addr_size())?;
+        write!(out, "Hardware {hardware} (len {}), ", arp.hw_addr_size())?;
         write!(
             out,
             "Protocol 0x{protocol:04x} (len {})",
@@ -110,23 +146,23 @@ fn arp(out: &mut String, part: Part<'_>) -> fmt::Result {
     };
     match arp.operation().0 {
         1 => {
-            write!(out, ", Request who-has {target_ip}")?;
+            write!(out, "Request who-has {target_ip}")?;
             if target.0 != [0; 6] {
                 write!(out, " ({target})")?;
             }
             write!(out, " tell {sender_ip}")?;
         }
-        2 => write!(out, ", Reply {sender_ip} is-at {sender}")?,
-        3 => write!(out, ", Reverse Request who-is {target} tell {sender}")?,
-        4 => write!(out, ", Reverse Reply {target} at {target_ip}")?,
-        8 => write!(out, ", Inverse Request who-is {target} tell {sender}")?,
-        9 => write!(out, ", Inverse Reply {sender} at {sender_ip}")?,
-        other => write!(out, ", Unknown ({other})")?,
+        2 => write!(out, "Reply {sender_ip} is-at {sender}")?,
+        3 => write!(out, "Reverse Request who-is {target} tell {sender}")?,
+        4 => write!(out, "Reverse Reply {target} at {target_ip}")?,
+        8 => write!(out, "Inverse Request who-is {target} tell {sender}")?,
+        9 => write!(out, "Inverse Reply {sender} at {sender_ip}")?,
+        other => write!(out, "Unknown ({other})")?,
     }
     write!(out, ", length {}", part.length)
 }
 
-struct Mac([u8; 6]);
+pub(super) struct Mac(pub(super) [u8; 6]);
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

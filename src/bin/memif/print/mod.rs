@@ -6,86 +6,134 @@
 //! ```
 //!
 //! Differences, each to say more or to keep to one line: VLAN tags are shown always, fragments after the first say where
-//! they belong, a protocol without words of its own has its length, application protocols are not looked into.
+//! they belong, a protocol without words of its own has its length.
 //! What a cut packet lacks is marked by `[|layer]`.
 
 use std::fmt::{self, Write};
 
 use jiff::tz::TimeZone;
-use memif::{LinkType, Packet, Timestamp};
+use memif::{LinkType, Packet};
 
+mod app;
+mod color;
+mod hex;
 mod icmp;
 mod ip;
+mod json;
+mod lines;
 mod link;
+mod options;
+mod time;
 mod transport;
+mod tunnel;
+
+use color::Kind;
+pub(crate) use lines::Lines;
+pub(crate) use options::PrintArgs;
+use options::Style;
+use time::Clock;
 
 /// Turns packets into lines.
 #[derive(Debug)]
 pub(crate) struct Printer {
     link_type: LinkType,
-    clock: LocalTime,
-    line: String,
+    clock: Clock,
+    text: Text,
 }
 
 impl Printer {
-    /// For packets that start with such a header; times are local.
+    /// For packets that start with such a header; times are local, the style is plain.
     pub(crate) fn new(link_type: LinkType) -> Self {
-        Self::with_zone(link_type, TimeZone::try_system().unwrap_or(TimeZone::UTC))
+        Self::styled(link_type, Style::default())
+    }
+
+    /// In the style that was asked for.
+    fn styled(link_type: LinkType, style: Style) -> Self {
+        let zone = TimeZone::try_system().unwrap_or(TimeZone::UTC);
+        Self::with_zone(link_type, style, zone)
     }
 
     /// The packet's line, without its end. It lasts until the next call.
     pub(crate) fn line(&mut self, packet: &Packet<'_>) -> &str {
-        self.line.clear();
+        self.text.line.clear();
+        self.text.kind = Kind::Other;
+        self.text.unknown = None;
         // A String takes all that is written.
         let _ = self.write(packet);
-        self.line.truncate(self.line.trim_end().len());
-        &self.line
+        let trimmed = self.text.line.trim_end().len();
+        self.text.line.truncate(trimmed);
+        &self.text.line
     }
 
-    fn with_zone(link_type: LinkType, zone: TimeZone) -> Self {
+    /// The line, and the bytes in hex if they were asked for, or nothing else could be said.
+    fn lines(&mut self, packet: &Packet<'_>) -> &str {
+        self.line(packet);
+        let _ = self.write_bytes(packet);
+        &self.text.line
+    }
+
+    fn with_zone(link_type: LinkType, style: Style, zone: TimeZone) -> Self {
         Self {
             link_type,
-            clock: LocalTime {
-                zone,
-                second: None,
-                text: String::new(),
+            clock: Clock::new(zone, style.time),
+            text: Text {
+                line: String::with_capacity(256),
+                style,
+                kind: Kind::Other,
+                ethernet: u32::from(link_type) == 1,
+                unknown: None,
             },
-            line: String::with_capacity(256),
         }
     }
 
     fn write(&mut self, packet: &Packet<'_>) -> fmt::Result {
-        self.clock.write(&mut self.line, packet.info().timestamp)?;
+        let text = &mut self.text;
+        let time = packet.info().timestamp;
+        color::time(text, |out| self.clock.write(out, time))?;
         let part = Part {
             data: packet.data(),
             length: packet.info().length,
         };
-        link::write(&mut self.line, self.link_type, part)
+        let start = text.line.len();
+        link::write(text, self.link_type, part)?;
+        color::body(text, start);
+        Ok(())
+    }
+
+    /// The dump that was asked for, or else of what had no words.
+    fn write_bytes(&mut self, packet: &Packet<'_>) -> fmt::Result {
+        let text = &mut self.text;
+        let (from, ascii) = match (text.style.dump, text.unknown) {
+            (Some(dump), _) => {
+                let ethernet = u32::from(self.link_type) == 1;
+                (if ethernet && !dump.link { 14 } else { 0 }, dump.ascii)
+            }
+            (None, Some(payload)) if !text.style.quiet => {
+                let left = payload.min(packet.len());
+                (packet.len() - left, true)
+            }
+            (None, _) => return Ok(()),
+        };
+        let bytes = packet.data().get(from..).unwrap_or_default();
+        hex::write(&mut text.line, bytes, ascii)
     }
 }
 
-/// Asks the time zone once a second: packets come by the million.
+/// A line in the making.
 #[derive(Debug)]
-struct LocalTime {
-    zone: TimeZone,
-    second: Option<u64>,
-    text: String,
+struct Text {
+    line: String,
+    style: Style,
+    kind: Kind,
+    /// Whether packets have a link header.
+    ethernet: bool,
+    /// How many of the last bytes are to be shown in hex, as nothing else can be said.
+    unknown: Option<usize>,
 }
 
-impl LocalTime {
-    fn write(&mut self, out: &mut String, time: Timestamp) -> fmt::Result {
-        let second = time.seconds();
-        if self.second != Some(second) {
-            self.second = Some(second);
-            let utc = i64::try_from(second).unwrap_or(0);
-            let offset = jiff::Timestamp::from_second(utc)
-                .map_or(0, |time| self.zone.to_offset(time).seconds());
-            let of_day = (utc + i64::from(offset)).rem_euclid(86_400);
-            self.text.clear();
-            let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-            write!(self.text, "{hour:02}:{minute:02}:{second:02}")?;
-        }
-        write!(out, "{}.{:09} ", self.text, time.subsec_nanos())
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.line.write_str(text)
     }
 }
 

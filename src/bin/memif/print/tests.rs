@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use memif::CaptureInfo;
+use memif::{CaptureInfo, Timestamp};
 use pcap_file::pcap::PcapReader;
 use proptest::prelude::*;
 
@@ -427,7 +427,7 @@ fn other_link_types() {
 #[test]
 fn times_are_local() {
     let zone = TimeZone::fixed(jiff::tz::offset(-5));
-    let mut printer = Printer::with_zone(LinkType::RAW, zone);
+    let mut printer = Printer::with_zone(LinkType::RAW, Style::default(), zone);
     let mut at = |nanos: u64| {
         let info = CaptureInfo::whole(0, Timestamp::from_nanos(nanos));
         printer.line(&Packet::new(&[], info)).to_owned()
@@ -442,7 +442,7 @@ fn times_are_local() {
 #[test]
 fn daylight_saving_is_looked_up() {
     let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-    let mut printer = Printer::with_zone(LinkType::RAW, zone);
+    let mut printer = Printer::with_zone(LinkType::RAW, Style::default(), zone);
     // 2024-03-31 01:00 UTC.
     for (second, expected) in [(1_711_846_799, "01:59:59"), (1_711_846_800, "03:00:00")] {
         let info = CaptureInfo::whole(0, Timestamp::from_nanos(second * 1_000_000_000));
@@ -469,7 +469,7 @@ fn tcpdump_says_the_same() {
         let theirs = String::from_utf8(output.stdout).unwrap();
         // Hex dumps are indented.
         let theirs = theirs.lines().filter(|line| !line.starts_with('\t'));
-        let mut printer = Printer::with_zone(link_type, TimeZone::UTC);
+        let mut printer = Printer::with_zone(link_type, Style::default(), TimeZone::UTC);
         let mut compared = 0;
         let packets = packets(&path);
         for ((time, data), theirs) in packets.iter().zip(theirs) {
@@ -581,7 +581,7 @@ fn check_tcp(table: &[(Vec<u8>, &str)]) {
 /// A packet's line without its time.
 fn line(link_type: LinkType, data: &[u8], length: usize) -> String {
     let info = CaptureInfo::whole(length, Timestamp::from_nanos(0));
-    let mut printer = Printer::with_zone(link_type, TimeZone::UTC);
+    let mut printer = Printer::with_zone(link_type, Style::default(), TimeZone::UTC);
     let line = printer.line(&Packet::new(data, info));
     line.strip_prefix("00:00:00.000000000 ").unwrap().to_owned()
 }

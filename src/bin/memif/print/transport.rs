@@ -3,11 +3,11 @@
 use std::fmt::{self, Write};
 
 use super::ip::{Ends, Payload};
-use super::{Part, icmp};
+use super::{Kind, Part, Text, app, icmp, tunnel};
 
 /// `ends` are still to be printed, where given.
 pub(super) fn write(
-    out: &mut String,
+    out: &mut Text,
     protocol: u8,
     payload: Payload<'_>,
     ends: Option<Ends>,
@@ -16,7 +16,7 @@ pub(super) fn write(
     match protocol {
         1 => icmp::v4(out, part),
         6 if ports(out, part, ends, "tcp")? => tcp(out, part),
-        17 if ports(out, part, ends, "udp")? => udp(out, part, payload.fragment),
+        17 if ports(out, part, ends, "udp")? => udp(out, payload),
         132 if ports(out, part, ends, "sctp")? => write!(out, "sctp, length {}", part.length),
         6 | 17 | 132 => Ok(()),
         50 => {
@@ -32,12 +32,7 @@ pub(super) fn write(
         58 => icmp::v6(out, part),
         59 => out.write_str("no next header"),
         2 => igmp(out, part),
-        47 => write!(
-            out,
-            "GREv{}, length {}",
-            part.u8(1).unwrap_or(0) & 7,
-            part.length
-        ),
+        47 => tunnel::gre(out, part, payload.depth),
         89 => write!(
             out,
             "OSPFv{}, length {}",
@@ -62,7 +57,7 @@ pub(super) fn write(
 
 /// Addresses and ports, as far as they were captured; false when the ports were not.
 fn ports(
-    out: &mut String,
+    out: &mut Text,
     part: Part<'_>,
     ends: Option<Ends>,
     name: &str,
@@ -88,7 +83,9 @@ fn ports(
     Ok(true)
 }
 
-fn udp(out: &mut String, part: Part<'_>, fragment: bool) -> fmt::Result {
+fn udp(out: &mut Text, payload: Payload<'_>) -> fmt::Result {
+    out.kind = Kind::Udp;
+    let (part, fragment) = (payload.part, payload.fragment);
     if part.length < 8 {
         return write!(out, "truncated-udp {}", part.length);
     }
@@ -102,10 +99,22 @@ fn udp(out: &mut String, part: Part<'_>, fragment: bool) -> fmt::Result {
     if length > room && !fragment {
         return write!(out, "UDP, bad length {length} > {room}");
     }
+    if !out.style.quiet
+        && let (Some(source), Some(destination)) = (part.u16(0), part.u16(2))
+    {
+        let inner = part.limit(length + 8).after(8);
+        let known = match destination {
+            4789 => tunnel::vxlan(out, inner, payload.depth)?,
+            _ => app::write(out, [source, destination], inner)?,
+        };
+        if known {
+            return Ok(());
+        }
+    }
     write!(out, "UDP, length {length}")
 }
 
-fn tcp(out: &mut String, part: Part<'_>) -> fmt::Result {
+fn tcp(out: &mut Text, part: Part<'_>) -> fmt::Result {
     let Some(header) = part.array::<20>(0) else {
         return out.write_str("[|tcp]");
     };
@@ -129,6 +138,13 @@ fn tcp(out: &mut String, part: Part<'_>) -> fmt::Result {
             out,
             "tcp {left} [bad hdr length {header_length} - too short, < 20]"
         );
+    }
+    out.kind = match flags & (FIN | SYN | RST) {
+        0 => Kind::Tcp,
+        _ => Kind::TcpFlags,
+    };
+    if out.style.quiet {
+        return write!(out, "tcp {}", part.length.saturating_sub(header_length));
     }
     out.write_str("Flags [")?;
     for (bit, letter) in "FSRP.UEW".chars().enumerate() {
@@ -172,7 +188,7 @@ const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 const URG: u8 = 0x20;
 
-fn options(out: &mut String, mut part: Part<'_>) -> fmt::Result {
+fn options(out: &mut Text, mut part: Part<'_>) -> fmt::Result {
     let mut first = true;
     while part.length > 0 {
         if !first {
@@ -205,7 +221,7 @@ fn options(out: &mut String, mut part: Part<'_>) -> fmt::Result {
 }
 
 /// One option, whole.
-fn option(out: &mut String, option: Part<'_>) -> fmt::Result {
+fn option(out: &mut Text, option: Part<'_>) -> fmt::Result {
     let value = option.after(2);
     match (option.u8(0).unwrap_or(0), value.length) {
         (2, 2) => write!(out, "mss {}", value.u16(0).unwrap_or(0)),
@@ -250,7 +266,7 @@ fn option(out: &mut String, option: Part<'_>) -> fmt::Result {
     }
 }
 
-fn igmp(out: &mut String, part: Part<'_>) -> fmt::Result {
+fn igmp(out: &mut Text, part: Part<'_>) -> fmt::Result {
     let (Some(kind), Some(group)) = (part.u8(0), part.array::<4>(4)) else {
         return out.write_str("[|igmp]");
     };

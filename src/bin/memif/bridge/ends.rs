@@ -1,18 +1,13 @@
-//! `memif bridge`: joins two endpoints, and looks at what passes between them.
+//! The ends of a bridge: what they are called, and packets in and out of them.
 
-use std::fs::File;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
-use memif::pcap::{Direction, PcapNgWriter};
-use memif::{Burst, Eof, Error, IfMode, LinkType, Packet, RxMode, RxQueue, TxQueue, Wait};
+use memif::{Burst, Eof, Error, IfMode, Packet, RxMode, RxQueue, TxQueue, Wait};
 
 use crate::Failure;
 use crate::endpoint::{Endpoint, Linked, Session};
-use crate::report::{count, notice};
+use crate::report::notice;
 use crate::stop::Stop;
 use crate::tap::{Tap, TapReader};
 
@@ -21,35 +16,9 @@ const BURST: u16 = 256;
 /// How long to wait for room before looking whether the bridge is to end.
 const STEP: Duration = Duration::from_millis(200);
 
-/// Join two endpoints, and record what passes between them
-///
-/// An endpoint is memif:SOCKET[,id=N][,role=master|slave][,secret=S][,mode=ethernet|ip]
-/// [,ring-size=LOG2][,buffer-size=BYTES], or tap:NAME[,mtu=N], a TAP device that is created if it
-/// is missing (needs CAP_NET_ADMIN). Packets pass once both ends have been up. A full ring holds the
-/// other side back: nothing is dropped while both links are up. Ctrl-C ends the bridge with a
-/// summary.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// One end
-    #[arg(value_name = "A")]
-    a: Spec,
-    /// The other end
-    #[arg(value_name = "B")]
-    b: Spec,
-    /// Record every packet once, where it arrives, into a pcapng file with an interface for each end
-    #[arg(short, long, value_name = "FILE")]
-    write: Option<String>,
-    /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
-    #[arg(long, default_value = "interrupt", value_parser = crate::endpoint::rx_mode)]
-    rx_mode: RxMode,
-    /// Say nothing of peers that come and leave
-    #[arg(short, long)]
-    quiet: bool,
-}
-
 /// An end as it is written on the command line.
 #[derive(Clone, Debug)]
-enum Spec {
+pub(super) enum Spec {
     Memif { endpoint: Endpoint, name: String },
     Tap { name: String, mtu: Option<u16> },
 }
@@ -84,10 +53,11 @@ impl FromStr for Spec {
             }
             "memif" => {
                 let mut endpoint = Endpoint {
-                    socket: name.clone(),
+                    socket: Some(name.clone()),
                     id: 0,
                     role: None,
                     secret: None,
+                    secret_file: None,
                     mode: IfMode::Ethernet,
                     queues: 1,
                     ring_size: 10,
@@ -115,6 +85,7 @@ impl Endpoint {
             "id" => self.id = number(value)?,
             "role" => self.role = Some(value.parse()?),
             "secret" => self.secret = Some(value.to_owned()),
+            "secret-file" => self.secret_file = Some(value.into()),
             "mode" => self.mode = value.parse()?,
             "ring-size" => self.ring_size = number(value)?,
             "buffer-size" => self.buffer_size = number(value)?,
@@ -130,21 +101,33 @@ impl Endpoint {
 }
 
 impl Spec {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self {
             Self::Memif { name, .. } => name.clone(),
             Self::Tap { name, .. } => format!("tap:{name}"),
         }
     }
 
-    fn mode(&self) -> IfMode {
+    pub(super) fn mode(&self) -> IfMode {
         match self {
             Self::Memif { endpoint, .. } => endpoint.mode,
             Self::Tap { .. } => IfMode::Ethernet,
         }
     }
 
-    fn open(&self, quiet: bool) -> Result<Port, Failure> {
+    /// With the secret that is in the environment under this name, if none has been given.
+    pub(super) fn with_secret_of(&self, variable: &str) -> Self {
+        let mut this = self.clone();
+        if let Self::Memif { endpoint, .. } = &mut this
+            && endpoint.secret.is_none()
+            && endpoint.secret_file.is_none()
+        {
+            endpoint.secret = std::env::var(variable).ok();
+        }
+        this
+    }
+
+    pub(super) fn open(&self, quiet: bool) -> Result<Port, Failure> {
         Ok(match self {
             Self::Memif { endpoint, .. } => Port::Memif(endpoint.open(quiet)?),
             Self::Tap { name, mtu } => Port::Tap(Tap::open(name, *mtu)?),
@@ -153,21 +136,40 @@ impl Spec {
 }
 
 /// An end that is open.
-enum Port {
+pub(super) enum Port {
     Memif(Session),
     Tap(Tap),
 }
 
 impl Port {
+    /// How many links there have been.
+    pub(super) fn links(&self) -> u64 {
+        match self {
+            Self::Memif(session) => session.links(),
+            Self::Tap(_) => 0,
+        }
+    }
+
+    /// What a capture file says of it beyond its name.
+    pub(super) fn about(&self, snaplen: u32) -> String {
+        match self {
+            Self::Memif(session) => session
+                .interfaces(1, snaplen)
+                .pop()
+                .map_or(String::new(), |info| info.description),
+            Self::Tap(_) => "TAP device".into(),
+        }
+    }
+
     /// `false` when the bridge is to end first.
-    fn wait_link(&self) -> Result<bool, Failure> {
+    pub(super) fn wait_link(&self) -> Result<bool, Failure> {
         match self {
             Self::Memif(session) => Ok(session.wait_link(None)? == Linked::Up),
             Self::Tap(_) => Ok(true),
         }
     }
 
-    fn close(&self) {
+    pub(super) fn close(&self) {
         match self {
             Self::Memif(session) => {
                 session.stop.set();
@@ -177,7 +179,7 @@ impl Port {
         }
     }
 
-    fn source(&self, rx_mode: RxMode) -> Result<Source<'_>, Failure> {
+    pub(super) fn source(&self, rx_mode: RxMode) -> Result<Source<'_>, Failure> {
         Ok(match self {
             Self::Memif(session) => {
                 let mut queue = session.memif.rx_queue(0)?;
@@ -192,7 +194,7 @@ impl Port {
         })
     }
 
-    fn sink(&self) -> Result<Sink<'_>, Failure> {
+    pub(super) fn sink(&self) -> Result<Sink<'_>, Failure> {
         Ok(match self {
             Self::Memif(session) => Sink::Memif {
                 queue: session.memif.tx_queue(0)?,
@@ -203,7 +205,7 @@ impl Port {
     }
 }
 
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Memif {
         session: &'a Session,
         queue: RxQueue,
@@ -214,7 +216,7 @@ enum Source<'a> {
 
 impl Source<'_> {
     /// Takes what is waiting: how many, or `None` when there will be no more.
-    fn fill(&mut self) -> Result<Option<usize>, Failure> {
+    pub(super) fn fill(&mut self) -> Result<Option<usize>, Failure> {
         match self {
             Self::Memif { queue, burst, .. } => match queue.rx_burst(burst) {
                 Ok(filled) => Ok(Some(filled)),
@@ -232,7 +234,7 @@ impl Source<'_> {
     }
 
     /// Waits for more: `false` when there will be none.
-    fn wait(&mut self) -> Result<bool, Failure> {
+    pub(super) fn wait(&mut self) -> Result<bool, Failure> {
         match self {
             Self::Memif { session, queue, .. } => match queue.wait(None)? {
                 Wait::LinkDown => Ok(session.wait_link(None)? == Linked::Up),
@@ -242,7 +244,7 @@ impl Source<'_> {
         }
     }
 
-    fn packets(&self) -> Vec<Packet<'_>> {
+    pub(super) fn packets(&self) -> Vec<Packet<'_>> {
         match self {
             Self::Memif { burst, .. } => burst.iter().collect(),
             Self::Tap(reader) => reader.packets().collect(),
@@ -250,14 +252,14 @@ impl Source<'_> {
     }
 }
 
-enum Sink<'a> {
+pub(super) enum Sink<'a> {
     Memif { queue: TxQueue, stop: &'a Stop },
     Tap(&'a Tap),
 }
 
 impl Sink<'_> {
     /// Passes packets on, waiting for room; how many the other side got, and their bytes.
-    fn send(&mut self, mut packets: &[Packet<'_>]) -> Result<(usize, usize), Failure> {
+    pub(super) fn send(&mut self, mut packets: &[Packet<'_>]) -> Result<(usize, usize), Failure> {
         let (queue, stop) = match self {
             Self::Tap(tap) => return Ok(tap.write(packets)),
             Self::Memif { queue, stop } => (queue, stop),
@@ -284,144 +286,6 @@ impl Sink<'_> {
             }
         }
         Ok((sent, bytes))
-    }
-}
-
-/// What went one way.
-#[derive(Default)]
-struct Passed {
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    lost: AtomicU64,
-}
-
-type Recorder = Option<Mutex<PcapNgWriter<File>>>;
-
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let (a, b) = (&args.a, &args.b);
-    if a.mode() != b.mode() {
-        return Err(Failure::Usage(format!(
-            "{} begins packets with {}, {} with {}: they can't be joined",
-            a.name(),
-            a.mode(),
-            b.name(),
-            b.mode()
-        )));
-    }
-    let names = [a.name(), b.name()];
-    // Opened first: what can't be written must not cost packets.
-    let recorder = record(args, a.mode().link_type(), &names)?;
-    let ports = [a.open(args.quiet)?, b.open(args.quiet)?];
-    let taps: Vec<Tap> = ports
-        .iter()
-        .filter_map(|port| match port {
-            Port::Tap(tap) => Some(tap.clone()),
-            Port::Memif(_) => None,
-        })
-        .collect();
-    // Each memif's session has its own handler, which closes it.
-    let _stop = Stop::on_signals(move || taps.iter().for_each(Tap::close))?;
-
-    // Whoever is there first waits, its packets on its ring, until somebody can take them.
-    for port in &ports {
-        if !port.wait_link()? {
-            return Ok(());
-        }
-    }
-    let passed = [Passed::default(), Passed::default()];
-    let results = thread::scope(|scope| {
-        let ways = [0, 1].map(|from| {
-            let (ports, passed, recorder) = (&ports, &passed[from], &recorder);
-            scope.spawn(move || {
-                let way = Way {
-                    from,
-                    passed,
-                    recorder,
-                };
-                let result = way.run(&ports[from], &ports[1 - from], args.rx_mode);
-                ports.iter().for_each(Port::close);
-                result
-            })
-        });
-        ways.map(|way| {
-            way.join()
-                .unwrap_or_else(|_| Err(Failure::Failed("a direction panicked".into())))
-        })
-    });
-    for (from, passed) in passed.iter().enumerate() {
-        notice(format_args!(
-            "{} to {}: {}, {}; {} dropped",
-            names[from],
-            names[1 - from],
-            count(passed.packets.load(Ordering::Relaxed), "packet"),
-            count(passed.bytes.load(Ordering::Relaxed), "byte"),
-            passed.lost.load(Ordering::Relaxed),
-        ));
-    }
-    if let Some(recorder) = recorder {
-        let mut writer = recorder
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        writer.flush()?;
-        let packets = count(writer.packets_accepted(), "packet");
-        notice(format_args!("{packets} recorded"));
-    }
-    results.into_iter().collect()
-}
-
-fn record(args: &Args, link_type: LinkType, names: &[String; 2]) -> Result<Recorder, Failure> {
-    let names = names.each_ref().map(String::as_str);
-    let writer = args.write.as_ref();
-    let writer = writer.map(|file| PcapNgWriter::create(file, link_type, &names));
-    Ok(writer.transpose()?.map(Mutex::new))
-}
-
-/// One direction of a bridge.
-struct Way<'a> {
-    from: usize,
-    passed: &'a Passed,
-    recorder: &'a Recorder,
-}
-
-impl Way<'_> {
-    fn run(&self, from: &Port, to: &Port, rx_mode: RxMode) -> Result<(), Failure> {
-        let (mut source, mut sink) = (from.source(rx_mode)?, to.sink()?);
-        loop {
-            match source.fill()? {
-                None => return Ok(()),
-                Some(0) => {
-                    self.record(&[], true)?;
-                    if !source.wait()? {
-                        return Ok(());
-                    }
-                }
-                Some(_) => {
-                    let packets = source.packets();
-                    self.record(&packets, false)?;
-                    let (sent, bytes) = sink.send(&packets)?;
-                    self.passed
-                        .packets
-                        .fetch_add(sent as u64, Ordering::Relaxed);
-                    self.passed.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-                    let lost = packets.len() - sent;
-                    self.passed.lost.fetch_add(lost as u64, Ordering::Relaxed);
-                }
-            }
-        }
-    }
-
-    fn record(&self, packets: &[Packet<'_>], idle: bool) -> Result<(), Failure> {
-        let Some(recorder) = self.recorder else {
-            return Ok(());
-        };
-        let mut writer = recorder.lock().unwrap_or_else(PoisonError::into_inner);
-        for packet in packets {
-            writer.write_packet(packet, self.from as u32, Direction::Inbound)?;
-        }
-        if idle {
-            writer.flush()?;
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,124 @@
+//! The options that say how packets are printed.
+
+use std::io::{self, IsTerminal};
+
+use clap::ValueEnum;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Printing")]
+pub(crate) struct PrintArgs {
+    /// Print the link header
+    #[arg(short = 'e', long)]
+    link_level: bool,
+    /// Numbers, no names: always so; understood for the habit
+    #[arg(short = 'n', action = clap::ArgAction::Count)]
+    numeric: u8,
+    /// -t no time, -tt seconds since 1970, -ttt since the packet before, -tttt with the date, -ttttt since the first packet
+    #[arg(short = 't', action = clap::ArgAction::Count)]
+    time: u8,
+    /// Print the bytes too, -xx with the link header
+    #[arg(short = 'x', action = clap::ArgAction::Count)]
+    hex: u8,
+    /// As -x, with the characters beside; -XX with the link header
+    #[arg(short = 'X', action = clap::ArgAction::Count)]
+    hex_and_ascii: u8,
+    /// Colours: auto has them on a terminal, unless NO_COLOR is set
+    #[arg(long, default_value = "auto", value_name = "WHEN")]
+    color: When,
+    /// Write each line at once, also into a pipe
+    #[arg(short = 'l', long)]
+    line_buffered: bool,
+    /// A JSON object a packet and line
+    #[arg(long, conflicts_with_all = ["write", "count_only"])]
+    json: bool,
+    /// Print nothing of each packet, at the end how many there were
+    #[arg(long, conflicts_with = "write")]
+    count_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What is printed of each packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Text,
+    Json,
+    Nothing,
+}
+
+/// Which time stands before a line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Time {
+    #[default]
+    OfDay,
+    None,
+    Epoch,
+    SinceLast,
+    Date,
+    SinceFirst,
+}
+
+/// Bytes in hex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Dump {
+    pub(super) link: bool,
+    pub(super) ascii: bool,
+}
+
+/// How much a line says, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Style {
+    pub(super) link_level: bool,
+    pub(super) verbose: bool,
+    pub(super) quiet: bool,
+    pub(super) time: Time,
+    pub(super) dump: Option<Dump>,
+    pub(super) color: bool,
+}
+
+impl PrintArgs {
+    pub(super) fn what(&self) -> What {
+        match (self.json, self.count_only) {
+            (true, _) => What::Json,
+            (_, true) => What::Nothing,
+            _ => What::Text,
+        }
+    }
+
+    pub(super) fn line_buffered(&self) -> bool {
+        self.line_buffered
+    }
+
+    pub(super) fn style(&self, verbose: u8, quiet: bool) -> Style {
+        let dump = |count: u8, ascii| {
+            (count > 0).then_some(Dump {
+                link: count > 1,
+                ascii,
+            })
+        };
+        Style {
+            link_level: self.link_level,
+            verbose: verbose > 0,
+            quiet,
+            time: match self.time {
+                0 => Time::OfDay,
+                1 => Time::None,
+                2 => Time::Epoch,
+                3 => Time::SinceLast,
+                4 => Time::Date,
+                _ => Time::SinceFirst,
+            },
+            dump: dump(self.hex_and_ascii, true).or(dump(self.hex, false)),
+            color: match self.color {
+                When::Always => true,
+                When::Never => false,
+                When::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            },
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! `memif replay`: what tcpreplay does.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use memif::{Error, LinkType};
+
+use crate::Failure;
+use crate::endpoint::{Endpoint, Linked, Session};
+use crate::filter::PacketFilter;
+use crate::pace::{Pacer, Rate};
+use crate::report::{count, notice, rate};
+
+mod batch;
+mod rewrite;
+mod source;
+
+pub(crate) use batch::Batch;
+use batch::{Ended, Lane};
+use rewrite::{Macs, Rewrite};
+use source::Group;
+
+/// Send the packets of capture files to a peer, with their original timing
+///
+/// Waits for room when the peer does not keep up, so that none is lost, and ends when the peer has
+/// taken the last one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    /// pcap or pcapng files, compressed or not, sent one after the other; '-' is standard input. The words after them say which
+    /// packets, in libpcap's filter language: x.pcap udp port 9
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    #[command(flatten)]
+    rate: RateArgs,
+    /// Send all files this many times; 0: until stopped
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    r#loop: u64,
+    /// End after this many packets
+    #[arg(short = 'L', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Send the packets of several files together, in the order of their times
+    #[arg(long)]
+    merge: bool,
+    /// Read all files into memory first
+    #[arg(short = 'K', long)]
+    preload: bool,
+    /// In every loop after the first other IP addresses: source plus one, destination minus one; checksums follow
+    #[arg(long)]
+    unique_ip: bool,
+    /// Replace hardware addresses: src=MAC, dst=MAC, or both with a comma between
+    #[arg(long, value_name = "ADDRESSES")]
+    rewrite_mac: Option<Macs>,
+    /// Fail when there is no link within so many seconds; 0: wait for ever
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    timeout: Duration,
+    /// At the end, how many seconds the peer has to take the last packets
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    linger: Duration,
+    /// No progress bar, and nothing of the peer
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct RateArgs {
+    /// Packets a second
+    #[arg(long, value_name = "N")]
+    pps: Option<f64>,
+    /// Megabits a second, counted from the link header on
+    #[arg(long, value_name = "N")]
+    mbps: Option<f64>,
+    /// Original timing, this many times as fast
+    #[arg(long, value_name = "X")]
+    speed: Option<f64>,
+    /// As fast as the peer takes them
+    #[arg(long)]
+    topspeed: bool,
+}
+
+impl RateArgs {
+    fn rate(&self) -> Rate {
+        match (self.pps, self.mbps, self.speed, self.topspeed) {
+            (Some(pps), ..) => Rate::Pps(pps),
+            (_, Some(mbps), ..) => Rate::Mbps(mbps),
+            (_, _, Some(speed), _) => Rate::Original { speed },
+            (.., true) => Rate::Top,
+            _ => Rate::Original { speed: 1.0 },
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let pacer = Pacer::new(args.rate.rate())?;
+    let (paths, words) = source::split(&args.files);
+    let mode = args.endpoint.mode;
+    let link_type = mode.link_type();
+    let filter = PacketFilter::new(words, link_type)?;
+    if args.r#loop != 1 && !args.preload && paths.iter().any(|path| path.as_os_str() == "-") {
+        return Err(Failure::Usage(
+            "standard input can be read once: --loop with '-' needs --preload".into(),
+        ));
+    }
+    // Opens every file once, so that a wrong one is known before anything is sent.
+    let size = source::check(&paths, link_type, &mode.to_string())?;
+    let mut groups = group(paths, args.merge);
+    if args.preload {
+        for group in &mut groups {
+            group.preload(&filter)?;
+        }
+    }
+    let session = args.endpoint.open(args.quiet)?;
+    let lanes = (0..args.endpoint.queues)
+        .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue, 1)?)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let limit = (!args.timeout.is_zero()).then_some(args.timeout);
+    let lost = session.lost_links();
+    if session.wait_link(limit)? == Linked::Stopped {
+        return Ok(());
+    }
+
+    let sent = Arc::<AtomicU64>::default();
+    let mut replay = Replay {
+        session: &session,
+        link_type,
+        filter,
+        macs: args.rewrite_mac,
+        lanes,
+        pacer,
+        counts: Counts::default(),
+        left: args.limit.unwrap_or(u64::MAX),
+        progress: progress(args, size, &sent),
+        sent,
+        base: 0,
+        lost,
+    };
+    replay.pacer.start();
+    let start = Instant::now();
+    let mut result = replay.all(args, &groups);
+    if result.is_ok() {
+        result = replay.send();
+    }
+    let time = start.elapsed();
+    let leave = replay.leave(args.linger, result.is_ok());
+    replay.progress.finish_and_clear();
+    replay.counts.summary(time);
+    session.memif.close();
+    // Stopping is a way to end well; what was sent counts.
+    match result {
+        Err(Ended::Stopped) => Ok(()),
+        Err(Ended::Failed(failure)) => Err(failure),
+        Ok(()) => leave,
+    }
+}
+
+/// Files that are sent together.
+fn group(paths: Vec<PathBuf>, together: bool) -> Vec<Group> {
+    if together {
+        return vec![Group::Files(paths)];
+    }
+    let groups = paths.into_iter().map(|path| Group::Files(vec![path]));
+    groups.collect()
+}
+
+fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
+    if args.quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = if args.r#loop == 0 {
+        (ProgressBar::new_spinner(), "{spinner} {rate}, {elapsed}")
+    } else {
+        (
+            ProgressBar::new(size.saturating_mul(args.r#loop)),
+            "{bar:30} {percent}% {rate}, {eta} left",
+        )
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        let sent = Arc::clone(sent);
+        let rate = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let seconds = state.elapsed().as_secs_f64().max(0.001);
+            let rate = sent.load(Ordering::Relaxed) as f64 / seconds;
+            // What can't be drawn is not drawn.
+            let _ = write!(out, "{rate:.0} packets/s");
+        };
+        bar.set_style(style.with_key("rate", rate));
+    }
+    bar
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    packets: u64,
+    bytes: u64,
+    cut: u64,
+    empty: u64,
+    rejected: u64,
+    waits: u64,
+}
+
+impl Counts {
+    /// Of all packets of the files.
+    fn seen(&self) -> u64 {
+        self.packets + self.empty + self.rejected
+    }
+
+    fn summary(&self, time: Duration) {
+        notice(format_args!(
+            "sent {}",
+            rate(self.packets, self.bytes, time)
+        ));
+        let seconds = time.as_secs_f64();
+        let a_second = |n: f64| if seconds > 0.0 { n / seconds } else { 0.0 };
+        let bytes = a_second(self.bytes as f64);
+        notice(format_args!(
+            "rated: {bytes:.1} Bps, {:.2} Mbps, {:.2} pps",
+            bytes * 8e-6,
+            a_second(self.packets as f64),
+        ));
+        notice(format_args!(
+            "successful packets: {}, truncated: {}, retried (ring full): {}",
+            self.packets, self.cut, self.waits,
+        ));
+        if self.waits > 0 {
+            let times = count(self.waits, "time");
+            notice(format_args!("the ring was full {times}, and waited for"));
+        }
+        if self.cut > 0 {
+            let cut = count(self.cut, "packet");
+            notice(format_args!(
+                "{cut} sent short, as the capture had cut them"
+            ));
+        }
+        if self.empty > 0 {
+            let empty = count(self.empty, "empty packet");
+            notice(format_args!("{empty} not sent"));
+        }
+        if self.rejected > 0 {
+            let rejected = count(self.rejected, "packet");
+            notice(format_args!("{rejected} rejected by the filter"));
+        }
+    }
+}
+
+struct Replay<'a> {
+    session: &'a Session,
+    link_type: LinkType,
+    filter: PacketFilter,
+    macs: Option<Macs>,
+    /// One for each queue.
+    lanes: Vec<Lane>,
+    pacer: Pacer,
+    counts: Counts,
+    /// How many packets may still be taken from the files.
+    left: u64,
+    progress: ProgressBar,
+    /// For the progress bar.
+    sent: Arc<AtomicU64>,
+    /// Bytes of the files that are done.
+    base: u64,
+    /// Links that had gone down before.
+    lost: u64,
+}
+
+impl Replay<'_> {
+    fn all(&mut self, args: &Args, groups: &[Group]) -> Result<(), Ended> {
+        let mut round = 0;
+        while args.r#loop == 0 || round < args.r#loop {
+            let before = self.counts.seen() + self.waiting();
+            let rewrite = Rewrite {
+                link_type: self.link_type,
+                macs: self.macs,
+                step: if args.unique_ip { round as u32 } else { 0 },
+            };
+            for group in groups {
+                self.group(group, &rewrite)?;
+                if self.left == 0 {
+                    return Ok(());
+                }
+            }
+            if before == self.counts.seen() + self.waiting() {
+                return Ok(()); // no packet in any file: looping would not end
+            }
+            round += 1;
+        }
+        Ok(())
+    }
+
+    /// Packets in the batches.
+    fn waiting(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.batch.len() as u64).sum()
+    }
+
+    fn group(&mut self, group: &Group, rewrite: &Rewrite) -> Result<(), Ended> {
+        let mut reader = group.read().map_err(Ended::Failed)?;
+        let filtered = !self.filter.is_open() && matches!(group, Group::Files(_));
+        let rewrites = rewrite.macs.is_some() || rewrite.step > 0;
+        self.pacer.next_file();
+        loop {
+            if self.session.stop.is_set() {
+                return Err(Ended::Stopped);
+            }
+            let packet = match reader.next() {
+                Ok(packet) => packet,
+                Err(Error::Eof(_)) => break,
+                Err(e) => {
+                    // What came before the damage is sent all the same.
+                    self.send()?;
+                    return Err(e.into());
+                }
+            };
+            if packet.is_empty() {
+                self.counts.empty += 1;
+                continue;
+            }
+            if filtered && !self.filter.matches(&packet) {
+                self.counts.rejected += 1;
+                continue;
+            }
+            self.counts.cut += u64::from(packet.info().is_truncated());
+            if let Some(due) = self.pacer.deadline(packet.info().timestamp, packet.len())
+                && due > self.pacer.reached()
+                && due > self.pacer.now()
+            {
+                self.send()?;
+                self.wait_until(due)?;
+            }
+            let lane = match self.lanes.len() {
+                1 => 0,
+                lanes => rewrite::flow(&packet, self.link_type) as usize % lanes,
+            };
+            let lane = &mut self.lanes[lane];
+            lane.batch.push(&packet);
+            if rewrites {
+                rewrite.apply(lane.batch.last());
+            }
+            let full = lane.batch.is_full();
+            if full {
+                lane.send(self.session, self.lost, &mut self.counts)?;
+            }
+            self.left -= 1;
+            if self.left == 0 {
+                return Ok(());
+            }
+            if full {
+                let position = self.base + reader.position();
+                self.progress.set_position(position);
+                self.sent.store(self.counts.packets, Ordering::Relaxed);
+            }
+        }
+        self.base += reader.position();
+        self.progress.set_position(self.base);
+        Ok(())
+    }
+
+    fn wait_until(&mut self, due: u64) -> Result<(), Ended> {
+        let (session, lost) = (self.session, self.lost);
+        let left = || session.lost_links() != lost;
+        let ended = || session.stop.is_set() || left();
+        if self.pacer.wait_until(due, ended) {
+            return Ok(());
+        }
+        if session.stop.is_set() {
+            return Err(Ended::Stopped);
+        }
+        Err(batch::peer_left(session, self.counts.packets))
+    }
+
+    fn send(&mut self) -> Result<(), Ended> {
+        for lane in &mut self.lanes {
+            lane.send(self.session, self.lost, &mut self.counts)?;
+        }
+        Ok(())
+    }
+
+    /// Ends only when the peer has taken the last packet, or has had its time.
+    fn leave(&mut self, linger: Duration, all_sent: bool) -> Result<(), Failure> {
+        let limit = if all_sent {
+            linger
+        } else {
+            Duration::from_secs(1)
+        };
+        let end = Instant::now() + limit;
+        for lane in &mut self.lanes {
+            let left = end.saturating_duration_since(Instant::now());
+            match lane.writer.flush(left) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(Failure::Failed(format!(
+                        "{}: the peer did not take the last packets within {} s, they may be lost",
+                        self.session.memif,
+                        limit.as_secs_f64()
+                    )));
+                }
+                Err(e) if e.is_eof() => {
+                    return Err(Failure::Failed(format!(
+                        "{}: the peer left before it had taken the last packets",
+                        self.session.memif
+                    )));
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,251 @@
+//! Files as they lie on the disk: plain, or compressed.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::Error;
+
+/// How a file is compressed. Reading and writing needs the feature `compress`.
+///
+/// ```
+/// use memif::pcap::Compression;
+///
+/// assert_eq!(Compression::of_name("x.pcapng.zst"), Compression::Zstd);
+/// assert_eq!(Compression::of_name("x.pcapng"), Compression::None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, `.gz`.
+    Gzip,
+    /// Zstandard, `.zst`.
+    Zstd,
+}
+
+impl Compression {
+    /// By the end of a file's name.
+    pub fn of_name(path: impl AsRef<Path>) -> Self {
+        match path.as_ref().extension().and_then(|end| end.to_str()) {
+            Some("gz") => Self::Gzip,
+            Some("zst") => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+
+    #[cfg(feature = "compress")]
+    fn of_magic(magic: &[u8]) -> Self {
+        match magic {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd] => Self::Zstd,
+            _ => Self::None,
+        }
+    }
+}
+
+/// A file that is unpacked while it is read, if its first bytes say that it is compressed.
+///
+/// Without the feature `compress` it is read as it is.
+///
+/// ```no_run
+/// use memif::pcap::{CaptureReader, FileReader};
+///
+/// // As `CaptureReader::open("x.pcap.gz")` does.
+/// let reader = CaptureReader::new(FileReader::open("x.pcap.gz")?)?;
+/// # Ok::<(), memif::Error>(())
+/// ```
+pub struct FileReader {
+    reader: Box<dyn Read + Send>,
+    position: Arc<AtomicU64>,
+}
+
+impl FileReader {
+    /// Opens a file. Blocks until there are four bytes of it, as may take a while with a named pipe.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the file can't be opened or read.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let failed = |error| Error::io(format!("opening {}", path.display()), error);
+        Self::new(File::open(path).map_err(failed)?).map_err(failed)
+    }
+
+    /// Unpacks anything, standard input for one. Blocks as [`open`](FileReader::open) does.
+    ///
+    /// # Errors
+    ///
+    /// What the reader says.
+    pub fn new(reader: impl Read + Send + 'static) -> io::Result<Self> {
+        let position = Arc::<AtomicU64>::default();
+        let mut reader = Counting {
+            reader,
+            position: Arc::clone(&position),
+        };
+        let mut magic = Vec::with_capacity(4);
+        reader.by_ref().take(4).read_to_end(&mut magic)?;
+        #[cfg(feature = "compress")]
+        let compression = Compression::of_magic(&magic);
+        let reader = Cursor::new(magic).chain(reader);
+        #[cfg(feature = "compress")]
+        let reader: Box<dyn Read + Send> = match compression {
+            Compression::None => Box::new(reader),
+            Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
+            Compression::Zstd => Box::new(zstd::Decoder::new(reader)?),
+        };
+        #[cfg(not(feature = "compress"))]
+        let reader = Box::new(reader);
+        Ok(Self { reader, position })
+    }
+
+    /// How many bytes of the file, as it lies on the disk, have been read.
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+}
+
+impl Read for FileReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer)
+    }
+}
+
+impl fmt::Debug for FileReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileReader")
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Counting<R> {
+    reader: R,
+    position: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.position.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Anything to write to, packed on the way if that is asked for.
+///
+/// ```
+/// use memif::LinkType;
+/// use memif::pcap::{CaptureReader, Compression, FileWriter, PcapWriter};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("x.pcap");
+/// let file = FileWriter::new(std::fs::File::create(&path)?, Compression::None)?;
+/// let mut writer = PcapWriter::new(file, LinkType::ETHERNET, 0)?;
+/// memif::PacketSink::flush(&mut writer)?;
+/// writer.get_mut().finish()?;
+/// CaptureReader::open(&path)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct FileWriter<W: Write>(Option<Packer<W>>);
+
+enum Packer<W: Write> {
+    Plain(W),
+    #[cfg(feature = "compress")]
+    Gzip(flate2::write::GzEncoder<W>),
+    #[cfg(feature = "compress")]
+    Zstd(Box<zstd::Encoder<'static, W>>),
+}
+
+impl<W: Write> FileWriter<W> {
+    /// Packs into `writer`.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for a compression that needs the feature `compress`; `OutOfMemory`.
+    pub fn new(writer: W, compression: Compression) -> io::Result<Self> {
+        Ok(Self(Some(match compression {
+            Compression::None => Packer::Plain(writer),
+            #[cfg(feature = "compress")]
+            Compression::Gzip => Packer::Gzip(flate2::write::GzEncoder::new(
+                writer,
+                flate2::Compression::default(),
+            )),
+            #[cfg(feature = "compress")]
+            Compression::Zstd => Packer::Zstd(Box::new(zstd::Encoder::new(writer, ZSTD_LEVEL)?)),
+            #[cfg(not(feature = "compress"))]
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        })))
+    }
+
+    /// Writes the end that a compressed file has, and flushes. Without it such a file counts as cut short. Nothing can be
+    /// written afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What the writer says.
+    pub fn finish(&mut self) -> io::Result<()> {
+        let mut writer = match self.0.take() {
+            None => return Ok(()),
+            Some(Packer::Plain(writer)) => writer,
+            #[cfg(feature = "compress")]
+            Some(Packer::Gzip(packer)) => packer.finish()?,
+            #[cfg(feature = "compress")]
+            Some(Packer::Zstd(packer)) => packer.finish()?,
+        };
+        writer.flush()
+    }
+}
+
+/// Zstandard's own default.
+#[cfg(feature = "compress")]
+const ZSTD_LEVEL: i32 = 3;
+
+impl<W: Write> Write for FileWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            None => Err(finished()),
+            Some(Packer::Plain(writer)) => writer.write(bytes),
+            #[cfg(feature = "compress")]
+            Some(Packer::Gzip(packer)) => packer.write(bytes),
+            #[cfg(feature = "compress")]
+            Some(Packer::Zstd(packer)) => packer.write(bytes),
+        }
+    }
+
+    /// What has been written so far can be read from the file.
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            None => Ok(()),
+            Some(Packer::Plain(writer)) => writer.flush(),
+            #[cfg(feature = "compress")]
+            Some(Packer::Gzip(packer)) => packer.flush(),
+            #[cfg(feature = "compress")]
+            Some(Packer::Zstd(packer)) => packer.flush(),
+        }
+    }
+}
+
+fn finished() -> io::Error {
+    io::Error::other("the file has been finished")
+}
+
+impl<W: Write> fmt::Debug for FileWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.0 {
+            None => "finished",
+            Some(Packer::Plain(_)) => "plain",
+            #[cfg(feature = "compress")]
+            Some(Packer::Gzip(_)) => "gzip",
+            #[cfg(feature = "compress")]
+            Some(Packer::Zstd(_)) => "zstd",
+        };
+        f.debug_tuple("FileWriter").field(&state).finish()
+    }
+}
