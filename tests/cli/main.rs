@@ -7,13 +7,16 @@
 mod capture;
 mod demo;
 mod files;
+mod filter;
 mod helper;
 mod killed;
 mod lifetime;
 mod output;
 mod packets;
+mod printing;
 mod process;
 mod refusals;
 mod replay;
 mod restarts;
+mod rotation;
 mod usage;

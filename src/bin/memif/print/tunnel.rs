@@ -53,7 +53,11 @@ pub(super) fn gre(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
         at += 4;
     }
     if out.style.link_level {
-        write!(out, ", proto {} (0x{kind:04x})", link::name(kind))?;
+        let name = match link::name(kind) {
+            "Unknown" => "unknown",
+            known => known,
+        };
+        write!(out, ", proto {name} (0x{kind:04x})")?;
     }
     write!(out, ", length {}: ", part.length)?;
     let payload = part.after(at);

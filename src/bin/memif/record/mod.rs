@@ -25,6 +25,8 @@ pub(crate) use timer::{Next, Timer};
 
 /// Bytes that a packet has in a file beyond its own, at most.
 const OVERHEAD: u64 = 48;
+/// Bytes that the counts of an interface have at the file's end.
+const COUNTS: u64 = 96;
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +103,9 @@ impl Recorder {
     ) -> Result<Put, Failure> {
         let packets = self.current.packets_accepted();
         if packets > 0 {
+            let end = self.counts.len() as u64 * COUNTS;
             let bytes = self.current.bytes_accepted() + packet.len() as u64 + OVERHEAD;
-            if bytes > self.plan.bytes || packets >= self.plan.packets {
+            if bytes + end > self.plan.bytes || packets >= self.plan.packets {
                 if self.number >= self.plan.last {
                     return Ok(Put::Full);
                 }
