@@ -17,6 +17,8 @@ mod printing;
 mod process;
 mod refusals;
 mod replay;
+mod replay_options;
 mod restarts;
 mod rotation;
+mod terminal;
 mod usage;

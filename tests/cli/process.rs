@@ -91,6 +91,13 @@ impl Ended {
         self
     }
 
+    /// Wrong usage, told with this word.
+    #[track_caller]
+    pub(crate) fn refused(self, word: &str) -> Self {
+        assert_eq!(self.code, Some(2), "{}", self.said);
+        self.says(word)
+    }
+
     #[track_caller]
     pub(crate) fn says(self, words: &str) -> Self {
         assert!(self.said.contains(words), "no {words:?} in:\n{}", self.said);

@@ -6,6 +6,7 @@
 mod bridge;
 mod capture;
 mod command;
+mod extcap;
 mod forward;
 mod kernel;
 mod peers;

@@ -92,6 +92,7 @@ fn rates(report: Report, packets: u64, len: u64, time: Duration) -> Report {
     let seconds = time.as_secs_f64().max(1e-9);
     report
         .with("packets", packets as f64)
+        .with("seconds", seconds)
         .with("mpps", packets as f64 / seconds / 1e6)
         .with("gbps", (packets * len) as f64 * 8.0 / seconds / 1e9)
 }
