@@ -23,7 +23,9 @@ fn home() -> tempfile::TempDir {
 
 fn with_home(program: &str, home: &Path, args: &[&str]) -> Output {
     let program = if program == "memif" { MEMIF } else { program };
-    Command::new(program)
+    // Only a hang takes so long.
+    Command::new("timeout")
+        .args(["60", program])
         .args(args)
         .env("HOME", home)
         .env_remove("XDG_CONFIG_HOME")

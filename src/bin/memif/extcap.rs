@@ -140,6 +140,11 @@ impl Call {
         let fifo = self
             .fifo
             .ok_or_else(|| Failure::Usage("--capture needs --fifo".into()))?;
+        // Held until the end: should the capture fail early, who reads would otherwise wait for ever for it to be opened.
+        let _held = fs::OpenOptions::new()
+            .write(true)
+            .open(&fifo)
+            .map_err(|e| Failure::Failed(format!("opening {fifo}: {e}")))?;
         if !self.options.iter().any(|o| o.starts_with("--socket=")) {
             return Err(Failure::Usage(
                 "which memif? Give its control socket in the interface's options, or by -o extcap.memif.socket:PATH".into(),
