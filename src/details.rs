@@ -25,6 +25,8 @@ pub struct MemifDetails {
     pub role: Role,
     /// What packets begin with.
     pub mode: IfMode,
+    /// This side's program, as given to its context.
+    pub program_name: String,
     /// This side's interface name.
     pub interface_name: String,
     /// The peer's program, as it says; empty before the first link.
@@ -35,6 +37,8 @@ pub struct MemifDetails {
     pub link_up: bool,
     /// Why the link went down, or could not be made; empty when it is up.
     pub error: String,
+    /// Why the last link that was up ended, also when another is up; empty before the first end.
+    pub last_disconnect: String,
     /// The receive queues of the link.
     pub rx_queues: Vec<QueueDetails>,
     /// The transmit queues of the link.

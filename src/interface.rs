@@ -1,14 +1,15 @@
 //! One interface: its life, its link, its queues.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::context::{Control, lock};
 use crate::details::{MemifDetails, QueueDetails, RegionDetails};
 use crate::ffi::{Conn, ConnArgs, ConnEvents, QueueRecord, RxEnd, TxEnd};
-use crate::queue::{RxQueue, TxQueue, back_off};
+use crate::interrupts::{Bell, Interrupts};
+use crate::queue::{RxMode, RxQueue, TxQueue, back_off, spin_of};
 use crate::stats::{Counters, MemifStats};
 use crate::{Error, ErrorKind, IfMode, MemifConfig, PacketHandle, Role};
 
@@ -81,6 +82,28 @@ impl Memif {
     pub fn tx_queue(&self, queue: u16) -> Result<TxQueue, Error> {
         let end = self.inner.take_tx(queue)?;
         Ok(TxQueue::new(Arc::clone(&self.inner), queue, end))
+    }
+
+    /// The interrupts of all receive queues in one stream. There may be several, which all get all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the system has no descriptor left.
+    pub fn interrupts(&self) -> Result<Interrupts, Error> {
+        Interrupts::new(Arc::clone(&self.inner))
+    }
+
+    /// How waiting is done on a receive queue, also while its owner waits. Holds over reconnects,
+    /// until the queue has another owner.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`] with [`UnknownQueue`](ErrorKind::UnknownQueue) for an id that is not configured.
+    pub fn set_rx_mode(&self, queue: u16, mode: RxMode) -> Result<(), Error> {
+        self.inner.set_rx_mode(queue, mode)?;
+        // A waiter begins anew, by the new mode.
+        self.inner.conn()?.rx_wake(queue);
+        Ok(())
     }
 
     /// Whether the link is up now.
@@ -156,7 +179,9 @@ impl Memif {
             interface_name: config.name.clone(),
             remote_name: d.remote_name,
             remote_interface_name: d.remote_interface,
+            program_name: self.inner.control.socket_args("").app_name,
             link_up: d.link_up,
+            last_disconnect: lock(&self.inner.status).last_disconnect.clone(),
             error: d.error,
             rx_queues: queues(d.rx, !is_slave),
             tx_queues: queues(d.tx, is_slave),
@@ -256,6 +281,8 @@ pub struct ConnectFailure {
 #[derive(Debug, Default)]
 struct Status {
     up: bool,
+    /// Why the last link ended.
+    last_disconnect: String,
     failure: Option<ConnectFailure>,
     /// A refusal that no waiter has seen.
     refusal: Option<Error>,
@@ -270,6 +297,9 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     status: Mutex<Status>,
     changed: Condvar,
+    /// How long waiting spins on each receive queue, in nanoseconds.
+    spins: Vec<AtomicU64>,
+    bells: Mutex<Vec<Weak<Bell>>>,
     /// As `changed`, for those who wait in a runtime.
     #[cfg(feature = "tokio")]
     notify: tokio::sync::Notify,
@@ -294,6 +324,8 @@ impl Inner {
         let label = format!("{} id {} on {}", config.role, config.id, config.socket);
         let inner = Arc::new(Self {
             counters: Counters::new(config.rx_queues, config.tx_queues),
+            spins: (0..config.rx_queues).map(|_| AtomicU64::new(0)).collect(),
+            bells: Mutex::default(),
             config,
             control,
             conn: OnceLock::new(),
@@ -366,6 +398,36 @@ impl Inner {
         status.up = false;
         drop(status);
         self.tell();
+        self.ring(|| None);
+    }
+
+    pub(crate) fn set_rx_mode(&self, queue: u16, mode: RxMode) -> Result<(), Error> {
+        self.known(queue, self.config.rx_queues, "receive")?;
+        let polling = mode != RxMode::Interrupt;
+        match self.conn()?.set_polling(queue, polling) {
+            0 => {
+                self.spins[usize::from(queue)].store(spin_of(mode), Ordering::Relaxed);
+                Ok(())
+            }
+            code => Err(self.error(code, "setting the receive mode")),
+        }
+    }
+
+    /// Nanoseconds that waiting on this queue spins before it sleeps.
+    pub(crate) fn spin(&self, queue: u16) -> u64 {
+        self.spins[usize::from(queue)].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_bell(&self, bell: &Arc<Bell>) {
+        let mut bells = lock(&self.bells);
+        bells.retain(|bell| bell.strong_count() > 0);
+        bells.push(Arc::downgrade(bell));
+    }
+
+    fn ring(&self, error: impl Fn() -> Option<Error>) {
+        for bell in lock(&self.bells).iter().filter_map(Weak::upgrade) {
+            bell.ring(error());
+        }
     }
 
     /// Wakes who waits for the link.
@@ -496,6 +558,7 @@ impl ConnEvents for Events {
             inner.counters.links.fetch_add(1, Ordering::Relaxed);
             *status = Status {
                 up: true,
+                last_disconnect: std::mem::take(&mut status.last_disconnect),
                 ..Status::default()
             };
         });
@@ -506,8 +569,15 @@ impl ConnEvents for Events {
         }
     }
 
-    fn disconnected(&self) {
-        let inner = self.change(|_, status| status.up = false);
+    fn disconnected(&self, reason: &str) {
+        let inner = self.change(|_, status| {
+            status.up = false;
+            status.last_disconnect = reason.into();
+        });
+        if let Some(inner) = &inner {
+            let code = ErrorKind::Disconnected.code();
+            inner.ring(|| Some(inner.error(code, &format!("the link went down ({reason})"))));
+        }
         if let Some(inner) = inner
             && let Some(f) = inner.config.on_disconnect.clone()
         {

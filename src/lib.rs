@@ -56,6 +56,7 @@ mod error;
 mod ffi;
 mod handle;
 mod interface;
+mod interrupts;
 mod packet;
 #[cfg(feature = "pcap")]
 pub mod pcap;
@@ -72,6 +73,7 @@ pub use details::{MemifDetails, QueueDetails, RegionDetails};
 pub use error::{Eof, Error, ErrorKind};
 pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
 pub use interface::{ConnectFailure, Memif};
+pub use interrupts::Interrupts;
 pub use packet::{CaptureInfo, LinkType, Packet, PacketBuf, PacketSink, PacketSource, Timestamp};
 pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxMode, RxQueue, TxQueue, Wait};
 pub use stats::{MemifStats, QueueStats};

@@ -18,7 +18,7 @@ use super::epoll::{self, Epoll, Waker};
 /// What an interface tells, on the control thread.
 pub(crate) trait ConnEvents: Send + Sync {
     fn connected(&self);
-    fn disconnected(&self);
+    fn disconnected(&self, reason: &str);
     /// An attempt to connect failed; `refused` by the peer's own word.
     fn failed(&self, err: i32, refused: bool, reason: &str);
 }
@@ -118,7 +118,7 @@ impl Loop {
     /// Waits for events and handles them; returns after each batch and when woken.
     pub(crate) fn turn(&self) -> io::Result<()> {
         let mut tokens = [0; 32];
-        let n = self.epoll.wait(&mut tokens)?;
+        let n = self.epoll.wait(&mut tokens, -1)?;
         self.turning.set(true);
         for &token in &tokens[..n] {
             if token == WAKER {
@@ -425,8 +425,22 @@ unsafe extern "C" fn on_connect(_: memif_conn_handle_t, context: *mut c_void) ->
     guarded(context, |events| events.connected())
 }
 
-unsafe extern "C" fn on_disconnect(_: memif_conn_handle_t, context: *mut c_void) -> c_int {
-    guarded(context, |events| events.disconnected())
+unsafe extern "C" fn on_disconnect(conn: memif_conn_handle_t, context: *mut c_void) -> c_int {
+    // Names, path, secret and reason are below a kilobyte; there are no queues without a link.
+    let mut memory = [0u64; 256];
+    // SAFETY: all fields of this C struct may be zero.
+    let mut d: memif_details_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    let len = size_of_val(&memory) as isize;
+    // SAFETY: libmemif gives its live interface, on the control thread; `memory` has `len`
+    // bytes and outlives every use of `d`, which points into it.
+    let err = unsafe { memif_get_details(conn, &mut d, memory.as_mut_ptr().cast(), len) };
+    let reason = if err == SUCCESS {
+        // SAFETY: on success a NUL-terminated string in `memory`.
+        unsafe { text(d.error.cast()) }
+    } else {
+        String::new()
+    };
+    guarded(context, |events| events.disconnected(&reason))
 }
 
 unsafe extern "C" fn on_fail(

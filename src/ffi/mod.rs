@@ -41,7 +41,7 @@ pub(crate) use bindings::{
 };
 pub(crate) use conn::{Conn, QueueState, RxEnd, TxEnd, WaitOutcome};
 pub(crate) use control::{ConnArgs, ConnEvents, Loop, QueueRecord, SocketArgs};
-pub(crate) use epoll::Waker;
+pub(crate) use epoll::{QueueFds, Waker};
 #[cfg(feature = "tokio")]
 pub(crate) use reactor::{Readable, Timer};
 

@@ -63,6 +63,15 @@ pub enum Wait {
     Closed,
 }
 
+/// How long waiting spins before it sleeps, in nanoseconds.
+pub(crate) fn spin_of(mode: RxMode) -> u64 {
+    match mode {
+        RxMode::Interrupt => 0,
+        RxMode::Polling => u64::MAX,
+        RxMode::Adaptive { spin } => rx::nanos(spin),
+    }
+}
+
 fn down(inner: &Inner) -> Error {
     if inner.is_closed() {
         Eof::Closed.into()

@@ -39,17 +39,11 @@ pub struct RxQueue {
     inner: Arc<Inner>,
     id: u16,
     end: RxEnd,
-    mode: RxMode,
 }
 
 impl RxQueue {
     pub(crate) fn new(inner: Arc<Inner>, id: u16, end: RxEnd) -> Self {
-        let mut queue = Self {
-            inner,
-            id,
-            end,
-            mode: RxMode::Interrupt,
-        };
+        let mut queue = Self { inner, id, end };
         // Whatever the former owner chose.
         if let Err(e) = queue.set_rx_mode(RxMode::Interrupt) {
             log::warn!("{e}");
@@ -134,11 +128,7 @@ impl RxQueue {
                 Some(deadline) => nanos(deadline.saturating_duration_since(Instant::now())),
                 None => u64::MAX,
             };
-            let spin = match self.mode {
-                RxMode::Interrupt => 0,
-                RxMode::Polling => u64::MAX,
-                RxMode::Adaptive { spin } => nanos(spin),
-            };
+            let spin = self.inner.spin(self.id);
             match conn.rx_wait(&mut self.end, left, spin, through_down && !closed) {
                 Ok(WaitOutcome::Ready) => return Ok(Wait::Ready),
                 Ok(WaitOutcome::TimedOut) => return Ok(Wait::TimedOut),
@@ -160,14 +150,7 @@ impl RxQueue {
     ///
     /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
-        let polling = mode != RxMode::Interrupt;
-        match self.inner.conn()?.set_polling(self.id, polling) {
-            SUCCESS => {
-                self.mode = mode;
-                Ok(())
-            }
-            code => Err(self.inner.error(code, "setting the receive mode")),
-        }
+        self.inner.set_rx_mode(self.id, mode)
     }
 }
 
@@ -236,6 +219,6 @@ impl Drop for RxQueue {
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,185 @@
+//! Faults that were reported of the Go adapters, the Node addon and the first C library, or can
+//! be seen in their sources: none of them is here. What is tested closer to its subject:
+//!
+//! | fault | test |
+//! |---|---|
+//! | counters compared across the wrap at 65536 | `rings::counters_wrap_in_rings_of_every_size` |
+//! | an empty packet panics | `handle::an_empty_packet_is_an_error_and_nothing_is_sent` |
+//! | whole packets held back behind an unfinished chain | `handshake::…_end_the_link_after_the_packets_before_them` |
+//! | ring sizes above 2^10, unequal queue counts | `settings` here |
+//! | lost wake-ups | `handle::…_loses_no_wake_up` |
+//! | descriptors and memory leaked at disconnects | `leaks`, `churn` here, `vendor/libmemif/tests/churn.c` |
+//! | a reader that can't be woken, a cache dropped by closing | `handle::a_waiting_reader_…`, `handle::a_closed_handle_…` |
+//! | rewinding a half-built chain | `vendor/libmemif/tests/buffers.c` |
+
+use std::time::Duration;
+
+use memif::{Burst, Eof, MemifConfig, Role, RxMode, Wait};
+
+use crate::common::{
+    LONG, Pair, ROLES, assert_same, context, eof, other, pattern, read, socket, up, writable,
+};
+
+/// go-libmemif lost the last fragment, gomemif copied each from offset 0.
+#[test]
+fn jumbo_packets_arrive_whole() {
+    for reader in ROLES {
+        for buffer in [64, 128, 1000, 2048, 4096] {
+            let pair = Pair::with(|c| c.buffer_size(buffer));
+            let (mut to, mut from) = pair.handles(reader, 8);
+            for length in [
+                1500, 2047, 2048, 2049, 4096, 4097, 8192, 9000, 9018, 65_535, 65_536,
+            ] {
+                if length > usize::from(buffer) * 1024 {
+                    continue;
+                }
+                to.write_packet(&pattern(1, length)).unwrap();
+                assert_same(&read(&mut from), &pattern(1, length), length);
+            }
+        }
+    }
+}
+
+/// A full ring gives a short count: not an underflow, not a wrong sum of bytes.
+#[test]
+fn a_short_send_counts_what_was_sent() {
+    for reader in ROLES {
+        let pair = Pair::small(3, 128);
+        let mut to = pair.side(other(reader)).tx_queue(0).unwrap();
+        let mut from = pair.side(reader).rx_queue(0).unwrap();
+        let packets: Vec<_> = (0..10).map(|n| pattern(n, 300)).collect(); // three slots each
+        assert_eq!(to.tx_burst(&packets).unwrap(), 2);
+        assert_eq!(to.tx_burst(&packets[2..]).unwrap(), 0);
+        assert_eq!(to.tx_burst(&packets[2..3]).unwrap(), 0);
+        let mut burst = Burst::new(10);
+        assert_eq!(from.rx_burst(&mut burst).unwrap(), 2);
+        for (n, packet) in burst.iter().enumerate() {
+            assert_same(&packet, &packets[n], n);
+        }
+        assert_eq!(from.rx_burst(&mut burst).unwrap(), 0);
+        assert_eq!(to.tx_burst(&packets[2..]).unwrap(), 2);
+    }
+}
+
+/// The Node addon lost 64 packets whenever more were waiting.
+#[test]
+fn when_more_wait_than_were_asked_for_none_is_lost() {
+    for reader in ROLES {
+        let pair = Pair::with(|c| c);
+        let mut to = pair.side(other(reader)).tx_queue(0).unwrap();
+        let mut from = pair.side(reader).rx_queue(0).unwrap();
+        let packets: Vec<_> = (0..500).map(|n| pattern(n, 50)).collect();
+        assert_eq!(to.tx_burst(&packets).unwrap(), 500);
+        let mut got = 0;
+        for ask in [1, 63, 64, 65, 200, 200] {
+            let mut burst = Burst::new(ask);
+            assert_eq!(from.wait(Some(LONG)).unwrap(), Wait::Ready);
+            let count = from.rx_burst(&mut burst).unwrap();
+            assert_eq!(count, usize::from(ask).min(500 - got));
+            for packet in &burst {
+                assert_same(&packet, &packets[got], got);
+                got += 1;
+            }
+        }
+        assert_eq!(got, 500);
+        assert_eq!(from.rx_burst(&mut Burst::new(1)).unwrap(), 0);
+    }
+}
+
+/// In go-libmemif the second socket took the first one's place.
+#[test]
+fn two_interfaces_on_two_sockets_of_one_context() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s").display().to_string();
+    let sockets = [path, socket()]; // one of each kind
+    let (masters, slaves) = (context(), context());
+    let pairs: Vec<_> = sockets
+        .iter()
+        .map(|socket| {
+            let master = MemifConfig::new(socket).role(Role::Master);
+            let master = masters.create_interface(master).unwrap();
+            (
+                master,
+                slaves.create_interface(MemifConfig::new(socket)).unwrap(),
+            )
+        })
+        .collect();
+    for (master, slave) in &pairs {
+        up(slave);
+        up(master);
+        writable(master);
+    }
+    let mut handles: Vec<_> = pairs
+        .iter()
+        .map(|(m, s)| {
+            (
+                m.packet_handle(0, 4).unwrap(),
+                s.packet_handle(0, 4).unwrap(),
+            )
+        })
+        .collect();
+    for n in 0..20u64 {
+        for (i, (master, slave)) in handles.iter_mut().enumerate() {
+            slave.write_packet(&pattern(n, 30 + i)).unwrap();
+            master.write_packet(&pattern(n, 50 + i)).unwrap();
+        }
+        for (i, (master, slave)) in handles.iter_mut().enumerate() {
+            assert_same(&read(master), &pattern(n, 30 + i), i);
+            assert_same(&read(slave), &pattern(n, 50 + i), i);
+        }
+    }
+}
+
+/// Receive descriptors that pointed at send buffers brought one's own packets back.
+#[test]
+fn own_packets_do_not_come_back() {
+    let pair = Pair::small(4, 256);
+    let mut master = pair.master.packet_handle(0, 16).unwrap();
+    let mut slave = pair.slave.packet_handle(0, 16).unwrap();
+    for n in 0..200u64 {
+        slave.write_packet(&pattern(n, 100)).unwrap();
+        assert_eq!(eof(slave.read_packet()), Eof::Empty);
+        assert_same(&read(&mut master), &pattern(n, 100), n);
+        master.write_packet(&pattern(n + 1000, 100)).unwrap();
+        assert_eq!(eof(master.read_packet()), Eof::Empty);
+        assert_same(&read(&mut slave), &pattern(n + 1000, 100), n);
+    }
+}
+
+/// Interrupt and polling in all four combinations of the two sides, over two links.
+#[test]
+fn all_four_combinations_of_modes_and_the_link_down_and_up_again() {
+    let modes = [RxMode::Interrupt, RxMode::Polling];
+    for (of_master, of_slave) in modes
+        .iter()
+        .flat_map(|a| modes.iter().map(move |b| (*a, *b)))
+    {
+        let pair = Pair::new();
+        let mut master = pair.master.packet_handle(0, 16).unwrap();
+        master.set_rx_mode(of_master).unwrap();
+        let mut slave_memif = pair.slave.clone();
+        for link in 0..2 {
+            let mut slave = slave_memif.packet_handle(0, 16).unwrap();
+            slave.set_rx_mode(of_slave).unwrap();
+            for n in 0..100u64 {
+                slave.write_packet(&pattern(n, 64)).unwrap();
+                assert_same(&read(&mut master), &pattern(n, 64), n);
+                master.write_packet(&pattern(n, 65)).unwrap();
+                assert_same(&read(&mut slave), &pattern(n, 65), n);
+            }
+            if link == 0 {
+                slave_memif.close();
+                assert_eq!(eof(master.read_packet_timeout(Some(LONG))), Eof::LinkDown);
+                let again = MemifConfig::new(&pair.socket);
+                slave_memif = pair.slave_context.create_interface(again).unwrap();
+                up(&slave_memif);
+                up(&pair.master);
+                writable(&pair.master);
+            }
+        }
+        assert_eq!(
+            eof(master.read_packet_timeout(Some(Duration::ZERO))),
+            Eof::Empty
+        );
+    }
+}
