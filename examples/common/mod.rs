@@ -1,34 +1,15 @@
 //! What the smoltcp examples share: options, two ends of a memif, a host on an end.
 #![allow(dead_code, unreachable_pub)] // No example needs all of it.
 
-use std::process::exit;
+mod args;
 
+pub use args::{fail, flag, option};
 use memif::phy::{self, Reach};
 use memif::{Context, Error, Memif, MemifConfig, Role, Wait};
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{Device, Medium};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
-
-/// The value after `--name`, or the default.
-pub fn option(name: &str, default: &str) -> String {
-    let mut args = std::env::args().skip_while(|arg| arg != name);
-    match (args.next(), args.next()) {
-        (Some(_), Some(value)) => value,
-        (Some(_), None) => fail(&format!("{name} needs a value")),
-        _ => default.to_owned(),
-    }
-}
-
-/// Whether `--name` is given.
-pub fn flag(name: &str) -> bool {
-    std::env::args().any(|arg| arg == name)
-}
-
-pub fn fail(text: &str) -> ! {
-    eprintln!("{text}");
-    exit(1)
-}
 
 /// `--socket PATH` with `--role`: an end that waits for its peer. Without: both ends in this process.
 pub fn ends(

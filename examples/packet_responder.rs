@@ -1,0 +1,82 @@
+//! Answer ARP and ping, packet by packet. The same with bursts: icmp_responder.
+//!
+//! By itself, both ends in one process:  cargo run --example packet_responder
+//! Against itself, in two terminals:     cargo run --example packet_responder -- --master
+//!                                       cargo run --example icmp_responder -- --slave --ping
+//! Against VPP (create interface memif id 0 master; set interface state memif0/0 up;
+//! set interface ip address memif0/0 192.168.1.2/24; ping 192.168.1.1):
+//!                                       cargo run --example packet_responder -- --slave --socket /run/vpp/memif.sock
+//!
+//! It answers for 192.168.1.1, or what `--ip` says, until the peer leaves.
+
+#[path = "common/args.rs"]
+mod args;
+#[path = "common/icmp.rs"]
+mod icmp;
+#[path = "common/sides.rs"]
+mod sides;
+
+use std::net::Ipv4Addr;
+use std::thread;
+use std::time::Duration;
+
+use icmp::Host;
+use memif::{Context, Error, Memif};
+use sides::Sides;
+
+fn main() -> Result<(), Error> {
+    let ip: Result<Ipv4Addr, _> = args::option("--ip", "192.168.1.1").parse();
+    let host = Host {
+        mac: [2, 0, 0, 0, 0, 1],
+        ip: ip
+            .unwrap_or_else(|e| args::fail(&format!("--ip: {e}")))
+            .octets(),
+    };
+    let context = Context::new("packet_responder")?;
+    match sides::open(&context, |config| config)? {
+        Sides::One(memif) => respond(&memif, host),
+        Sides::Both { master, slave } => {
+            let responding = thread::spawn(move || respond(&master, host));
+            ask(&slave, host)?;
+            slave.close();
+            responding.join().expect("it does not panic")
+        }
+    }
+}
+
+fn respond(memif: &Memif, host: Host) -> Result<(), Error> {
+    let (mut reader, mut writer) = memif.packet_handle(0, 64)?.split();
+    let mut answered = 0;
+    // Waits for each; ends when the link is down and everything was read.
+    for packet in reader.packets() {
+        if let Some(answer) = icmp::answer(host, &packet?) {
+            match writer.write_packet(&answer) {
+                Ok(()) => answered += 1,
+                // As a host may, it drops what the ring does not take.
+                Err(e) if e.is_eof() => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    println!("{answered} answers");
+    Ok(())
+}
+
+fn ask(memif: &Memif, host: Host) -> Result<(), Error> {
+    let asker = Host {
+        mac: [2, 0, 0, 0, 0, 2],
+        ip: [192, 168, 1, 2],
+    };
+    let wait = Some(Duration::from_secs(5));
+    let mut handle = memif.packet_handle(0, 16)?;
+    handle.write_packet_timeout(&icmp::who_has(asker, host.ip), wait)?;
+    println!("{} bytes of ARP", handle.read_packet_timeout(wait)?.len());
+    for seq in 1..=5 {
+        handle.write_packet_timeout(&icmp::ping(asker, host, seq), wait)?;
+        match icmp::pong(&handle.read_packet_timeout(wait)?) {
+            Some(seq) => println!("ping {seq} was answered"),
+            None => args::fail("something else came back"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Bursts of raw bytes on three queues, both ways.
+//!
+//! By itself, both ends in one process:  cargo run --example raw_data
+//! Against itself, in two terminals:     cargo run --example raw_data -- --master
+//!                                       cargo run --example raw_data -- --slave
+//! Against VPP (create interface memif id 0 master rx-queues 3 tx-queues 3; it counts the
+//! packets as errors, being no Ethernet):
+//!                                       cargo run --example raw_data -- --slave --socket /run/vpp/memif.sock
+//!
+//! A burst on each queue each second, until the peer leaves; by itself three bursts.
+
+#[path = "common/args.rs"]
+mod args;
+#[path = "common/sides.rs"]
+mod sides;
+
+use std::thread;
+use std::time::Duration;
+
+use memif::{Burst, Context, Error, Memif, RxQueue, Wait};
+use sides::Sides;
+
+const QUEUES: u16 = 3;
+const BURST: usize = 4;
+
+fn main() -> Result<(), Error> {
+    let context = Context::new("raw_data")?;
+    match sides::open(&context, |config| config.queues(QUEUES, QUEUES))? {
+        Sides::One(memif) => run(&memif, u32::MAX, Duration::from_secs(1)),
+        Sides::Both { master, slave } => {
+            let other = thread::spawn(move || run(&master, 3, Duration::from_millis(200)));
+            let result = run(&slave, 3, Duration::from_millis(200));
+            slave.close();
+            other.join().expect("it does not panic")?;
+            result
+        }
+    }
+}
+
+/// A thread reads each queue; this one sends.
+fn run(memif: &Memif, rounds: u32, pause: Duration) -> Result<(), Error> {
+    let queues: Result<Vec<_>, _> = (0..QUEUES).map(|q| memif.rx_queue(q)).collect();
+    let readers: Vec<_> = queues?
+        .into_iter()
+        .map(|queue| {
+            let who = memif.to_string();
+            thread::spawn(move || read(&who, queue, rounds))
+        })
+        .collect();
+    let senders: Result<Vec<_>, _> = (0..QUEUES).map(|q| memif.tx_queue(q)).collect();
+    let mut senders = senders?;
+    for round in 0..rounds {
+        for queue in &mut senders {
+            let packets: Vec<String> = (0..BURST)
+                .map(|n| format!("packet {n} of burst {round} on queue {}", queue.id()))
+                .collect();
+            match queue.tx_burst(&packets) {
+                Ok(sent) if sent < BURST => println!("the ring took {sent} of {BURST}"),
+                Ok(_) => {}
+                Err(e) if e.is_eof() => return Ok(()), // the peer has left
+                Err(e) => return Err(e),
+            }
+        }
+        if readers.iter().all(thread::JoinHandle::is_finished) {
+            break;
+        }
+        thread::sleep(pause);
+    }
+    for reader in readers {
+        reader.join().expect("it does not panic")?;
+    }
+    Ok(())
+}
+
+/// Until so many bursts came, or the link went down.
+fn read(who: &str, mut queue: RxQueue, rounds: u32) -> Result<(), Error> {
+    let mut burst = Burst::new(64);
+    let mut count = 0;
+    while count < u64::from(rounds) * BURST as u64 && queue.wait(None)? == Wait::Ready {
+        match queue.rx_burst(&mut burst) {
+            Ok(_) => {}
+            Err(e) if e.is_eof() => break,
+            Err(e) => return Err(e),
+        }
+        for packet in &burst {
+            println!(
+                "{who}, queue {}: {}",
+                queue.id(),
+                String::from_utf8_lossy(&packet)
+            );
+            count += 1;
+        }
+    }
+    Ok(())
+}
