@@ -3,7 +3,7 @@
 
 mod args;
 
-pub use args::{fail, flag, option};
+pub use args::*;
 use memif::phy::{self, Reach};
 use memif::{Context, Error, Memif, MemifConfig, Role, Wait};
 use smoltcp::iface::{Config, Interface, SocketSet};

@@ -9,6 +9,7 @@ mod command;
 mod extcap;
 mod forward;
 mod kernel;
+mod node;
 mod peers;
 mod refusal;
 mod respond;
