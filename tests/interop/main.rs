@@ -6,6 +6,7 @@
 mod bridge;
 mod capture;
 mod command;
+mod examples;
 mod extcap;
 mod forward;
 mod kernel;
