@@ -82,3 +82,8 @@ pub use stats::{MemifStats, QueueStats};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The programs of the page for users of the Go adapters.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/coming-from-go.md")]
+struct ComingFromGo;
