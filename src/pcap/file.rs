@@ -60,7 +60,7 @@ impl Compression {
 /// # Ok::<(), memif::Error>(())
 /// ```
 pub struct FileReader {
-    reader: Box<dyn Read + Send>,
+    reader: Box<dyn Read + Send + Sync>,
     position: Arc<AtomicU64>,
 }
 
@@ -81,7 +81,7 @@ impl FileReader {
     /// # Errors
     ///
     /// What the reader says.
-    pub fn new(reader: impl Read + Send + 'static) -> io::Result<Self> {
+    pub fn new(reader: impl Read + Send + Sync + 'static) -> io::Result<Self> {
         let position = Arc::<AtomicU64>::default();
         let mut reader = Counting {
             reader,
@@ -93,7 +93,7 @@ impl FileReader {
         let compression = Compression::of_magic(&magic);
         let reader = Cursor::new(magic).chain(reader);
         #[cfg(feature = "compress")]
-        let reader: Box<dyn Read + Send> = match compression {
+        let reader: Box<dyn Read + Send + Sync> = match compression {
             Compression::None => Box::new(reader),
             Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(reader)),
             Compression::Zstd => Box::new(zstd::Decoder::new(reader)?),

@@ -1,6 +1,8 @@
 //! Capture files: what is written, what is read, what damage does.
 #![cfg(feature = "pcap")]
 
+#[cfg(feature = "compress")]
+mod compressed;
 mod damage;
 mod files;
 mod interop;
@@ -14,5 +16,6 @@ use std::fs::File;
 fn readers_and_writers_may_change_threads() {
     fn may<T: Send + Sync>() {}
     may::<memif::pcap::CaptureReader<File>>();
+    may::<memif::pcap::CaptureReader<memif::pcap::FileReader>>();
     may::<memif::pcap::PcapWriter<File>>();
 }

@@ -1,0 +1,131 @@
+//! Files that are compressed, whole and cut.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use memif::pcap::{CaptureReader, Compression, FileReader, FileWriter, PcapWriter};
+use memif::{CaptureInfo, Error, LinkType, Packet, PacketSink, PacketSource, Timestamp};
+
+const KINDS: [(&str, Compression); 3] = [
+    ("x.pcap", Compression::None),
+    ("x.pcap.gz", Compression::Gzip),
+    ("x.pcap.zst", Compression::Zstd),
+];
+
+fn write(path: &Path, compression: Compression, from: u32, packets: u32) {
+    let file = FileWriter::new(File::create(path).unwrap(), compression).unwrap();
+    let mut writer = PcapWriter::new(file, LinkType::ETHERNET, 0).unwrap();
+    for n in from..from + packets {
+        let time = Timestamp::from_nanos(n.into());
+        let bytes = n.to_be_bytes().repeat(20);
+        let info = CaptureInfo::whole(bytes.len(), time);
+        writer.write_packet(&Packet::new(&bytes, info)).unwrap();
+    }
+    PacketSink::flush(&mut writer).unwrap();
+    writer.get_mut().finish().unwrap();
+    // Twice is once.
+    writer.get_mut().finish().unwrap();
+}
+
+/// How many packets there are, each with its number, and what ends the file.
+fn read(path: &Path) -> (u32, Error) {
+    let mut reader = CaptureReader::open(path).unwrap();
+    let mut packets = 0_u32;
+    loop {
+        match reader.read_packet() {
+            Ok(packet) => {
+                assert_eq!(packet[..4], packets.to_be_bytes());
+                packets += 1;
+            }
+            Err(error) => {
+                // Once, then the end for ever.
+                assert!(reader.read_packet().unwrap_err().is_eof());
+                return (packets, error);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_packed_is_unpacked() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sizes = Vec::new();
+    for (name, compression) in KINDS {
+        assert_eq!(Compression::of_name(name), compression);
+        let path = dir.path().join(name);
+        write(&path, compression, 0, 10_000);
+        let (packets, end) = read(&path);
+        assert_eq!(packets, 10_000, "{name}");
+        assert!(end.is_eof(), "{end}");
+        sizes.push(fs::metadata(&path).unwrap().len());
+    }
+    assert!(
+        sizes[1] < sizes[0] / 4 && sizes[2] < sizes[0] / 4,
+        "{sizes:?}"
+    );
+}
+
+#[test]
+fn by_their_bytes_not_by_their_names() {
+    let dir = tempfile::tempdir().unwrap();
+    for (_, compression) in KINDS {
+        let path = dir.path().join("capture");
+        write(&path, compression, 0, 10);
+        assert_eq!(read(&path).0, 10);
+        let mut reader =
+            CaptureReader::new(FileReader::new(File::open(&path).unwrap()).unwrap()).unwrap();
+        assert_eq!(reader.read_packet().unwrap().len(), 80);
+    }
+}
+
+/// As `cat a.gz b.gz` makes them, of which the second has no header of its own here.
+#[test]
+fn several_parts_are_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, compression) in &KINDS[1..] {
+        let (whole, path) = (dir.path().join("whole"), dir.path().join(name));
+        write(&whole, Compression::None, 0, 100);
+        let bytes = fs::read(&whole).unwrap();
+        let mut all = Vec::new();
+        for part in [&bytes[..5000], &bytes[5000..]] {
+            let mut writer = FileWriter::new(&mut all, *compression).unwrap();
+            std::io::Write::write_all(&mut writer, part).unwrap();
+            writer.finish().unwrap();
+        }
+        fs::write(&path, all).unwrap();
+        let (packets, end) = read(&path);
+        assert!(packets == 100 && end.is_eof(), "{name}: {packets} {end}");
+    }
+}
+
+#[test]
+fn a_cut_file_gives_what_is_there_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, compression) in &KINDS[1..] {
+        let path = dir.path().join(name);
+        write(&path, *compression, 0, 200_000);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let (packets, end) = read(&path);
+        assert!((1..200_000).contains(&packets), "{name}: {packets}");
+        assert!(!end.is_eof() && end.to_string().contains(name), "{end}");
+    }
+}
+
+#[test]
+fn how_much_has_been_read_is_counted_on_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.pcap.zst");
+    write(&path, Compression::Zstd, 0, 10_000);
+    let mut reader = CaptureReader::open(&path).unwrap();
+    while reader.read_packet().is_ok() {}
+    assert_eq!(reader.file_position(), fs::metadata(&path).unwrap().len());
+    assert_eq!(reader.position(), 24 + 10_000 * 96);
+}
+
+#[test]
+fn after_the_end_nothing_is_written() {
+    let mut writer = FileWriter::new(Vec::new(), Compression::Gzip).unwrap();
+    writer.finish().unwrap();
+    assert!(std::io::Write::write(&mut writer, b"x").is_err());
+}
