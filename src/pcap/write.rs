@@ -164,6 +164,7 @@ impl<W: Write> PcapWriter<W> {
     /// let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, 0)?;
     /// writer.write_packet(&Packet::new(&[0; 60], CaptureInfo::whole(60, Timestamp::now())))?;
     /// writer.abandon();
+    /// drop(writer);
     /// assert_eq!(file.len(), 24);
     /// # Ok(())
     /// # }

@@ -7,6 +7,7 @@ mod demo;
 mod endpoint;
 mod extcap;
 mod filter;
+mod input;
 mod pace;
 mod print;
 mod record;

@@ -309,6 +309,18 @@ mod tests {
             (spec.mode(), spec.name()),
             (IfMode::Ip, "memif:/run/x.sock:3".into())
         );
+        let spec: Spec = "memif:x,secret-file=/run/secret".parse().unwrap();
+        let Spec::Memif { endpoint, .. } = spec.with_secret_of("PATH") else {
+            panic!("{spec:?}");
+        };
+        // What has been given comes before the environment.
+        assert_eq!(endpoint.secret, None);
+        assert_eq!(endpoint.secret_file, Some("/run/secret".into()));
+        let spec: Spec = "memif:x".parse().unwrap();
+        let Spec::Memif { endpoint, .. } = spec.with_secret_of("PATH") else {
+            panic!("{spec:?}");
+        };
+        assert_eq!(endpoint.secret, std::env::var("PATH").ok());
         let spec: Spec = "tap:mf0,mtu=9000".parse().unwrap();
         assert_eq!(
             (spec.mode(), spec.name()),

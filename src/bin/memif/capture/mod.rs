@@ -1,6 +1,5 @@
 //! `memif capture`: what tcpdump does.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::Failure;
 use crate::endpoint::{Endpoint, Linked, Session, rx_mode};
 use crate::filter::PacketFilter;
+use crate::input;
 use crate::print::PrintArgs;
 use crate::record::{Next, RecordArgs, Timer};
 use crate::report::notice;
@@ -84,7 +84,7 @@ struct Capture<'a> {
 }
 
 pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
-    let file = args.read.as_deref().map(open_file).transpose()?;
+    let file = args.read.as_deref().map(input::open).transpose()?;
     let link_type = match &file {
         Some(file) => file.link_type(),
         None => args.endpoint.mode.link_type(),
@@ -126,15 +126,6 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     let state = capture.state.into_inner();
     let ended = state.unwrap_or_else(PoisonError::into_inner).end(args);
     result.and(ended)
-}
-
-fn open_file(path: &Path) -> Result<CaptureReader<FileReader>, Failure> {
-    if path.as_os_str() != "-" {
-        return Ok(CaptureReader::open(path)?);
-    }
-    let failed = |e| Failure::Failed(format!("reading standard input: {e}"));
-    let reader = FileReader::new(io::stdin()).map_err(failed)?;
-    Ok(CaptureReader::new(reader)?)
 }
 
 /// Where packets come from.

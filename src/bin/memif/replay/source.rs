@@ -1,6 +1,5 @@
 //! The packets of the files, from the disk or from memory.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use memif::pcap::{CaptureReader, FileReader};
@@ -8,16 +7,7 @@ use memif::{CaptureInfo, Error, LinkType, Packet, PacketBuf, PacketSource, Times
 
 use crate::Failure;
 use crate::filter::PacketFilter;
-
-pub(super) fn open(path: &Path) -> Result<CaptureReader<FileReader>, Failure> {
-    if path.as_os_str() != "-" {
-        return Ok(CaptureReader::open(path)?);
-    }
-    let failed = |e| Failure::Failed(format!("reading standard input: {e}"));
-    Ok(CaptureReader::new(
-        FileReader::new(io::stdin()).map_err(failed)?,
-    )?)
-}
+use crate::input::open;
 
 /// Files whose packets are sent together, in the order of their times.
 #[derive(Debug)]
