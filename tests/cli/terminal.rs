@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::packets::{read, write_numbered};
 use crate::process::{MEMIF, Place, wait_until};
-use crate::replay::start_replay;
+use crate::replay::{start_capture, start_replay};
 
 /// A shell on a terminal of its own server, gone when dropped.
 struct Terminal {
@@ -207,4 +207,26 @@ fn wrong_options_are_told_with_what_is_right() {
         terminal.enter("clear");
         wait_until("a clear screen", || !terminal.shown().contains("code 2."));
     }
+}
+
+#[test]
+fn a_replay_shows_how_far_it_is() {
+    let place = Place::new();
+    let Some(terminal) = Terminal::new(&place) else {
+        return;
+    };
+    let (socket, file) = (place.socket(), place.text("in.pcap"));
+    write_numbered(&file, 0, 1_000_000, &[64]);
+    let _capture = start_capture(&place, "slave", &["-w", "/dev/null"]);
+    terminal.enter(&format!(
+        "memif replay -s {socket} --role master --pps 2000 {file}; echo code $?."
+    ));
+    wait_until("a bar with rate and time left", || {
+        terminal.shown().lines().any(|line| {
+            line.contains("% ") && line.contains(" packets/s, ") && line.contains(" left")
+        })
+    });
+    terminal.key("C-c");
+    let shown = terminal.wait("code 0.");
+    assert!(shown.contains("rated: "), "{shown}");
 }

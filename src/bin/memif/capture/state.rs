@@ -184,24 +184,23 @@ impl State {
 
     /// Nothing is waiting: what is held back goes out.
     pub(super) fn idle(&mut self) {
-        if self.failure.is_none() {
-            let flushed = match &mut self.output {
-                Output::Lines(lines) => lines.flush(),
-                Output::Files(recorder) => recorder.idle(),
-            };
-            flushed.unwrap_or_else(|failure| self.fail(failure));
-        }
+        self.let_out(Recorder::idle);
     }
 
     /// Everything goes out, as SIGUSR2 asks.
     pub(super) fn flush(&mut self) {
-        if self.failure.is_none() {
-            let flushed = match &mut self.output {
-                Output::Lines(lines) => lines.flush(),
-                Output::Files(recorder) => recorder.flush(),
-            };
-            flushed.unwrap_or_else(|failure| self.fail(failure));
+        self.let_out(Recorder::flush);
+    }
+
+    fn let_out(&mut self, files: impl FnOnce(&mut Recorder) -> Result<(), Failure>) {
+        if self.failure.is_some() {
+            return;
         }
+        let flushed = match &mut self.output {
+            Output::Lines(lines) => lines.flush(),
+            Output::Files(recorder) => files(recorder),
+        };
+        flushed.unwrap_or_else(|failure| self.fail(failure));
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {

@@ -301,11 +301,13 @@ impl Replay<'_> {
         let mut reader = group.read().map_err(Ended::Failed)?;
         let filtered = !self.filter.is_open() && matches!(group, Group::Files(_));
         let rewrites = rewrite.macs.is_some() || rewrite.step > 0;
+        let shown = !self.progress.is_hidden();
         self.pacer.next_file();
         loop {
             if self.session.stop.is_set() {
                 return Err(Ended::Stopped);
             }
+            let position = if shown { reader.position() } else { 0 };
             let packet = match reader.next() {
                 Ok(packet) => packet,
                 Err(Error::Eof(_)) => break,
@@ -329,6 +331,7 @@ impl Replay<'_> {
                 && due > self.pacer.now()
             {
                 self.send()?;
+                self.show(position);
                 self.wait_until(due)?;
             }
             let lane = match self.lanes.len() {
@@ -349,14 +352,18 @@ impl Replay<'_> {
                 return Ok(());
             }
             if full {
-                let position = self.base + reader.position();
-                self.progress.set_position(position);
-                self.sent.store(self.counts.packets, Ordering::Relaxed);
+                self.show(position);
             }
         }
         self.base += reader.position();
-        self.progress.set_position(self.base);
+        self.show(0);
         Ok(())
+    }
+
+    /// On the progress bar, how far this group has been read.
+    fn show(&self, position: u64) {
+        self.sent.store(self.counts.packets, Ordering::Relaxed);
+        self.progress.set_position(self.base + position);
     }
 
     fn wait_until(&mut self, due: u64) -> Result<(), Ended> {

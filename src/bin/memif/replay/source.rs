@@ -158,14 +158,19 @@ impl Reader<'_> {
     /// How much of the files has been read, in bytes.
     pub(super) fn position(&self) -> u64 {
         match self {
-            Self::File(file) => file.file_position(),
-            Self::Merged(heads) => heads.iter().map(|head| head.file.file_position()).sum(),
+            Self::File(file) => position(file),
+            Self::Merged(heads) => heads.iter().map(|head| position(&head.file)).sum(),
             Self::Memory(loaded, at) => {
                 let all = loaded.packets.len().max(1) as u128;
                 (u128::from(loaded.size) * *at as u128 / all) as u64
             }
         }
     }
+}
+
+/// To the packet where the file is plain; a compressed one has fewer bytes than its packets.
+fn position(file: &CaptureReader<FileReader>) -> u64 {
+    file.position().min(file.file_position())
 }
 
 /// The files on a command line, and the words of the filter after them.
