@@ -1,13 +1,16 @@
 //! One interface: its life, its link, its queues.
 
+mod events;
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use self::events::Events;
 use crate::context::{Control, lock};
 use crate::details::{MemifDetails, QueueDetails, RegionDetails};
-use crate::ffi::{Conn, ConnArgs, ConnEvents, QueueRecord, RxEnd, TxEnd};
+use crate::ffi::{Conn, ConnArgs, QueueRecord, RxEnd, TxEnd};
 use crate::interrupts::{Bell, Interrupts};
 use crate::queue::{RxMode, RxQueue, TxQueue, back_off, spin_of};
 use crate::stats::{Counters, MemifStats};
@@ -537,70 +540,6 @@ impl Drop for Inner {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label)
-    }
-}
-
-/// What the C core calls.
-struct Events(Weak<Inner>);
-
-impl Events {
-    fn change(&self, f: impl FnOnce(&Inner, &mut Status)) -> Option<Arc<Inner>> {
-        let inner = self.0.upgrade()?;
-        f(&inner, &mut lock(&inner.status));
-        inner.tell();
-        Some(inner)
-    }
-}
-
-impl ConnEvents for Events {
-    fn connected(&self) {
-        let inner = self.change(|inner, status| {
-            inner.counters.links.fetch_add(1, Ordering::Relaxed);
-            *status = Status {
-                up: true,
-                last_disconnect: std::mem::take(&mut status.last_disconnect),
-                ..Status::default()
-            };
-        });
-        if let Some(inner) = inner
-            && let Some(f) = inner.config.on_connect.clone()
-        {
-            f(&Memif::from_inner(inner));
-        }
-    }
-
-    fn disconnected(&self, reason: &str) {
-        let inner = self.change(|_, status| {
-            status.up = false;
-            status.last_disconnect = reason.into();
-        });
-        if let Some(inner) = &inner {
-            let code = ErrorKind::Disconnected.code();
-            inner.ring(|| Some(inner.error(code, &format!("the link went down ({reason})"))));
-        }
-        if let Some(inner) = inner
-            && let Some(f) = inner.config.on_disconnect.clone()
-        {
-            f(&Memif::from_inner(inner));
-        }
-    }
-
-    fn failed(&self, err: i32, refused: bool, reason: &str) {
-        self.change(|inner, status| {
-            let kind = ErrorKind::from_code(err);
-            // A master waits for the next slave, whatever the last one said.
-            if refused && inner.config.role == Role::Slave {
-                let context = format!("refused by the peer ({reason})");
-                status.refusal = Some(inner.error(err, &context));
-            } else if kind == ErrorKind::IncompatibleProtocol && inner.config.role == Role::Slave {
-                status.refusal = Some(inner.error(err, reason));
-            }
-            status.failure = Some(ConnectFailure {
-                kind,
-                refused,
-                reason: reason.into(),
-            });
-        });
     }
 }
 

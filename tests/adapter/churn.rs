@@ -30,34 +30,30 @@ fn small(socket: &str) -> MemifConfig {
 /// which makes and closes another interface too.
 fn churn(rounds: u32) -> u32 {
     let context = Arc::new(context());
-    let links = Arc::new(AtomicU32::new(0));
     thread::scope(|scope| {
-        for _ in 0..THREADS {
-            let (context, links) = (&context, &links);
-            scope.spawn(move || {
-                let socket = socket();
-                let master = small(&socket).role(Role::Master);
-                let _master = context.create_interface(master).unwrap();
-                for _ in 0..rounds / THREADS {
-                    let before = links.load(Ordering::Relaxed);
-                    let (weak, count) = (Arc::downgrade(context), Arc::clone(links));
-                    let slave = small(&socket).on_connect(move |memif| {
-                        memif.close();
-                        let context = weak.upgrade().expect("outlives its interfaces");
-                        let other = MemifConfig::new(memif.socket()).id(77).role(Role::Master);
-                        // Another thread's callback may have the id at this moment; then it is refused.
-                        drop(context.create_interface(other));
-                        count.fetch_add(1, Ordering::Relaxed);
-                    });
-                    let slave = context.create_interface(slave).unwrap();
-                    until("the link in its callback", || {
-                        slave.stats().links > 0 && links.load(Ordering::Relaxed) > before
-                    });
-                }
-            });
-        }
-    });
-    links.load(Ordering::Relaxed)
+        let work = || {
+            let (socket, links) = (socket(), Arc::new(AtomicU32::new(0)));
+            let master = small(&socket).role(Role::Master);
+            let _master = context.create_interface(master).unwrap();
+            for done in 0..rounds / THREADS {
+                let (weak, count) = (Arc::downgrade(&context), Arc::clone(&links));
+                let slave = small(&socket).on_connect(move |memif| {
+                    memif.close();
+                    let context = weak.upgrade().expect("outlives its interfaces");
+                    let other = MemifConfig::new(memif.socket()).id(77).role(Role::Master);
+                    drop(context.create_interface(other).unwrap());
+                    count.fetch_add(1, Ordering::Release);
+                });
+                let _slave = context.create_interface(slave).unwrap();
+                until("the callback's end", || {
+                    links.load(Ordering::Acquire) > done
+                });
+            }
+            links.load(Ordering::Acquire)
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).sum()
+    })
 }
 
 #[test]
