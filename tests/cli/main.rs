@@ -11,6 +11,7 @@ mod filter;
 mod helper;
 mod killed;
 mod lifetime;
+mod observe;
 mod output;
 mod packets;
 mod printing;

@@ -69,7 +69,32 @@ pub(crate) struct Session {
     links: Arc<AtomicU64>,
     /// How many of them have gone down.
     lost: Arc<AtomicU64>,
+    pub(crate) dropped: Dropped,
     _context: Context,
+}
+
+/// Packets of each receive queue that the command received, or was given, and did not pass on.
+#[derive(Clone, Debug)]
+pub(crate) struct Dropped(Arc<[AtomicU64]>);
+
+impl Dropped {
+    fn new(queues: u16) -> Self {
+        Self((0..queues).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub(crate) fn add(&self, queue: u16, packets: u64) {
+        self.0[usize::from(queue)].fetch_add(packets, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, queue: u16, packets: u64) {
+        self.0[usize::from(queue)].store(packets, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self, queue: u16) -> u64 {
+        self.0
+            .get(usize::from(queue))
+            .map_or(0, |n| n.load(Ordering::Relaxed))
+    }
 }
 
 impl Endpoint {
@@ -138,6 +163,7 @@ impl Endpoint {
             quiet,
             links,
             lost,
+            dropped: Dropped::new(self.queues),
             _context: context,
         })
     }
@@ -229,7 +255,7 @@ impl Session {
                         _ => false,
                     };
                     if !passes {
-                        return Err(Failure::Failed(e.to_string()).hint(refusal(&e).hint()));
+                        return Err(refused(&e));
                     }
                 }
             }
@@ -247,7 +273,8 @@ impl Session {
         }
     }
 
-    fn waiting_for(&self) -> String {
+    /// Why there is no link yet.
+    pub(crate) fn waiting_for(&self) -> String {
         use ErrorKind::{ConnectionRefused, NotFound};
 
         let memif = &self.memif;
@@ -305,6 +332,11 @@ fn refusal(error: &Error) -> Refusal {
         _ if said.contains("id ") => Refusal::UnknownId,
         _ => Refusal::Other,
     }
+}
+
+/// With what to do about it.
+pub(crate) fn refused(error: &Error) -> Failure {
+    Failure::Failed(error.to_string()).hint(refusal(error).hint())
 }
 
 impl Refusal {

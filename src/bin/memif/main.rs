@@ -7,13 +7,17 @@ mod demo;
 mod endpoint;
 mod extcap;
 mod filter;
+mod info;
 mod input;
+mod metrics;
 mod pace;
+mod pages;
 mod print;
 mod record;
 mod replay;
 mod report;
 mod respond;
+mod stats;
 mod stop;
 mod tap;
 
@@ -41,6 +45,10 @@ enum Command {
     Bridge(bridge::Args),
     Respond(respond::Args),
     Extcap(extcap::Args),
+    Info(info::Args),
+    Stats(stats::Args),
+    Completions(pages::CompletionsArgs),
+    Man(pages::ManArgs),
 }
 
 /// Why a command ends before its work is done.
@@ -82,6 +90,10 @@ fn main() -> ExitCode {
         Command::Bridge(args) => bridge::run(&args),
         Command::Respond(args) => respond::run(&args),
         Command::Extcap(args) => extcap::run(&args),
+        Command::Info(args) => info::run(&args),
+        Command::Stats(args) => stats::run(&args),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
     };
     finish(result)
 }

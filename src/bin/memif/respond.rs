@@ -14,6 +14,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr
 
 use crate::Failure;
 use crate::endpoint::{Endpoint, Linked};
+use crate::metrics::MetricsArgs;
 use crate::report::{count, notice};
 
 /// Connections that each service has at a time.
@@ -34,6 +35,8 @@ const PORT_HTTP: u16 = 80;
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// IPv4 address and prefix length
     #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = cidr::<Ipv4Cidr>, required_unless_present = "ip6")]
     ip: Option<Ipv4Cidr>,
@@ -83,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("{wrong} is no host's address")));
     }
     let session = args.endpoint.open(args.quiet)?;
+    let _serving = args.metrics.serve("respond", &[&session])?;
     if session.wait_link(args.timeout)? == Linked::Stopped {
         return Ok(());
     }
@@ -129,6 +133,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         for service in &mut services {
             service.serve(&mut sockets);
         }
+        let stats = device.stats();
+        session.dropped.set(0, stats.rx_dropped + stats.tx_dropped);
         let delay = phy::poll_delay(&mut device, &mut iface, &sockets, now);
         if phy::wait(&mut device, delay)? == Wait::Closed {
             break;

@@ -142,6 +142,13 @@ pub(super) enum Port {
 }
 
 impl Port {
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Memif(session) => Some(session),
+            Self::Tap(_) => None,
+        }
+    }
+
     /// How many links there have been.
     pub(super) fn links(&self) -> u64 {
         match self {

@@ -6,6 +6,7 @@ use std::thread;
 use memif::RxMode;
 
 use crate::Failure;
+use crate::metrics::MetricsArgs;
 use crate::record::{Next, RecordArgs, Timer};
 use crate::report::{count, notice};
 use crate::stop::Stop;
@@ -39,6 +40,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = memif::DEFAULT_SNAPLEN, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1..=262_144))]
     snaplen: u32,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     #[command(flatten)]
     record: RecordArgs,
     /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
@@ -85,6 +88,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .collect();
     // Each memif's session has its own handler, which closes it.
     let _stop = Stop::on_signals(move || taps.iter().for_each(Tap::close))?;
+
+    let sessions: Vec<_> = ports.iter().filter_map(Port::session).collect();
+    let _serving = args.metrics.serve("bridge", &sessions)?;
 
     // Whoever is there first waits, its packets on its ring, until somebody can take them.
     for port in &ports {
@@ -177,6 +183,9 @@ impl Way<'_> {
                     self.passed.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
                     let lost = packets.len() - sent;
                     self.passed.lost.fetch_add(lost as u64, Ordering::Relaxed);
+                    if let Some(session) = self.ports[self.from].session() {
+                        session.dropped.add(0, lost as u64);
+                    }
                 }
             }
         }

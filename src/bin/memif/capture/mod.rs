@@ -15,6 +15,7 @@ use crate::Failure;
 use crate::endpoint::{Endpoint, Linked, Session, rx_mode};
 use crate::filter::PacketFilter;
 use crate::input;
+use crate::metrics::{MetricsArgs, Serving};
 use crate::print::PrintArgs;
 use crate::record::{Next, RecordArgs, Timer};
 use crate::report::notice;
@@ -35,6 +36,8 @@ const BURST: u16 = 256;
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) endpoint: Endpoint,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// Read packets from a capture file instead; '-' is standard input
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["socket", "once", "timeout"])]
     read: Option<PathBuf>,
@@ -116,7 +119,7 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
             scope.spawn(move || capture.watch_reader(&pipe, stopper));
         }
         let result = match &mut source {
-            Source::Memif(session) => capture.read_link(session, stopper),
+            Source::Memif { session, .. } => capture.read_link(session, stopper),
             Source::File(file) => capture.read_file(file, stopper),
         };
         capture.timer.end();
@@ -130,7 +133,7 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
 
 /// Where packets come from.
 enum Source {
-    Memif(Session),
+    Memif { session: Session, _serving: Serving },
     File(Box<CaptureReader<FileReader>>),
 }
 
@@ -144,11 +147,18 @@ impl Source {
             return Ok((Self::File(Box::new(file)), Stopper { stop, memif: None }));
         }
         let session = args.endpoint.open(args.quiet || args.silent)?;
+        let serving = args.metrics.serve("capture", &[&session])?;
         let stopper = Stopper {
             stop: session.stop.clone(),
             memif: Some(session.memif.clone()),
         };
-        Ok((Self::Memif(session), stopper))
+        Ok((
+            Self::Memif {
+                session,
+                _serving: serving,
+            },
+            stopper,
+        ))
     }
 }
 
@@ -227,7 +237,10 @@ impl Capture<'_> {
                         queue.wait(None)?;
                     }
                 }
-                Ok(_) => self.state().take(number, &burst),
+                Ok(_) => {
+                    let dropped = self.state().take(number, &burst);
+                    session.dropped.add(queue.id(), dropped);
+                }
                 Err(Error::Eof(Eof::LinkDown)) => {
                     if self.rest()
                         || self.args.once

@@ -97,11 +97,12 @@ impl State {
         }
     }
 
+    /// Returns how many of them went nowhere.
     pub(super) fn take<'p, P: Borrow<Packet<'p>>>(
         &mut self,
         queue: u32,
         packets: impl IntoIterator<Item = P>,
-    ) {
+    ) -> u64 {
         if self.first.is_none() {
             self.first = Some(Instant::now());
         }
@@ -125,6 +126,7 @@ impl State {
         {
             self.idle();
         }
+        lost - before.2
     }
 
     fn lost(&self) -> u64 {

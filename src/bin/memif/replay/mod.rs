@@ -12,6 +12,7 @@ use memif::{Error, LinkType};
 use crate::Failure;
 use crate::endpoint::{Endpoint, Linked, Session};
 use crate::filter::PacketFilter;
+use crate::metrics::MetricsArgs;
 use crate::pace::{Pacer, Rate};
 use crate::report::{count, notice, rate};
 
@@ -32,6 +33,8 @@ use source::Group;
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
+    #[command(flatten)]
+    metrics: MetricsArgs,
     /// pcap or pcapng files, compressed or not, sent one after the other; '-' is standard input. The words after them say which
     /// packets, in libpcap's filter language: x.pcap udp port 9
     #[arg(required = true, value_name = "FILE")]
@@ -116,6 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     let session = args.endpoint.open(args.quiet)?;
+    let _serving = args.metrics.serve("replay", &[&session])?;
     let lanes = (0..args.endpoint.queues)
         .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue, 1)?)))
         .collect::<Result<Vec<_>, Error>>()?;
