@@ -11,6 +11,7 @@ mod extcap;
 mod forward;
 mod kernel;
 mod node;
+mod observe;
 mod peers;
 mod refusal;
 mod respond;
