@@ -223,6 +223,7 @@ struct queue
   event_t *event;     /* with on_interrupt: efd in the control loop */
   int epfd, wake_fd;  /* rx: made at creation when packets are kept or waited for; else -1 */
   _Atomic bool woken; /* rx_wake asks the waiter to return */
+  _Atomic bool watched; /* the program waits on epfd itself */
   pending_link_t *pending; /* rx: links after this one, oldest first */
   uint16_t num_pending;
 };
@@ -362,6 +363,13 @@ bool event_signal (int efd, int file);
 void queue_arm (queue_t *q);
 void queue_disarm (queue_t *q);
 void queue_clear_event (queue_t *q);
+/* Where an event that is left would wake for ever. rx_wait itself takes each once. */
+static inline void
+queue_spend_event (queue_t *q)
+{
+  if (q->event || atomic_load_explicit (&q->watched, memory_order_relaxed))
+    queue_clear_event (q);
+}
 /* With the lock held, of a queue that is up. */
 static inline bool
 queue_signal (queue_t *q)

@@ -40,8 +40,8 @@ event_clear (int efd)
 static void
 reap (aio_context_t ctx)
 {
-  struct io_event done[8];
-  syscall (SYS_io_getevents, ctx, 0L, (long) (sizeof done / sizeof *done), done, NULL);
+  struct io_event done[AT_A_TIME];
+  syscall (SYS_io_getevents, ctx, 0L, (long) AT_A_TIME, done, NULL);
 }
 
 /* A read of no bytes, at whose end the kernel itself raises the eventfd: that
@@ -57,13 +57,11 @@ signal_by_aio (int efd, int file)
   struct iocb *list = &nothing;
   for (int tries = 0; ctx && tries < 2; tries++)
     {
-      long submitted = syscall (SYS_io_submit, ctx, 1L, &list);
-      int why = errno;
-      reap (ctx);
-      if (submitted == 1)
+      if (syscall (SYS_io_submit, ctx, 1L, &list) == 1)
 	return 0;
-      if (why != EAGAIN)
+      if (errno != EAGAIN)
 	break;
+      reap (ctx);
     }
   return -1;
 }

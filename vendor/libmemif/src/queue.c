@@ -137,7 +137,8 @@ install (queue_t *q, link_t *l, link_ring_t *r)
     queue_arm (q);
   if (q->epfd >= 0)
     {
-      struct epoll_event ee = { .events = EPOLLIN };
+      /* Edges: rx_wait needs no call to clear what it has seen. */
+      struct epoll_event ee = { .events = EPOLLIN | EPOLLET };
       epoll_ctl (q->epfd, EPOLL_CTL_ADD, q->efd, &ee);
     }
 }

@@ -83,18 +83,17 @@ interrupts (queue_t *q, int published)
       q->idle = 0;
       if (!q->armed)
 	return published;
-      queue_disarm (q);
-      queue_clear_event (q);
+      queue_disarm (q); /* its event goes when the queue is armed again */
     }
   else if (!q->polling && !q->armed)
     {
-      queue_clear_event (q);
+      queue_spend_event (q);
       queue_arm (q);
     }
   else if (q->armed && power_of_two (++q->idle))
     /* An event may have come late, for packets read before: it must not wake
      * for ever, nor cost a call each time. */
-    queue_clear_event (q);
+    queue_spend_event (q);
   else
     return published;
   return rx_published (q);

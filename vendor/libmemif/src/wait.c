@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,6 +106,7 @@ memif_ext_rx_fd (memif_conn_handle_t conn, uint16_t qid, int *fd)
   queue_t *q = queue_of (conn, qid, true);
   if (!q || !fd)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  atomic_store_explicit (&q->watched, true, memory_order_relaxed);
   *fd = q->epfd;
   return q->epfd < 0 ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_SUCCESS;
 }
@@ -134,18 +137,15 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
     result = through_down ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
   else if (rx_published (q) != 0)
     result = MEMIF_EXT_WAIT_READY;
-  else if (sleeping && q->state == QUEUE_UP)
+  else if (sleeping && q->state == QUEUE_UP && !q->armed)
     {
-      queue_clear_event (q);
+      queue_spend_event (q);
       queue_arm (q);
       if (rx_published (q) != 0)
 	result = MEMIF_EXT_WAIT_READY;
     }
   if (result == MEMIF_EXT_WAIT_READY && q->armed && q->state == QUEUE_UP)
-    {
-      queue_disarm (q);
-      queue_clear_event (q);
-    }
+    queue_disarm (q); /* its event goes when the queue is armed again */
   queue_leave (q);
   return result;
 }
@@ -158,6 +158,22 @@ pause_cpu (void)
 #elif defined(__aarch64__)
   __asm__ volatile ("yield");
 #endif
+}
+
+/* Until an event, which it takes, or for so long; UINT64_MAX: for ever. */
+static int
+sleep_on (int epfd, uint64_t ns)
+{
+  struct timespec time = { .tv_sec = (time_t) (ns / NSEC_PER_SEC), .tv_nsec = (long) (ns % NSEC_PER_SEC) };
+  struct timespec *limit = ns == UINT64_MAX ? NULL : &time;
+  struct epoll_event events[2];
+#ifdef SYS_epoll_pwait2
+  long n = syscall (SYS_epoll_pwait2, epfd, events, 2, limit, NULL, (size_t) 0);
+  if (n >= 0 || errno != ENOSYS)
+    return (int) n;
+#endif
+  struct pollfd p = { .fd = epfd, .events = POLLIN };
+  return ppoll (&p, 1, limit, NULL) < 0 ? -1 : epoll_wait (epfd, events, 2, 0);
 }
 
 int
@@ -197,10 +213,7 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
 	  *result = MEMIF_EXT_WAIT_TIMED_OUT;
 	  return MEMIF_ERR_SUCCESS;
 	}
-      struct timespec left = { .tv_sec = (time_t) ((end - now) / NSEC_PER_SEC),
-			       .tv_nsec = (long) ((end - now) % NSEC_PER_SEC) };
-      struct pollfd p = { .fd = q->epfd, .events = POLLIN };
-      if (ppoll (&p, 1, end == UINT64_MAX ? NULL : &left, NULL) < 0 && errno != EINTR)
+      if (sleep_on (q->epfd, end == UINT64_MAX ? end : end - now) < 0 && errno != EINTR)
 	return error_of_errno (errno);
     }
 }
