@@ -1,5 +1,6 @@
 //! The interface that a command works on: its options, and getting a link.
 
+use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub(crate) struct Endpoint {
         hide_env_values = true,
         value_name = "SECRET"
     )]
-    pub(crate) secret: Option<String>,
+    pub(crate) secret: Option<Secret>,
     /// Read the secret from the first line of a file
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     pub(crate) secret_file: Option<PathBuf>,
@@ -57,6 +58,22 @@ pub(crate) struct Endpoint {
     /// Accept memory that the peer could take away, which would kill this process (DPDK zero-copy)
     #[arg(long)]
     pub(crate) allow_unsealed: bool,
+}
+
+/// A secret as it was typed. It is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// An interface whose control thread runs, and which tells when it connects and is left.
@@ -104,7 +121,7 @@ impl Endpoint {
 
     fn secret(&self) -> Result<String, Failure> {
         let Some(path) = &self.secret_file else {
-            return Ok(self.secret.clone().unwrap_or_default());
+            return Ok(self.secret.clone().unwrap_or_default().0);
         };
         let text = fs::read_to_string(path)
             .map_err(|e| Failure::Failed(format!("the secret in {}: {e}", path.display())))?;
@@ -373,5 +390,24 @@ pub(crate) fn rx_mode(text: &str) -> Result<RxMode, String> {
         _ => Err(format!(
             "'{text}' is no receive mode: interrupt, polling or adaptive"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_not_shown() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            endpoint: Endpoint,
+        }
+        let line = ["memif", "-s", "x", "--secret", "hunter2"];
+        let args = <Line as clap::Parser>::try_parse_from(line).unwrap();
+        assert_eq!(args.endpoint.secret, Some(Secret("hunter2".into())));
+        let shown = format!("{args:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

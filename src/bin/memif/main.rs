@@ -1,25 +1,25 @@
 //! The `memif` command: capture, replay and try out shared-memory packet interfaces.
 
-mod bench;
-mod bridge;
-mod capture;
-mod demo;
-mod endpoint;
-mod extcap;
-mod filter;
-mod info;
-mod input;
-mod metrics;
-mod pace;
-mod pages;
-mod print;
-mod record;
-mod replay;
-mod report;
-mod respond;
-mod stats;
-mod stop;
-mod tap;
+pub(crate) mod bench;
+pub(crate) mod bridge;
+pub(crate) mod capture;
+pub(crate) mod demo;
+pub(crate) mod endpoint;
+pub(crate) mod extcap;
+pub(crate) mod filter;
+pub(crate) mod info;
+pub(crate) mod input;
+pub(crate) mod metrics;
+pub(crate) mod pace;
+pub(crate) mod pages;
+pub(crate) mod print;
+pub(crate) mod record;
+pub(crate) mod replay;
+pub(crate) mod report;
+pub(crate) mod respond;
+pub(crate) mod stats;
+pub(crate) mod stop;
+pub(crate) mod tap;
 
 use std::process::ExitCode;
 
@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand};
 /// Packets over shared memory: what tcpdump and tcpreplay do for network cards, for memif.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
-struct Args {
+pub(crate) struct Args {
     /// Tell more: -v what happens on the control channel, -vv all of it
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -37,7 +37,7 @@ struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub(crate) enum Command {
     Demo(demo::Args),
     Capture(capture::Args),
     Replay(replay::Args),
@@ -53,7 +53,7 @@ enum Command {
 
 /// Why a command ends before its work is done.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// Exit code 1.
     Failed(String),
     /// Exit code 2.

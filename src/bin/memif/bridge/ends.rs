@@ -1,5 +1,7 @@
 //! The ends of a bridge: what they are called, and packets in and out of them.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -79,16 +81,28 @@ fn number<N: FromStr>(text: &str) -> Result<N, String> {
         .map_err(|_| format!("'{text}' is no number that fits"))
 }
 
+fn number_in<N: FromStr + PartialOrd + Display>(
+    text: &str,
+    range: RangeInclusive<N>,
+) -> Result<N, String> {
+    let number = number(text)?;
+    if range.contains(&number) {
+        return Ok(number);
+    }
+    let (least, most) = range.into_inner();
+    Err(format!("{number} is not within {least} and {most}"))
+}
+
 impl Endpoint {
     fn set(&mut self, (name, value): (&str, &str)) -> Result<(), String> {
         match name {
             "id" => self.id = number(value)?,
             "role" => self.role = Some(value.parse()?),
-            "secret" => self.secret = Some(value.to_owned()),
+            "secret" => self.secret = Some(value.to_owned().into()),
             "secret-file" => self.secret_file = Some(value.into()),
             "mode" => self.mode = value.parse()?,
-            "ring-size" => self.ring_size = number(value)?,
-            "buffer-size" => self.buffer_size = number(value)?,
+            "ring-size" => self.ring_size = number_in(value, 1..=14)?,
+            "buffer-size" => self.buffer_size = number_in(value, 64..=65535)?,
             "allow-unsealed" => {
                 self.allow_unsealed = value
                     .parse()
@@ -122,7 +136,7 @@ impl Spec {
             && endpoint.secret.is_none()
             && endpoint.secret_file.is_none()
         {
-            endpoint.secret = std::env::var(variable).ok();
+            endpoint.secret = std::env::var(variable).ok().map(Into::into);
         }
         this
     }
@@ -311,7 +325,7 @@ mod tests {
             panic!("{spec:?}");
         };
         assert_eq!((endpoint.id, endpoint.role), (3, Some(Role::Master)));
-        assert_eq!(endpoint.secret.as_deref(), Some("a=b"));
+        assert_eq!(endpoint.secret, Some(String::from("a=b").into()));
         assert_eq!(
             (spec.mode(), spec.name()),
             (IfMode::Ip, "memif:/run/x.sock:3".into())
@@ -327,7 +341,7 @@ mod tests {
         let Spec::Memif { endpoint, .. } = spec.with_secret_of("PATH") else {
             panic!("{spec:?}");
         };
-        assert_eq!(endpoint.secret, std::env::var("PATH").ok());
+        assert_eq!(endpoint.secret, std::env::var("PATH").ok().map(Into::into));
         let spec: Spec = "tap:mf0,mtu=9000".parse().unwrap();
         assert_eq!(
             (spec.mode(), spec.name()),
@@ -335,6 +349,8 @@ mod tests {
         );
         for (text, says) in [
             ("mf0", "memif:SOCKET"),
+            ("memif:x,ring-size=15", "within 1 and 14"),
+            ("memif:x,buffer-size=1", "within 64 and 65535"),
             ("tun:mf0", "'tun'"),
             ("tap:", "names no"),
             ("memif:,id=1", "names no"),
