@@ -696,15 +696,18 @@ impl<'a> World<'a> {
     }
 
     fn send_in_place(&mut self, size: u16, choice: u8) {
-        let mut bufs = vec![memif_buffer_t::default(); usize::from(choice & 15).max(1)];
+        let count = u16::from(choice & 15).max(1);
+        // A whole packet may take more than were asked for.
+        let room = count.max(size.div_ceil(self.iface.shape.buffer));
+        let mut bufs = vec![memif_buffer_t::default(); room.into()];
         let mut got = 0;
-        // SAFETY: as many buffers as told.
+        // SAFETY: as many buffers as are promised.
         unsafe {
             memif_buffer_alloc(
                 self.iface.conn(),
                 0,
                 bufs.as_mut_ptr(),
-                bufs.len() as u16,
+                count,
                 &mut got,
                 size,
             )

@@ -1,12 +1,14 @@
 //! The lines of `memif capture`: packets of any content, cut anywhere.
 #![no_main]
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unexpected_cfgs)]
 
 use libfuzzer_sys::fuzz_target;
 use memif::{CaptureInfo, LinkType, Packet, Timestamp};
 
-#[path = "../../src/bin/memif/print/mod.rs"]
-mod print;
+// Its modules name each other from the crate's root.
+#[path = "../../src/bin/memif/main.rs"]
+mod command;
+use command::*;
 
 fuzz_target!(|data: &[u8]| {
     let [kind, beyond, a, b, packet @ ..] = data else {

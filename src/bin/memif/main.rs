@@ -99,7 +99,7 @@ fn main() -> ExitCode {
 }
 
 /// Tells what went wrong, and how the process is to end.
-fn finish(result: Result<(), Failure>) -> ExitCode {
+pub(crate) fn finish(result: Result<(), Failure>) -> ExitCode {
     let (message, code) = match result {
         Ok(()) | Err(Failure::NobodyReads) => return ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => (message, 1),
@@ -110,7 +110,7 @@ fn finish(result: Result<(), Failure>) -> ExitCode {
 }
 
 /// The library's log goes to standard error, in the command's own form.
-fn start_log(verbose: u8) {
+pub(crate) fn start_log(verbose: u8) {
     use std::io::Write;
 
     let level = match verbose {
