@@ -35,6 +35,8 @@
 //! Capture files are in [`pcap`] (feature `pcap`); smoltcp's device is in `phy` (feature `smoltcp`);
 //! reading and writing in a tokio runtime is in `stream` (feature `tokio`).
 //!
+//! The [`manual`] says more: concepts, choices, peers, what to do when nothing comes.
+//!
 //! # What is promised
 //!
 //! A link that goes down loses nothing that had arrived: packets that the peer published
@@ -57,6 +59,7 @@ mod ffi;
 mod handle;
 mod interface;
 mod interrupts;
+pub mod manual;
 mod packet;
 #[cfg(feature = "pcap")]
 pub mod pcap;

@@ -29,7 +29,7 @@ event_clear (int efd)
   uint64_t count = 0;
   struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
   ssize_t n = preadv2 (efd, &iov, 1, -1, RWF_NOWAIT);
-  if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
+  if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM)) /* seccomp says EPERM */
     {
       struct pollfd p = { .fd = efd, .events = POLLIN };
       n = poll (&p, 1, 0) == 1 ? read (efd, &count, sizeof count) : -1;
