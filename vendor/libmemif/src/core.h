@@ -367,7 +367,7 @@ void queue_clear_event (queue_t *q);
 static inline void
 queue_spend_event (queue_t *q)
 {
-  if (q->event || atomic_load_explicit (&q->watched, memory_order_relaxed))
+  if (q->conn->on_interrupt || atomic_load_explicit (&q->watched, memory_order_relaxed))
     queue_clear_event (q);
 }
 /* With the lock held, of a queue that is up. */
