@@ -8,7 +8,7 @@
 //! # Ethernet or IP
 //!
 //! [`IfMode`](crate::IfMode) says what packets begin with. Both sides must have the same; the master refuses a slave with another.
-//! DPDK's memif knows Ethernet only (and, 22.11, does not look at what the other side says), VPP has both.
+//! DPDK's memif knows Ethernet only, VPP has both.
 //!
 //! ```
 //! use memif::{IfMode, LinkType, MemifConfig};

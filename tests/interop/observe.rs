@@ -82,3 +82,49 @@ fn promtool_is_content_with_the_metrics() {
     assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
     capture.stop();
 }
+
+/// What `info` says of it, which is one line and no link.
+fn fails(args: &[&str]) -> String {
+    let out = Command::new(MEMIF).arg("info").args(args).output().unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(1), "{args:?}: {said}");
+    assert!(out.stdout.is_empty(), "{args:?}");
+    assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
+    said
+}
+
+#[test]
+fn info_tells_testpmds_refusals_in_a_line() {
+    if !installed(&["dpdk-testpmd"]) {
+        return;
+    }
+    let _turn = one_at_a_time();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("memif.sock").display().to_string();
+    let _testpmd = Testpmd::start(dir.path(), "server", &socket, ",secret=abra", "rxonly", &[]);
+    let good = ["info", "-s", &socket, "--secret", "abra"];
+    assert!(wait_until(PATIENCE, || {
+        let out = Command::new(MEMIF).args(good).output().unwrap();
+        out.status.success()
+    }));
+    for (args, says) in [
+        (["--secret", "abra", "--id", "7"], "--id"),
+        (["--secret", "kadabra", "--id", "0"], "--secret"),
+        (["--secret", "abra", "--mode", "ip"], "--mode"),
+    ] {
+        let said = fails(&[&["-s", &socket], &args[..]].concat());
+        assert!(said.contains(says) && said.contains(&socket), "{said}");
+    }
+}
+
+#[test]
+fn info_tells_of_a_socket_file_that_nobody_listens_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("memif.sock").display().to_string();
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let said = fails(&["-s", &socket]);
+    assert!(
+        said.contains("nobody listens") && said.contains(&socket),
+        "{said}"
+    );
+}

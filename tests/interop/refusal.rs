@@ -33,7 +33,7 @@ fn a_wrong_secret_a_wrong_id_and_a_wrong_mode_are_told() {
     };
     fails(&["--secret", "kadabra"], "--secret");
     fails(&["--id", "7", "--secret", "abra"], "--id");
-    // Version 22.11 takes any mode at its handshake; what matters is that we come up or say why.
+    fails(&["--mode", "ip", "--secret", "abra"], "--mode");
     let out = Command::new(MEMIF)
         .args([
             "capture",
