@@ -5,7 +5,6 @@
 //! |---|---|
 //! | counters compared across the wrap at 65536 | `rings::counters_wrap_in_rings_of_every_size` |
 //! | an empty packet panics | `handle::an_empty_packet_is_an_error_and_nothing_is_sent` |
-//! | whole packets held back behind an unfinished chain | `handshake::…_end_the_link_after_the_packets_before_them` |
 //! | ring sizes above 2^10, unequal queue counts | `settings` here |
 //! | lost wake-ups | `handle::…_loses_no_wake_up` |
 //! | descriptors and memory leaked at disconnects | `leaks`, `churn` here, `vendor/libmemif/tests/churn.c` |
@@ -14,11 +13,12 @@
 
 use std::time::Duration;
 
-use memif::{Burst, Eof, MemifConfig, Role, RxMode, Wait};
+use memif::{Burst, Eof, ErrorKind, MemifConfig, Role, RxMode, Wait};
 
 use crate::common::{
-    LONG, Pair, ROLES, assert_same, context, eof, other, pattern, read, socket, up, writable,
+    LONG, Pair, ROLES, assert_same, context, eof, other, pattern, read, socket, until, up, writable,
 };
+use crate::peer::{BUFFER, LOG2, Master, NEXT, Plan, Stage};
 
 /// go-libmemif lost the last fragment, gomemif copied each from offset 0.
 #[test]
@@ -181,5 +181,59 @@ fn all_four_combinations_of_modes_and_the_link_down_and_up_again() {
             eof(master.read_packet_timeout(Some(Duration::ZERO))),
             Eof::Empty
         );
+    }
+}
+
+/// go-libmemif gave none of a burst's packets when the last was a chain that went on beyond it.
+#[test]
+fn whole_packets_are_not_held_back_behind_an_unfinished_chain() {
+    for reader in ROLES {
+        let (context, socket) = (context(), socket());
+        let raw = (reader == Role::Slave).then(|| Master::listen(&socket));
+        let config = MemifConfig::new(&socket).role(reader);
+        let config = config.log2_ring_size(LOG2).buffer_size(BUFFER as u16);
+        let memif = context.create_interface(config).unwrap();
+        let link = match &raw {
+            Some(raw) => raw.go(Stage::Up),
+            None => Plan::new(0).up(&socket),
+        };
+        up(&memif);
+        let ring = match reader {
+            Role::Master => link.s2m(),
+            Role::Slave => link.m2s(),
+        };
+        if reader == Role::Slave {
+            until("offered buffers", || ring.head() == 1 << LOG2);
+        }
+        // One burst: two packets of a buffer, one of two, the first two buffers of a chain.
+        for (slot, more) in [false, false, true, false, true, true].iter().enumerate() {
+            let mut desc = ring.desc(slot as u16);
+            desc.flags = if *more { NEXT } else { 0 };
+            desc.length = 64;
+            let bytes = pattern(slot as u64, 64);
+            link.regions[usize::from(desc.region)].write(desc.offset as usize, &bytes);
+            ring.set_desc(slot as u16, desc);
+        }
+        match reader {
+            Role::Master => ring.set_head(6),
+            Role::Slave => ring.set_tail(6),
+        }
+        ring.wake();
+
+        let mut from = memif.rx_queue(0).unwrap();
+        let mut burst = Burst::new(16);
+        assert_eq!(from.wait(Some(LONG)).unwrap(), Wait::Ready);
+        assert_eq!(from.rx_burst(&mut burst).unwrap(), 3, "{reader:?}");
+        let wanted = [
+            pattern(0, 64),
+            pattern(1, 64),
+            [pattern(2, 64), pattern(3, 64)].concat(),
+        ];
+        for (n, packet) in burst.iter().enumerate() {
+            assert_same(&packet, &wanted[n], n);
+        }
+        // A chain is published whole or not at all, so this one is a violation, told of after them.
+        let error = from.rx_burst(&mut burst).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MalformedMessage, "{error}");
     }
 }

@@ -3,6 +3,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../peer/mod.rs"]
+mod peer;
 
 mod churn;
 mod faults;

@@ -223,7 +223,7 @@ struct queue
   event_t *event;     /* with on_interrupt: efd in the control loop */
   int epfd, wake_fd;  /* rx: made at creation when packets are kept or waited for; else -1 */
   _Atomic bool woken; /* rx_wake asks the waiter to return */
-  _Atomic bool watched; /* the program waits on epfd itself */
+  _Atomic bool watched; /* the program waits on epfd or efd itself */
   pending_link_t *pending; /* rx: links after this one, oldest first */
   uint16_t num_pending;
 };
@@ -367,6 +367,7 @@ void queue_clear_event (queue_t *q);
 static inline void
 queue_spend_event (queue_t *q)
 {
+  /* Relaxed: one that is set meanwhile is heeded at the next look. */
   if (q->conn->on_interrupt || atomic_load_explicit (&q->watched, memory_order_relaxed))
     queue_clear_event (q);
 }
@@ -398,13 +399,17 @@ queue_enter (queue_t *q)
 #if defined(__SANITIZE_THREAD__)
       atomic_exchange_explicit (&q->busy, true, memory_order_seq_cst);
 #else
+      /* Pairs with barrier of lock.c, which fences for us: of the compiler only
+       * is asked that the store stays before the load. */
       atomic_store_explicit (&q->busy, true, memory_order_relaxed);
       atomic_signal_fence (memory_order_seq_cst);
       if (__builtin_expect (atomic_load_explicit (&owner_needs_fence, memory_order_relaxed), 0))
 	atomic_thread_fence (memory_order_seq_cst);
 #endif
+      /* Acquire: what was done with the lock, before queue_unlock's release. */
       if (__builtin_expect (!atomic_load_explicit (&q->gate, memory_order_acquire), 1))
 	return;
+      /* Nothing was touched; release as in queue_leave, for what an earlier entry did. */
       atomic_store_explicit (&q->busy, false, memory_order_release);
       queue_wait_gate (q);
     }
@@ -413,6 +418,7 @@ queue_enter (queue_t *q)
 static inline void
 queue_leave (queue_t *q)
 {
+  /* What was done here comes first: release, to the acquire in queue_lock. */
   atomic_store_explicit (&q->busy, false, memory_order_release);
 }
 
@@ -428,6 +434,7 @@ queue_of (conn_t *c, uint16_t qid, bool rx)
 static inline void
 queue_heed (queue_t *q)
 {
+  /* Acquire: the write to wake_fd came before queue_attention's release. */
   if (__builtin_expect (atomic_load_explicit (&q->attention, memory_order_acquire), 0))
     queue_heed_slow (q);
 }
@@ -437,7 +444,8 @@ void queue_lock (queue_t *q);
 void queue_unlock (queue_t *q);
 void link_unblock (const link_t *l); /* control thread */
 
-/* The only ways to a descriptor: once in, once out. */
+/* The only ways to a descriptor: once in, once out. Relaxed, so that no word is
+ * torn or read twice; the counters' acquire and release order them. */
 static inline desc_t
 desc_read (const shared_desc_t *d)
 {

@@ -49,6 +49,7 @@ put_queues (space_t *s, queue_t *queues, unsigned count)
 	  desc_t first = desc_read (&q->ring->desc[0]);
 	  d[i].region = (uint8_t) first.region;
 	  d[i].ring_size = q->mask + 1u;
+	  /* Relaxed: to be shown only; nothing is read by them. */
 	  d[i].flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT
 			 ? MEMIF_QUEUE_FLAG_POLLING
 			 : 0;

@@ -20,7 +20,7 @@ eventfds_open (void)
 {
   aio_context_t made = 0;
   if (syscall (SYS_io_setup, AT_A_TIME, &made) == 0)
-    atomic_store (&aio, made);
+    atomic_store (&aio, made); /* before any other thread has a queue, which orders it */
 }
 
 uint64_t
@@ -49,6 +49,7 @@ reap (aio_context_t ctx)
 static int
 signal_by_aio (int efd, int file)
 {
+  /* Relaxed: a number for the kernel, no memory of ours is behind it. */
   aio_context_t ctx = atomic_load_explicit (&aio, memory_order_relaxed);
   struct iocb nothing = { .aio_lio_opcode = IOCB_CMD_PREAD,
 			  .aio_fildes = (uint32_t) file,

@@ -100,6 +100,7 @@ on_wake (event_t *e)
 {
   sock_t *s = e->sock;
   drain (e->fd);
+  /* After the drain: help_owner sets it before it kicks, so none is missed. */
   if (atomic_exchange (&s->stuck, false))
     for (const conn_t *c = s->conns; c; c = c->next)
       link_unblock (c->link);
@@ -322,6 +323,7 @@ memif_poll_event (memif_socket_handle_t sock, int timeout)
     }
   if (!leave (s))
     return MEMIF_ERR_SUCCESS; /* a callback has deleted it */
+  /* Acquire: what the canceller did before its call is seen after this one. */
   return atomic_exchange_explicit (&s->cancelled, false, memory_order_acquire)
 	   ? MEMIF_ERR_POLL_CANCEL
 	   : MEMIF_ERR_SUCCESS;
@@ -333,6 +335,7 @@ memif_cancel_poll_event (memif_socket_handle_t sock)
   sock_t *s = sock;
   if (!s)
     return MEMIF_ERR_INVAL_ARG;
+  /* Before the kick; release: to the acquire in memif_poll_event. */
   atomic_store_explicit (&s->cancelled, true, memory_order_release);
   loop_kick (s);
   return MEMIF_ERR_SUCCESS;

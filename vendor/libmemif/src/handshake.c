@@ -192,6 +192,7 @@ come_up (channel_t *ch)
   fault_take (c, stale); /* of an earlier link */
   if (link_is_external (c->link))
     {
+      /* Relaxed: c->link's own reference holds it meanwhile. */
       atomic_fetch_add_explicit (&c->link->refs, 1, memory_order_relaxed);
       c->external = c->link;
     }

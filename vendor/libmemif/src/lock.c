@@ -21,6 +21,7 @@ void
 locks_open (void)
 {
   static _Atomic bool opened;
+  /* Who comes second may go on at once: owners fence until the first is done. */
   if (atomic_exchange (&opened, true))
     return;
   eventfds_open ();
@@ -41,7 +42,8 @@ back_off (unsigned spins)
 void
 queue_wait_gate (queue_t *q)
 {
-  for (unsigned spins = 65; atomic_load_explicit (&q->gate, memory_order_acquire); spins++)
+  /* Relaxed: queue_enter looks again, and acquires. */
+  for (unsigned spins = 65; atomic_load_explicit (&q->gate, memory_order_relaxed); spins++)
     back_off (spins);
 }
 
@@ -54,6 +56,7 @@ barrier (void)
   if (!atomic_exchange (&owner_needs_fence, true))
     /* It was taken away from us: let entries without a fence end. */
     nanosleep (&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+  /* Pairs with the fence in queue_enter: it sees the gate, or we see busy. */
   atomic_thread_fence (memory_order_seq_cst);
 }
 
@@ -81,6 +84,7 @@ help_owner (queue_t *q)
     link_unblock (q->conn->link);
   else
     {
+      /* Before the kick, whose handler takes it. */
       atomic_store (&s->stuck, true);
       loop_kick (s);
     }
@@ -89,9 +93,11 @@ help_owner (queue_t *q)
 void
 queue_lock (queue_t *q)
 {
+  /* Sequential, so it is before barrier; and takes over from the last queue_unlock. */
   for (unsigned spins = 0; atomic_exchange_explicit (&q->gate, true, memory_order_seq_cst); spins++)
     back_off (spins);
   barrier ();
+  /* Acquire: what the owner did, before queue_leave's release. */
   for (unsigned spins = 0; atomic_load_explicit (&q->busy, memory_order_acquire); spins++)
     {
       back_off (spins);
@@ -103,5 +109,6 @@ queue_lock (queue_t *q)
 void
 queue_unlock (queue_t *q)
 {
+  /* Release: to the acquire in queue_enter, and to the next queue_lock. */
   atomic_store_explicit (&q->gate, false, memory_order_release);
 }

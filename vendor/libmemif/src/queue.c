@@ -187,6 +187,7 @@ queues_up (conn_t *c)
       queue_t *q = rx ? &c->rx[qid] : &c->tx[qid];
       link_ring_t *r = rx == slave ? &l->m2s[qid] : &l->s2m[qid];
 
+      /* Relaxed: c->link's own reference holds it meanwhile. */
       atomic_fetch_add_explicit (&l->refs, 1, memory_order_relaxed);
       queue_lock (q);
       make_room (q);
@@ -212,6 +213,7 @@ queues_offer (conn_t *c)
     {
       queue_t *q = &c->rx[i];
       queue_lock (q);
+      /* Relaxed: a slave's head is its own. */
       if (q->state == QUEUE_UP && q->done == 0
 	  && atomic_load_explicit (&q->ring->head, memory_order_relaxed) == 0)
 	rx_give_back (q, (uint16_t) (q->mask + 1), 0);
@@ -228,6 +230,7 @@ go_down (queue_t *q)
     {
       pending_link_t *last = &q->pending[q->num_pending - 1];
       const ring_t *ring = last->ring->shm;
+      /* The packets were written before the counter: acquire. They are read by this limit. */
       last->limit = atomic_load_explicit (q->slave ? &ring->tail : &ring->head, memory_order_acquire);
       last->down = true;
       if (last->limit == 0 || last->link->unsealed)
@@ -321,6 +324,7 @@ queue_fault (queue_t *q, const char *format, ...)
   va_start (args, format);
   text_v (text, sizeof text, format, args);
   va_end (args);
+  /* A lock: acquire on taking it, release on giving it back, here and in fault_take. */
   while (atomic_exchange_explicit (&c->fault_lock, 1, memory_order_acquire))
     sched_yield ();
   text_f (c->fault, sizeof c->fault, "%s queue %u: %s", q->rx ? "receive" : "transmit", q->qid, text);

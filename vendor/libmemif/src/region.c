@@ -62,7 +62,8 @@ rings_free (link_t *l, link_ring_t *rings, unsigned count)
 void
 link_unref (link_t *l)
 {
-  /* Whoever goes last must see what the others did before they went. */
+  /* Whoever goes last must see what the others did before they went: acquire,
+   * to the release of each of theirs. */
   if (atomic_fetch_sub_explicit (&l->refs, 1, memory_order_acq_rel) != 1)
     return;
   rings_free (l, l->s2m, l->num_s2m);
@@ -299,6 +300,7 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
     {
       link_ring_t *r = ring_at (l, i);
       r->shm = (ring_t *) ((uint8_t *) l->regions[0].addr + r->offset);
+      /* Relaxed, as are the descriptors: the peer maps this after a message over the socket. */
       atomic_store_explicit (&r->shm->cookie, RING_COOKIE, memory_order_relaxed);
       for (unsigned slot = 0; slot < size; slot++)
 	desc_write (&r->shm->desc[slot],
@@ -439,6 +441,7 @@ link_map_master (link_t *l, const char **why)
       link_ring_t *r = ring_at (l, i);
       r->shm = (ring_t *) ((uint8_t *) l->regions[r->region].addr + r->offset);
       *why = "a ring has a wrong cookie";
+      /* Relaxed: the slave wrote it before its message, and learns of the tail by ours. */
       if (atomic_load_explicit (&r->shm->cookie, memory_order_relaxed) != RING_COOKIE)
 	return MEMIF_ERR_COOKIE;
       atomic_store_explicit (&r->shm->tail, 0, memory_order_relaxed);

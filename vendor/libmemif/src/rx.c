@@ -214,6 +214,7 @@ new_packets (queue_t *q)
 {
   if (q->state != QUEUE_UP || q->slave || q->armed || q->fault != FAULT_NONE)
     return false;
+  /* Acquire, as in rx_published. */
   const uint16_t counter = atomic_load_explicit (&q->ring->head, memory_order_acquire);
   const uint16_t published = (uint16_t) (counter - q->next);
   if (published == 0 || published > q->mask + 1u - (uint16_t) (q->next - q->done))
@@ -362,10 +363,12 @@ hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
   if (q->state == QUEUE_UP && !q->polling && published >= 0 && published <= count)
     {
       q->idle = published ? 0 : q->idle + 1;
-      cleared = power_of_two (q->idle);
+      cleared = power_of_two (q->idle) || !q->armed;
       if (cleared)
 	{
 	  queue_clear_event (q);
+	  if (!q->armed) /* memif_ext_rx_wait has disarmed it */
+	    queue_arm (q);
 	  published = rx_published (q);
 	}
     }

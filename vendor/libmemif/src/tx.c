@@ -84,6 +84,7 @@ publish (queue_t *q)
   atomic_store_explicit (counter, q->done, memory_order_release);
   atomic_thread_fence (memory_order_seq_cst);
 #endif
+  /* Relaxed: the fence above stands before it. */
   if (!(atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT))
     interrupt (q);
 }
@@ -318,6 +319,7 @@ uint16_t
 tx_untaken (const queue_t *q)
 {
   uint16_t size = (uint16_t) (q->mask + 1u);
+  /* Acquire, as in tx_free_slots: what is taken has been read. */
   uint16_t peer = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head,
 					memory_order_acquire);
   uint16_t held = q->slave ? (uint16_t) (q->done - peer) : (uint16_t) (peer - q->done);

@@ -12,6 +12,7 @@
 void
 queue_arm (queue_t *q)
 {
+  /* Relaxed: only we write the flags, and the fence below orders it. */
   uint16_t flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed);
   atomic_store_explicit (&q->ring->flags, flags & (uint16_t) ~RING_NO_INTERRUPT,
 			 memory_order_relaxed);
@@ -24,6 +25,7 @@ queue_arm (queue_t *q)
 void
 queue_disarm (queue_t *q)
 {
+  /* Relaxed: seen late, it costs the peer a signal too many. */
   uint16_t flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed);
   atomic_store_explicit (&q->ring->flags, flags | RING_NO_INTERRUPT, memory_order_relaxed);
   q->armed = false;
@@ -52,6 +54,7 @@ void
 queue_heed_slow (queue_t *q)
 {
   uint64_t count;
+  /* Relaxed: the read is after it. One set between is read too, and looked for once more. */
   atomic_store_explicit (&q->attention, false, memory_order_relaxed);
   if (read (q->wake_fd, &count, sizeof count) < 0)
     return; /* EAGAIN: drained already */
@@ -86,6 +89,19 @@ memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t q
   return MEMIF_ERR_SUCCESS;
 }
 
+/* The program waits by itself from now on; an event of before is gone after the next look. */
+static void
+queue_watched (queue_t *q)
+{
+  if (atomic_load_explicit (&q->watched, memory_order_relaxed))
+    return;
+  queue_lock (q);
+  q->idle = 0;
+  /* Relaxed: seen by the owner with the lock. */
+  atomic_store_explicit (&q->watched, true, memory_order_relaxed);
+  queue_unlock (q);
+}
+
 int
 memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
 {
@@ -94,6 +110,7 @@ memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
     return MEMIF_ERR_NOCONN;
   if (!q || !fd)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_watched (q);
   queue_lock (q);
   *fd = q->efd;
   queue_unlock (q);
@@ -106,7 +123,7 @@ memif_ext_rx_fd (memif_conn_handle_t conn, uint16_t qid, int *fd)
   queue_t *q = queue_of (conn, qid, true);
   if (!q || !fd)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  atomic_store_explicit (&q->watched, true, memory_order_relaxed);
+  queue_watched (q);
   *fd = q->epfd;
   return q->epfd < 0 ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_SUCCESS;
 }
@@ -117,6 +134,7 @@ memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid)
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
     return MEMIF_ERR_QID;
+  /* Before queue_attention; release: to the acquire in wait_look. */
   atomic_store_explicit (&q->woken, true, memory_order_release);
   queue_attention (q);
   return MEMIF_ERR_SUCCESS;
@@ -131,16 +149,18 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
   queue_heed (q);
   while (q->pending && q->state == QUEUE_DRAINING && rx_published (q) == 0)
     queue_drained (q);
+  /* Acquire: the waiter sees what its waker did before. */
   if (atomic_exchange_explicit (&q->woken, false, memory_order_acquire))
     result = MEMIF_EXT_WAIT_WOKEN;
   else if (q->state == QUEUE_GONE)
     result = through_down ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
   else if (rx_published (q) != 0)
     result = MEMIF_EXT_WAIT_READY;
-  else if (sleeping && q->state == QUEUE_UP && !q->armed)
+  else if (sleeping && q->state == QUEUE_UP)
     {
-      queue_spend_event (q);
-      queue_arm (q);
+      queue_spend_event (q); /* armed or not: it may have come late */
+      if (!q->armed)
+	queue_arm (q);
       if (rx_published (q) != 0)
 	result = MEMIF_EXT_WAIT_READY;
     }
@@ -167,7 +187,7 @@ sleep_on (int epfd, uint64_t ns)
   struct timespec time = { .tv_sec = (time_t) (ns / NSEC_PER_SEC), .tv_nsec = (long) (ns % NSEC_PER_SEC) };
   struct timespec *limit = ns == UINT64_MAX ? NULL : &time;
   struct epoll_event events[2];
-#ifdef SYS_epoll_pwait2
+#if defined(SYS_epoll_pwait2) && __SIZEOF_LONG__ == 8 /* it takes 64-bit times only */
   long n = syscall (SYS_epoll_pwait2, epfd, events, 2, limit, NULL, (size_t) 0);
   if (n >= 0 || (errno != ENOSYS && errno != EPERM)) /* seccomp may say EPERM */
     return (int) n;

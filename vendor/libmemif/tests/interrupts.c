@@ -133,6 +133,82 @@ the_rest_wakes_again (void)
   pair_close (&p);
 }
 
+static void
+raise_late (int efd)
+{
+  uint64_t one = 1;
+  EQUAL (write (efd, &one, sizeof one), (long) sizeof one);
+}
+
+static long
+receive_copy (memif_conn_handle_t conn)
+{
+  memif_ext_packet_t packet;
+  uint16_t n = 0;
+  OK (memif_ext_rx_burst (conn, 0, bytes, sizeof bytes, sizeof bytes, &packet, 1, &n));
+  return n ? (long) packet.length : -1;
+}
+
+/* A program that polls a descriptor itself and copies its packets: the event
+ * goes, also one that comes late, for packets read before. */
+static void
+what_is_polled_does_not_stay_readable (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .ext = { .keep_unread = 1 } });
+  memif_conn_handle_t conn = p.master.conn;
+  int efd = efd_of (conn, 0), fd = -1, result = -1;
+  for (uint32_t i = 0; i < 100; i++)
+    {
+      OK (send_packet (p.slave.conn, 0, i, 100));
+      CHECK (readable (efd));
+      EQUAL (receive_copy (conn), 100);
+      EQUAL (receive_copy (conn), -1);
+      CHECK (!readable (efd));
+    }
+  OK (memif_ext_rx_fd (conn, 0, &fd));
+  while (receive_copy (conn) >= 0 || readable (fd))
+    OK (memif_ext_rx_wait (conn, 0, 0, 0, 0, &result)); /* the link's coming up is an event too */
+  for (uint32_t i = 0; i < 100; i++)
+    {
+      raise_late (efd);
+      CHECK (readable (fd));
+      OK (memif_ext_rx_wait (conn, 0, 0, 0, 0, &result));
+      EQUAL (result, MEMIF_EXT_WAIT_TIMED_OUT);
+      CHECK (!readable (fd));
+      OK (send_packet (p.slave.conn, 0, i, 100));
+      CHECK (readable (fd));
+      OK (memif_ext_rx_wait (conn, 0, 0, 0, 0, &result));
+      EQUAL (result, MEMIF_EXT_WAIT_READY);
+      EQUAL (receive_copy (conn), 100);
+      OK (memif_ext_rx_wait (conn, 0, 0, 0, 0, &result));
+      EQUAL (result, MEMIF_EXT_WAIT_TIMED_OUT);
+    }
+  pair_close (&p);
+}
+
+/* A wait of the extension, then a burst of 4.0: the descriptor tells of the next packet all the same. */
+static void
+a_wait_and_a_burst_in_place_may_be_mixed (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .ext = { .keep_unread = 1 } });
+  memif_conn_handle_t conn = p.master.conn;
+  int efd = efd_of (conn, 0), result = -1;
+  for (uint32_t i = 0; i < 100; i++)
+    {
+      OK (send_packet (p.slave.conn, 0, i, 100));
+      CHECK (readable (efd));
+      OK (memif_ext_rx_wait (conn, 0, 0, 0, 0, &result));
+      EQUAL (result, MEMIF_EXT_WAIT_READY);
+      EQUAL (receive_packet (conn, 0, bytes, sizeof bytes), 100);
+      CHECK (is_pattern (bytes, i, 100));
+      EQUAL (receive_packet (conn, 0, bytes, sizeof bytes), -1);
+      CHECK (!readable (efd));
+    }
+  pair_close (&p);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -141,6 +217,8 @@ main (int argc, char **argv)
     { "four_combinations", four_combinations },
     { "the_mode_may_change", the_mode_may_change },
     { "the_rest_wakes_again", the_rest_wakes_again },
+    { "what_is_polled_does_not_stay_readable", what_is_polled_does_not_stay_readable },
+    { "a_wait_and_a_burst_in_place_may_be_mixed", a_wait_and_a_burst_in_place_may_be_mixed },
   };
   return RUN (argc, argv, tests);
 }
