@@ -54,7 +54,9 @@ fn run(memif: &Memif, rounds: u32, pause: Duration) -> Result<(), Error> {
             let packets: Vec<String> = (0..BURST)
                 .map(|n| format!("packet {n} of burst {round} on queue {}", queue.id()))
                 .collect();
-            match queue.tx_burst(&packets) {
+            // A master's link is up a moment before its peer has offered buffers.
+            let room = queue.wait_writable(Some(pause));
+            match room.and_then(|_| queue.tx_burst(&packets)) {
                 Ok(sent) if sent < BURST => println!("the ring took {sent} of {BURST}"),
                 Ok(_) => {}
                 Err(e) if e.is_eof() => return Ok(()), // the peer has left
