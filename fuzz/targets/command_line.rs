@@ -1,5 +1,6 @@
 //! The command's options: any arguments are taken or refused, and what is taken is in its range.
 #![no_main]
+// A part of the command is used.
 #![allow(dead_code, unused_imports, unexpected_cfgs)]
 
 use clap::Parser;

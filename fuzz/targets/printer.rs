@@ -1,5 +1,6 @@
 //! The lines of `memif capture`: packets of any content, cut anywhere.
 #![no_main]
+// A part of the command is used.
 #![allow(dead_code, unused_imports, unexpected_cfgs)]
 
 use libfuzzer_sys::fuzz_target;

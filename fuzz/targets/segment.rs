@@ -1,5 +1,6 @@
 //! Cutting large TCP segments: the pieces carry the whole payload, in order, and nothing panics.
 #![no_main]
+// A part of the module is used.
 #![allow(dead_code)]
 
 use libfuzzer_sys::fuzz_target;
