@@ -92,6 +92,8 @@ fn interfaces_on_one_socket_are_told_apart_by_id() {
         .iter()
         .map(|id| make(&masters, Role::Master, *id))
         .collect();
+    // Some were refused at first: the socket was there before their master.
+    until("links", || slave.iter().all(Memif::is_link_up));
     for (i, id) in ids.iter().enumerate() {
         let (master, slave) = (&master[i], &slave[ids.len() - 1 - i]);
         works(master, slave);
