@@ -5,10 +5,9 @@ use std::net::TcpStream;
 use std::process::Command;
 
 use memif::{Context, MemifConfig, Role};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::process::{MEMIF, PATIENCE, Place, memif, run};
+use crate::process::{MEMIF, PATIENCE, Place, Process, memif, run, wait_until};
 
 #[test]
 fn completions_and_pages_name_every_subcommand() {
@@ -75,13 +74,10 @@ fn metrics_and_stats_agree_with_the_sender_to_the_packet() {
     const PACKETS: usize = 5000;
     let place = Place::new();
     let socket = place.socket();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
-    let (address, file) = (port.to_string(), place.text("x.pcap"));
+    let file = place.text("x.pcap");
     let runtime = place.path("run");
     std::fs::create_dir(&runtime).unwrap();
-    let mut capture = memif(&[
+    let mut command = memif(&[
         "capture",
         "-s",
         &socket,
@@ -90,11 +86,13 @@ fn metrics_and_stats_agree_with_the_sender_to_the_packet() {
         "-w",
         &file,
         "--metrics",
-        &address,
-    ])
-    .env("XDG_RUNTIME_DIR", &runtime)
-    .spawn()
-    .unwrap();
+        "0",
+    ]);
+    let capture = Process::spawn(command.env("XDG_RUNTIME_DIR", &runtime));
+    capture.wait_said("/metrics", 1);
+    let said = capture.said();
+    let (_, address) = said.split_once("http://127.0.0.1:").unwrap();
+    let port = address.split('/').next().unwrap().parse().unwrap();
 
     let context = Context::new("sender").unwrap();
     let slave = context.create_interface(MemifConfig::new(&socket)).unwrap();
@@ -114,17 +112,23 @@ fn metrics_and_stats_agree_with_the_sender_to_the_packet() {
     }
     assert!(handle.flush(PATIENCE).unwrap());
     let sent = slave.stats().tx_queues[0];
-    let text = get(port).unwrap();
-    let value = |name: &str| {
-        let line = text
-            .lines()
-            .find(|l| l.starts_with(name) && l.contains("\"rx\""));
-        let line = line.unwrap_or_else(|| panic!("{name}: {text}"));
-        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    let values = || {
+        let text = get(port).unwrap();
+        ["packets", "bytes", "dropped_packets"].map(|name| {
+            let line = text
+                .lines()
+                .find(|l| l.starts_with(&format!("memif_{name}_total")) && l.contains("\"rx\""));
+            let line = line.unwrap_or_else(|| panic!("{name}: {text}"));
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        })
     };
-    assert_eq!(value("memif_packets_total"), PACKETS as u64);
-    assert_eq!(value("memif_bytes_total"), sent.bytes);
-    assert_eq!(value("memif_dropped_packets_total"), 0);
+    // Packets are counted a moment after they have left the ring.
+    wait_until("the last packets to be counted", || {
+        let [packets, bytes, _] = values();
+        assert!(packets <= PACKETS as u64 && bytes <= sent.bytes);
+        (packets, bytes) == (PACKETS as u64, sent.bytes)
+    });
+    assert_eq!(values(), [PACKETS as u64, sent.bytes, 0]);
 
     let stats = |args: &[&str]| {
         let mut command = Command::new(MEMIF);
@@ -144,8 +148,11 @@ fn metrics_and_stats_agree_with_the_sender_to_the_packet() {
         "{table}"
     );
 
-    kill(Pid::from_raw(capture.id() as i32), Signal::SIGINT).unwrap();
-    assert!(capture.wait().unwrap().success());
+    capture.signal(Signal::SIGINT);
+    capture
+        .finish()
+        .good()
+        .says(&format!("{PACKETS} packets received"));
     let out = stats(&["-n", "1"]);
     assert_eq!(out.status.code(), Some(1));
 }

@@ -1,7 +1,6 @@
 //! `memif info` against testpmd, and promtool on the metrics.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 
 use crate::command::Running;
@@ -48,9 +47,6 @@ fn promtool_is_content_with_the_metrics() {
     }
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("memif.sock").display().to_string();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
     let args = [
         "capture",
         "-s",
@@ -58,13 +54,12 @@ fn promtool_is_content_with_the_metrics() {
         "--role",
         "master",
         "--metrics",
-        &address,
+        "0",
     ];
     let mut capture = Running::start(None, &args);
-    capture.says("metrics are on");
-    assert!(wait_until(PATIENCE, || TcpStream::connect(&address).is_ok()));
-    let url = format!("http://{address}/metrics");
-    let metrics = Command::new("curl").args(["-sf", &url]).output().unwrap();
+    let said = capture.says("metrics are on");
+    let url = said.rsplit(' ').next().unwrap();
+    let metrics = Command::new("curl").args(["-sf", url]).output().unwrap();
     assert!(metrics.status.success(), "{metrics:?}");
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
