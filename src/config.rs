@@ -212,7 +212,7 @@ impl MemifConfig {
         self
     }
 
-    /// Bytes of a buffer, up to 65535; 0 means 2048. Longer packets cross as
+    /// Bytes of a buffer, 1 to 65535; 0 means 2048. Longer packets cross as
     /// chains. The slave's setting counts.
     pub fn buffer_size(mut self, bytes: u16) -> Self {
         self.buffer_size = bytes;

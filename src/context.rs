@@ -57,7 +57,8 @@ impl Context {
     }
 
     /// Creates an interface: a master listens at once, a slave begins to
-    /// connect, and goes on trying. Does not wait for the link; see [`Memif::wait_link_up`].
+    /// connect, and goes on trying. Waits for the control thread, as long as a callback may take, but
+    /// not for the link; see [`Memif::wait_link_up`].
     ///
     /// # Errors
     ///

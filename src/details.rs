@@ -48,6 +48,22 @@ pub struct MemifDetails {
 }
 
 /// A queue of a link that is up.
+///
+/// ```
+/// use memif::{Context, MemifConfig, Role};
+///
+/// let context = Context::new("doc")?;
+/// let socket = format!("@memif-doc-queues-{}", std::process::id());
+/// let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// let slave = context.create_interface(MemifConfig::new(&socket).log2_ring_size(8))?;
+/// slave.wait_link_up(None)?;
+/// slave.tx_queue(0)?.tx_burst(&[b"one", b"two"])?;
+///
+/// let queue = slave.details()?.tx_queues[0];
+/// println!("{} of {} slots are in use", queue.used, queue.ring_size);
+/// assert_eq!((queue.used, queue.ring_size, queue.buffer_size), (2, 256, 2048));
+/// # Ok::<(), memif::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueDetails {
@@ -68,6 +84,20 @@ pub struct QueueDetails {
 }
 
 /// A region of shared memory.
+///
+/// ```
+/// use memif::{Context, MemifConfig, Role};
+///
+/// let context = Context::new("doc")?;
+/// let socket = format!("@memif-doc-regions-{}", std::process::id());
+/// let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// let slave = context.create_interface(MemifConfig::new(&socket))?;
+/// slave.wait_link_up(None)?;
+/// for region in slave.details()?.regions {
+///     println!("region {}: {} bytes", region.index, region.size);
+/// }
+/// # Ok::<(), memif::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegionDetails {

@@ -150,7 +150,8 @@ impl Memif {
         lock(&self.inner.status).failure.clone()
     }
 
-    /// Names, queues and memory of both sides.
+    /// Names, queues and memory of both sides. Waits until the control thread answers, as long as a
+    /// callback may take.
     ///
     /// # Errors
     ///

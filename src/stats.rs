@@ -33,6 +33,16 @@ pub struct MemifStats {
 }
 
 /// What has passed through a queue.
+///
+/// ```
+/// use memif::QueueStats;
+///
+/// fn bits_per_second(before: &QueueStats, after: &QueueStats, seconds: f64) -> f64 {
+///     (after.bytes - before.bytes) as f64 * 8.0 / seconds
+/// }
+/// # let none = QueueStats::default();
+/// # assert_eq!(bits_per_second(&none, &none, 1.0), 0.0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueStats {

@@ -149,7 +149,8 @@ impl PacketHandle {
         self.writer.wait_writable(timeout)
     }
 
-    /// Waits until the peer has taken everything: `true`; `false` when the time is over.
+    /// Waits until the peer has taken everything, backing off up to 50 µs at a time: `true`; `false`
+    /// when the time is over.
     ///
     /// # Errors
     ///
@@ -158,7 +159,7 @@ impl PacketHandle {
         self.writer.flush(timeout)
     }
 
-    /// How waiting is done.
+    /// How waiting is done: [`RxMode::Interrupt`] unless set. Holds over reconnects.
     ///
     /// # Errors
     ///
@@ -179,7 +180,7 @@ impl PacketHandle {
         self.writer.is_link_up()
     }
 
-    /// A small copyable thing that closes this handle from anywhere.
+    /// A small cloneable thing that closes this handle from anywhere.
     pub fn closer(&self) -> Closer {
         self.reader.closer()
     }

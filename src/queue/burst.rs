@@ -120,6 +120,14 @@ impl<'a> IntoIterator for &'a Burst {
 }
 
 /// The packets of a [`Burst`].
+///
+/// ```
+/// use memif::Burst;
+///
+/// let burst = Burst::new(64); // what rx_burst fills
+/// let bytes: usize = burst.iter().map(|packet| packet.len()).sum();
+/// assert_eq!((burst.iter().len(), bytes), (0, 0));
+/// ```
 #[derive(Clone, Debug)]
 pub struct BurstIter<'a> {
     burst: &'a Burst,

@@ -36,7 +36,9 @@ impl Batch {
             *packet = &self.bytes[start..end];
             start = end;
         }
-        let sent = send(&packets[..self.ends.len() - self.sent])?;
+        // More than `PACKETS` only of a caller that did not ask whether there is room.
+        let count = (self.ends.len() - self.sent).min(Self::PACKETS);
+        let sent = send(&packets[..count])?;
         self.take(sent);
         Ok(sent)
     }
@@ -73,9 +75,14 @@ mod tests {
         assert_eq!(seen, [vec![3, 3, 5], vec![3, 5], vec![3, 5]]);
         assert!(batch.is_empty() && !batch.is_full());
         assert_eq!(batch.send(|_| Err("no")), Err("no"));
-        for _ in 0..Batch::PACKETS {
+        for _ in 0..Batch::PACKETS + 1 {
             batch.push(b"x");
         }
         assert!(batch.is_full());
+        for count in [Batch::PACKETS, 1] {
+            let sent = batch.send(|packets| Ok::<_, ()>(packets.len()));
+            assert_eq!(sent, Ok(count));
+        }
+        assert!(batch.is_empty());
     }
 }

@@ -79,7 +79,7 @@ fn as_text(d: &MemifDetails) -> String {
     row("protocol", "memif 2.0", "");
     row("", "this side", "peer");
     row("role", &d.role.to_string(), &other(d.role).to_string());
-    row("program", "memif", &d.remote_name);
+    row("program", &d.program_name, &d.remote_name);
     row("interface", &d.interface_name, &d.remote_interface_name);
     for (what, queues) in [("receive", &d.rx_queues), ("transmit", &d.tx_queues)] {
         for q in queues {
@@ -117,7 +117,7 @@ fn as_json(d: &MemifDetails) -> serde_json::Value {
     let regions = regions.map(|r| json!({"index": r.index, "bytes": r.size}));
     json!({
         "socket": d.socket, "id": d.id, "mode": d.mode.to_string(), "protocol": "2.0",
-        "this": {"role": d.role.to_string(), "program": "memif", "interface": d.interface_name},
+        "this": {"role": d.role.to_string(), "program": d.program_name, "interface": d.interface_name},
         "peer": {"role": other(d.role).to_string(), "program": d.remote_name,
                  "interface": d.remote_interface_name},
         "receive_queues": queues(&d.rx_queues), "transmit_queues": queues(&d.tx_queues),
