@@ -22,10 +22,12 @@ fn home() -> tempfile::TempDir {
 }
 
 fn with_home(program: &str, home: &Path, args: &[&str]) -> Output {
-    let program = if program == "memif" { MEMIF } else { program };
-    // Only a hang takes so long.
-    Command::new("timeout")
-        .args(["60", program])
+    let mut command = Command::new(MEMIF);
+    if program != "memif" {
+        command = Command::new("timeout");
+        command.args(["60", program]); // only a hang takes so long
+    }
+    command
         .args(args)
         .env("HOME", home)
         .env_remove("XDG_CONFIG_HOME")
