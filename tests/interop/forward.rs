@@ -84,7 +84,7 @@ pub(crate) fn connect(memif: &memif::Memif) {
 }
 
 /// As many as testpmd can send back even if it is slow: it drops what its ring has no room for.
-fn bounce(handle: &mut PacketHandle, round: usize) {
+pub(crate) fn bounce(handle: &mut PacketHandle, round: usize) {
     const SIZES: [usize; 9] = [64, 9000, 1514, 60, 2048, 2049, 4096, 65, 1500];
     let packets: Vec<Vec<u8>> = SIZES
         .iter()

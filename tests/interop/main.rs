@@ -3,6 +3,7 @@
 //! Skipped with a printed reason where a peer is not installed; with
 //! MEMIF_REQUIRE_INTEROP=1 that is a failure.
 
+mod application;
 mod bridge;
 mod capture;
 mod command;

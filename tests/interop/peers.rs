@@ -20,16 +20,23 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
         let found = std::env::var_os("PATH").is_some_and(|path| {
             std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
         });
-        if !found {
-            assert!(
-                std::env::var_os("MEMIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"),
-                "{program} is not installed, and MEMIF_REQUIRE_INTEROP=1"
-            );
-            eprintln!("skipped: {program} is not installed");
+        if !there(program, found) {
             return false;
         }
     }
     true
+}
+
+/// Whether it was found; says that it was not, or fails when it must be there.
+pub(crate) fn there(what: &str, found: bool) -> bool {
+    if !found {
+        assert!(
+            std::env::var_os("MEMIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"),
+            "{what} is not installed, and MEMIF_REQUIRE_INTEROP=1"
+        );
+        eprintln!("skipped: {what} is not installed");
+    }
+    found
 }
 
 /// A polling peer takes a whole core, so these tests go one at a time.
@@ -38,13 +45,16 @@ pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A running `dpdk-testpmd` with one memif port.
-pub(crate) struct Testpmd {
+/// A running DPDK program.
+pub(crate) struct Dpdk {
     child: Child,
     log: PathBuf,
-    /// It ends when its standard input does.
+    /// testpmd ends when its standard input does.
     _stdin: ChildStdin,
 }
+
+/// `dpdk-testpmd` with memif ports.
+pub(crate) struct Testpmd;
 
 impl Testpmd {
     /// `role`: server or client; `vdev`: more of the device's arguments, `options`: of testpmd's.
@@ -55,7 +65,7 @@ impl Testpmd {
         vdev: &str,
         mode: &str,
         options: &[&str],
-    ) -> Self {
+    ) -> Dpdk {
         let abstracted = if socket.starts_with('@') { "yes" } else { "no" };
         let path = socket.trim_start_matches('@');
         let device = format!("role={role},socket={path},id=0,socket-abstract={abstracted}{vdev}");
@@ -68,24 +78,32 @@ impl Testpmd {
         devices: &[String],
         mode: &str,
         options: &[&str],
-    ) -> Self {
+    ) -> Dpdk {
+        let mode = format!("--forward-mode={mode}");
+        // Without --no-flush-rx, what arrives before forwarding starts is thrown away.
+        let mut all = vec!["--total-num-mbufs=16384", "--auto-start", "--no-flush-rx"];
+        all.extend(["--stats-period=1", &mode]);
+        all.extend(options);
+        Dpdk::start("dpdk-testpmd".as_ref(), dir, devices, &all)
+    }
+}
+
+impl Dpdk {
+    /// With a port for each of these devices' arguments, and options of the program's own.
+    pub(crate) fn start(program: &Path, dir: &Path, devices: &[String], options: &[&str]) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
-        let log = dir.join(format!("testpmd{n}.log"));
+        let log = dir.join(format!("dpdk{n}.log"));
         let out = File::create(&log).unwrap();
         let devices = devices.iter().enumerate();
-        let mut child = Command::new("dpdk-testpmd")
+        let mut child = Command::new(program)
             .args(["--no-huge", "-m", "256", "--lcores", "0@0,1@0", "--no-pci"])
             .arg(format!(
                 "--file-prefix=memif-test-{}-{n}",
                 std::process::id()
             ))
             .args(devices.map(|(n, device)| format!("--vdev=net_memif{n},{device}")))
-            .args(["--", "--total-num-mbufs=16384", "--auto-start"])
-            // Without it, what arrives before forwarding starts is thrown away.
-            .arg("--no-flush-rx")
-            .arg("--stats-period=1")
-            .arg(format!("--forward-mode={mode}"))
+            .arg("--")
             .args(options)
             .stdin(Stdio::piped())
             .stdout(out.try_clone().unwrap())
@@ -113,7 +131,7 @@ impl Testpmd {
     }
 }
 
-impl Drop for Testpmd {
+impl Drop for Dpdk {
     fn drop(&mut self) {
         let ended = |child: &mut Child| matches!(child.try_wait(), Ok(Some(_)));
         if !ended(&mut self.child) {
