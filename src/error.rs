@@ -105,6 +105,40 @@ impl Eof {
     }
 }
 
+/// For programs and traits whose errors are the system's: an end of file for now is `WouldBlock`.
+///
+/// ```
+/// use std::io::{self, ErrorKind};
+///
+/// use memif::{Eof, Error};
+///
+/// let error = io::Error::from(Error::from(Eof::Empty));
+/// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+/// ```
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        use io::ErrorKind as Kind;
+
+        let kind = match &error {
+            Error::Eof(Eof::Empty | Eof::Full) => Kind::WouldBlock,
+            Error::Eof(Eof::LinkDown | Eof::Closed) => Kind::NotConnected,
+            Error::Eof(Eof::EndOfFile) => Kind::UnexpectedEof,
+            Error::Config { .. } => Kind::InvalidInput,
+            Error::Capture { .. } => Kind::InvalidData,
+            Error::Io { source, .. } => source.kind(),
+            Error::Memif { kind, .. } => match kind {
+                ErrorKind::ConnectionRefused => Kind::ConnectionRefused,
+                ErrorKind::PermissionDenied => Kind::PermissionDenied,
+                ErrorKind::NotFound => Kind::NotFound,
+                ErrorKind::NoMemory => Kind::OutOfMemory,
+                ErrorKind::MalformedMessage => Kind::InvalidData,
+                _ => Kind::Other,
+            },
+        };
+        Self::new(kind, error)
+    }
+}
+
 macro_rules! error_kinds {
     ($($(#[$meta:meta])* $name:ident = $code:literal, $text:literal;)*) => {
         /// The error numbers of libmemif 4.0 (1 to 39) and of the Go adapter (100 to 102, −1).

@@ -44,6 +44,8 @@
 //! peer does, its worst is a disconnect with a reason.
 
 #![deny(unsafe_code)]
+// docs.rs shows which feature each item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(all(
     target_os = "linux",

@@ -57,9 +57,48 @@
 //!
 //! # Other runtimes
 //!
-//! [`RxQueue`](crate::RxQueue) and [`PacketHandle`] implement
+//! The types here need tokio's reactor. [`RxQueue`](crate::RxQueue) and [`PacketHandle`] implement
 //! [`AsFd`](std::os::fd::AsFd), which is all that mio, async-io and a poll loop need:
 //! [`RxQueue`'s](crate::RxQueue#impl-AsFd-for-RxQueue) documentation has an example.
+
+//!
+//! # Stream and sink in one
+//!
+//! Some programs want a device that is a stream and a sink of `Vec<u8>` with the system's errors, as
+//! `tokio-smoltcp` does. Adapters make one of a handle:
+//!
+//! ```
+//! use std::io;
+//!
+//! use futures_util::{Sink, SinkExt, Stream, TryStreamExt};
+//! use memif::stream::AsyncPacketHandle;
+//! use memif::{Context, MemifConfig, PacketBuf, Role};
+//!
+//! fn device(
+//!     handle: AsyncPacketHandle,
+//! ) -> impl Stream<Item = io::Result<Vec<u8>>> + Sink<Vec<u8>, Error = io::Error> + Send + Unpin {
+//!     let packets = handle.map_ok(PacketBuf::into_data).map_err(io::Error::from);
+//!     SinkExt::<Vec<u8>>::sink_map_err(packets, io::Error::from)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), memif::Error> {
+//! # let context = Context::new("doc")?;
+//! # let socket = format!("@memif-doc-device-{}", std::process::id());
+//! # let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+//! # let slave = context.create_interface(MemifConfig::new(&socket))?;
+//! # slave.link_up().await?;
+//! # master.link_up().await?;
+//! let mut one = device(AsyncPacketHandle::new(slave.packet_handle(0, 64)?)?);
+//! let mut other = device(AsyncPacketHandle::new(master.packet_handle(0, 64)?)?);
+//! # let sent: io::Result<()> = async {
+//! one.send(vec![1; 60]).await?;
+//! assert_eq!(other.try_next().await?, Some(vec![1; 60]));
+//! # Ok(()) }.await;
+//! # sent.expect("it is sent");
+//! # Ok(())
+//! # }
+//! ```
 
 mod back_off;
 mod batch;
@@ -80,8 +119,30 @@ use crate::{Closer, Error, Memif, Packet, PacketHandle};
 
 /// Reads and writes packets on one queue of an interface, in a tokio runtime.
 ///
-/// It is a [`Stream`] of the packets that arrive and a [`Sink`] of packets to send; see the
-/// [module](self) for an example.
+/// It is a [`Stream`] of the packets that arrive and a [`Sink`] of packets to send.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use memif::stream::AsyncPacketHandle;
+/// # use memif::{Context, MemifConfig, Role};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), memif::Error> {
+/// # let context = Context::new("doc")?;
+/// # let socket = format!("@memif-doc-async-handle-{}", std::process::id());
+/// # let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// # let slave = context.create_interface(MemifConfig::new(&socket))?;
+/// memif.link_up().await?;
+/// let mut handle = AsyncPacketHandle::new(memif.packet_handle(0, 64)?)?;
+/// tokio::select! {
+///     packet = handle.read_packet() => println!("{} bytes", packet?.len()),
+///     // The read is dropped; a packet that comes meanwhile is there for the next one.
+///     () = tokio::time::sleep(Duration::from_millis(10)) => println!("nothing yet"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct AsyncPacketHandle {
     reader: AsyncPacketReader,
@@ -148,7 +209,7 @@ impl AsyncPacketHandle {
     }
 
     /// Sends what was given to the [`Sink`], then waits until the peer has taken everything:
-    /// `true`; `false` when the time is over.
+    /// `true`; `false` when the time is over. Looks again after 50 µs to 1.6 ms.
     ///
     /// # Errors
     ///
