@@ -19,6 +19,7 @@ use crate::{Closer, Eof, Error, PacketWriter};
 /// when it is flushed. Flushed means that they are on the ring, where the peer finds them; closing waits up to
 /// a second until the peer has taken them. When the link goes down, what could not be sent is kept
 /// for the next one. A packet that can't be sent at all is an error of the flush that meets it, and left out.
+/// What was not flushed is lost when the writer is dropped.
 ///
 /// ```
 /// use futures_util::SinkExt;

@@ -19,8 +19,26 @@ fn completions_and_pages_name_every_subcommand() {
         }
     }
     assert_eq!(run(&["completions", "tcsh"]).code, Some(2));
+    bash_completes();
     let page = String::from_utf8(run(&["man", "capture"]).good().output).unwrap();
     assert!(page.contains(".TH") && page.contains("metrics"), "{page}");
+}
+
+/// As bash asks its script.
+fn bash_completes() {
+    let place = Place::new();
+    let script = place.path("memif.bash");
+    std::fs::write(&script, run(&["completions", "bash"]).good().output).unwrap();
+    let ask = "source \"$0\"; COMP_WORDS=(memif capture --met) COMP_CWORD=2;
+        _memif memif --met capture; echo \"${COMPREPLY[@]}\"";
+    match Command::new("bash").args(["-c", ask]).arg(&script).output() {
+        Ok(out) => assert_eq!(
+            String::from_utf8_lossy(&out.stdout),
+            "--metrics\n",
+            "{out:?}"
+        ),
+        Err(e) => println!("skipped: bash: {e}"),
+    }
 }
 
 #[test]
@@ -59,6 +77,14 @@ fn info_tells_both_sides_or_why_not_in_a_line() {
     assert_eq!(out.said.trim_end().lines().count(), 1, "{}", out.said);
 }
 
+/// Where it says that its metrics are.
+fn port(process: &Process) -> u16 {
+    process.wait_said("/metrics", 1);
+    let said = process.said();
+    let (_, address) = said.split_once("http://127.0.0.1:").unwrap();
+    address.split('/').next().unwrap().parse().unwrap()
+}
+
 fn get(port: u16) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -89,10 +115,7 @@ fn metrics_and_stats_agree_with_the_sender_to_the_packet() {
         "0",
     ]);
     let capture = Process::spawn(command.env("XDG_RUNTIME_DIR", &runtime));
-    capture.wait_said("/metrics", 1);
-    let said = capture.said();
-    let (_, address) = said.split_once("http://127.0.0.1:").unwrap();
-    let port = address.split('/').next().unwrap().parse().unwrap();
+    let port = port(&capture);
 
     let context = Context::new("sender").unwrap();
     let slave = context.create_interface(MemifConfig::new(&socket)).unwrap();
@@ -155,4 +178,38 @@ fn metrics_and_stats_agree_with_the_sender_to_the_packet() {
         .says(&format!("{PACKETS} packets received"));
     let out = stats(&["-n", "1"]);
     assert_eq!(out.status.code(), Some(1));
+}
+
+#[test]
+fn whatever_runs_long_serves_metrics_and_is_found() {
+    let place = Place::new();
+    let runtime = place.path("run");
+    std::fs::create_dir(&runtime).unwrap();
+    let socket = place.socket();
+    let ends = ["a", "b"].map(|name| format!("memif:{},role=master", place.text(name)));
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
+    for (name, args) in [
+        ("capture", &["-s", &socket][..]),
+        ("replay", &["-s", &socket, file]),
+        ("respond", &["-s", &socket, "--ip", "192.0.2.1/24"]),
+        ("bridge", &[&ends[0], &ends[1]]),
+    ] {
+        let mut command = memif(&[name, "--metrics", "0"]);
+        let process = Process::spawn(command.args(args).env("XDG_RUNTIME_DIR", &runtime));
+        let interfaces = if name == "bridge" { 2 } else { 1 };
+        let text = get(port(&process)).unwrap();
+        let shown = text.lines().filter(|l| l.starts_with("memif_link_up{"));
+        assert_eq!(shown.count(), interfaces, "{name}: {text}");
+        let mut json = serde_json::Value::Null;
+        wait_until("stats to find it", || {
+            let mut stats = memif(&["stats", "--json", "-n", "1"]);
+            let out = stats.env("XDG_RUNTIME_DIR", &runtime).output().unwrap();
+            json = serde_json::from_slice(&out.stdout).unwrap_or_default();
+            !json.is_null()
+        });
+        assert_eq!(json["command"], name);
+        assert_eq!(json["interfaces"].as_array().unwrap().len(), interfaces);
+        process.signal(Signal::SIGINT);
+        process.finish();
+    }
 }

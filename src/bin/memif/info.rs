@@ -13,8 +13,8 @@ use crate::endpoint::{Endpoint, Session, refused};
 /// Connect, and print both sides' names, queues, rings and memory, or why the peer refuses
 ///
 /// An interface has one link: while it is looked at, nobody else can have it, and what the
-/// peer sends meanwhile is lost. As a slave it tells at once when nobody listens; as a master it
-/// waits for a slave.
+/// peer sends meanwhile is lost. As a slave it tells at once when nobody listens, or it may not
+/// connect; as a master it waits for a slave.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -57,8 +57,9 @@ fn link(session: &Session, timeout: Duration) -> Result<(), Failure> {
             Err(e) => return Err(refused(&e)),
         }
         let hopeless = memif.last_failure().is_some_and(|f| {
-            let nobody = matches!(f.kind, ErrorKind::NotFound | ErrorKind::ConnectionRefused);
-            memif.role() == Role::Master || nobody
+            use ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+            let lasting = matches!(f.kind, NotFound | ConnectionRefused | PermissionDenied);
+            memif.role() == Role::Master || lasting
         });
         if hopeless || start.elapsed() >= timeout {
             return Err(Failure::Failed(session.waiting_for()));
