@@ -12,6 +12,7 @@ mod sink;
 use std::time::Duration;
 
 use common::*;
+use futures_util::{SinkExt, StreamExt};
 use memif::stream::AsyncPacketHandle;
 use memif::{Memif, MemifConfig, Role};
 
@@ -116,6 +117,36 @@ async fn a_busy_reader_lets_other_tasks_run() {
     assert!(!busy.is_finished());
     busy.abort();
     assert!(soon(busy).await.unwrap_err().is_cancelled());
+}
+
+/// Neither has to wait: the ring holds all.
+#[tokio::test]
+async fn a_fed_sink_and_a_full_stream_let_other_tasks_run() {
+    const PACKETS: u64 = 10_000;
+    async fn a_few_turns<T>(task: &tokio::task::JoinHandle<T>) {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!task.is_finished(), "it did all in its first turns");
+    }
+    let pair = Pair::small(14, 64);
+    let (mut to, mut from) = handles(&pair, Role::Master, 64);
+    let feeding = tokio::spawn(async move {
+        for n in 0..PACKETS {
+            to.feed(n.to_le_bytes()).await.unwrap();
+        }
+        SinkExt::<&[u8]>::flush(&mut to).await.unwrap();
+        to
+    });
+    a_few_turns(&feeding).await;
+    let _to = soon(feeding).await.unwrap();
+    let reading = tokio::spawn(async move {
+        for n in 0..PACKETS {
+            assert_eq!(from.next().await.unwrap().unwrap()[..], n.to_le_bytes());
+        }
+    });
+    a_few_turns(&reading).await;
+    soon(reading).await.unwrap();
 }
 
 #[test]
