@@ -33,7 +33,8 @@ const PORT_HTTP: u16 = 80;
 
 /// Be a host on a memif: answer ARP, NDP and ping, TCP echo on port 7, a page on port 80
 ///
-/// Goes on when the peer leaves and comes back. Ctrl-C ends it.
+/// Each service takes 8 connections at a time. Goes on when the peer leaves and comes back. Ctrl-C
+/// ends it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
