@@ -111,7 +111,8 @@ impl Namespace {
         let said = String::from_utf8_lossy(&out.stdout);
         let answered: Vec<usize> = said
             .lines()
-            .filter_map(|line| line.split_once("icmp_seq=")?.1.split(' ').next()?.parse().ok())
+            .filter_map(|line| line.split_once("icmp_seq="))
+            .filter_map(|(_, rest)| rest.split(' ').next()?.parse().ok())
             .collect();
         let all: Vec<usize> = (1..=count).collect();
         assert_eq!(answered, all, "ping {args}: {said}");

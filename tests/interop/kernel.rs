@@ -130,7 +130,8 @@ fn respond_with(socket: &str, options: &[&str]) -> Running {
 /// Gives the TAP its addresses and waits until a ping is answered: the ways through others may
 /// take a moment to open.
 fn reach(namespace: &Namespace) {
-    assert!(wait_until(PATIENCE, || namespace.ip("addr replace 10.8.0.2/24 dev mf0")));
+    let there = || namespace.ip("addr replace 10.8.0.2/24 dev mf0");
+    assert!(wait_until(PATIENCE, there));
     assert!(namespace.ip("addr replace fd08::2/64 dev mf0 nodad"));
     assert!(wait_until(PATIENCE, || {
         let args = ["-c", "1", "-W", "1", "10.8.0.1"];
