@@ -38,6 +38,8 @@ fn serve(mut host: Host<MemifDevice>) {
             if socket.can_send() && request.windows(4).any(|w| w == b"\r\n\r\n") {
                 socket.send_slice(&reply(request)).unwrap();
                 socket.close();
+            } else if socket.state() == tcp::State::CloseWait || request.len() > 8192 {
+                socket.abort(); // Left before it had asked, or asks for ever.
             }
         }
         if !host.wait() {

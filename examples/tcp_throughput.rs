@@ -73,13 +73,18 @@ fn device(memif: &Memif) -> MemifDevice {
     let segmentation = match option("--segmentation", "off").as_str() {
         "whole" => Segmentation::Whole,
         "cut" => Segmentation::Cut,
-        _ => Segmentation::Off,
+        "off" => Segmentation::Off,
+        other => fail(&format!("--segmentation {other}: off, cut or whole")),
+    };
+    let rx_mode = match option("--rx-mode", "adaptive").as_str() {
+        "adaptive" => RxMode::Adaptive {
+            spin: Duration::from_micros(50),
+        },
+        "interrupt" => RxMode::Interrupt,
+        other => fail(&format!("--rx-mode {other}: adaptive or interrupt")),
     };
     let mut device = MemifDevice::new(memif, 0).unwrap_or_else(|e| fail(&e.to_string()));
-    if option("--rx-mode", "adaptive") == "adaptive" {
-        let spin = Duration::from_micros(50);
-        device.set_rx_mode(RxMode::Adaptive { spin }).unwrap();
-    }
+    device.set_rx_mode(rx_mode).unwrap();
     if flag("--no-checksum") {
         device = device.with_checksum(ChecksumCapabilities::ignored());
     }
@@ -97,7 +102,9 @@ fn on_memif(send: bool) {
             .log2_ring_size(number("--ring-size", "10") as u8)
     };
     let (near, far) = ends(&context, config).unwrap_or_else(|e| fail(&e.to_string()));
-    let far = far.expect("both ends are here");
+    let Some(far) = far else {
+        fail("it measures both ends, in this process: no --socket");
+    };
     let wait = |host: &mut Host<MemifDevice>| {
         host.wait();
     };
@@ -149,10 +156,16 @@ fn on_tap(send: bool) {
 
 fn main() {
     let (kind, direction) = (option("--device", "memif"), option("--direction", "send"));
+    let send = match direction.as_str() {
+        "send" => true,
+        "receive" => false,
+        other => fail(&format!("--direction {other}: send or receive")),
+    };
     let start = Instant::now();
     match kind.as_str() {
-        "tap" => on_tap(direction == "send"),
-        _ => on_memif(direction == "send"),
+        "tap" => on_tap(send),
+        "memif" => on_memif(send),
+        other => fail(&format!("--device {other}: memif or tap")),
     }
     let (time, gbytes) = (
         start.elapsed().as_secs_f64(),

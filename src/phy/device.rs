@@ -7,7 +7,7 @@ use smoltcp::phy::{self, Checksum, ChecksumCapabilities, Device, DeviceCapabilit
 use smoltcp::time::Instant;
 
 use super::MAX_FRAME;
-use super::outgoing::{Outgoing, TxToken};
+use super::outgoing::{Outgoing, Ring, TxToken};
 use super::segment::Layout;
 use crate::{Burst, Error, IfMode, Memif, RxMode, RxQueue};
 
@@ -40,6 +40,7 @@ pub enum Segmentation {
     /// The stack makes segments of up to 64 KiB, and they cross the ring whole, as a
     /// chain of buffers. For a peer that takes frames of 64 KiB: another
     /// [`MemifDevice`] (whatever its own setting), VPP with large buffers. Any other drops them.
+    /// One that exceeds the whole ring is cut.
     Whole,
 }
 
@@ -103,8 +104,6 @@ pub struct MemifDevice {
     next: usize,
     pub(super) out: Outgoing,
     mtu: usize,
-    slots: usize,
-    buffer_size: usize,
     max_burst_size: Option<Option<usize>>,
     /// Waits in a row that found nothing but a stuck transmit side.
     pub(super) tries: u32,
@@ -135,15 +134,17 @@ impl MemifDevice {
         let ring = link.as_ref().and_then(|link| link.tx_queues.first());
         let slots = ring.map_or(1 << config.log2_ring_size, |ring| ring.ring_size as usize);
         let buffer_size = ring.map_or(config.buffer_size, |ring| ring.buffer_size);
+        let ring = Ring {
+            slots,
+            buffer_size: usize::from(buffer_size).max(1),
+        };
         let tx = memif.tx_queue(queue)?;
         Ok(Self {
             rx: memif.rx_queue(queue)?,
             burst: burst(DEFAULT_BURST),
             next: 0,
-            out: Outgoing::new(tx, medium, slots),
+            out: Outgoing::new(tx, medium, ring),
             mtu: 1500,
-            slots,
-            buffer_size: usize::from(buffer_size).max(1),
             max_burst_size: None,
             tries: 0,
         })
@@ -308,14 +309,15 @@ impl Device for MemifDevice {
             Medium::Ip => 0,
         };
         caps.max_transmission_unit = self.mtu + header;
-        let frame_slots = caps.max_transmission_unit.div_ceil(self.buffer_size);
+        let ring = self.out.ring;
+        let frame_slots = caps.max_transmission_unit.div_ceil(ring.buffer_size);
         caps.max_burst_size = self
             .max_burst_size
-            .unwrap_or(Some((self.slots / frame_slots).max(1)));
+            .unwrap_or(Some((ring.slots / frame_slots).max(1)));
         caps.checksum = self.out.checksum.clone();
         if self.out.segmentation != Segmentation::Off {
             // At most half the ring, so that one segment does not wait for all others.
-            let most = (GREATEST_MTU + header).min(self.slots / 2 * self.buffer_size);
+            let most = (GREATEST_MTU + header).min(ring.slots / 2 * ring.buffer_size);
             let most = NonZeroUsize::new(most.max(caps.max_transmission_unit));
             caps.segmentation.tcpv4 = most;
             // Not tcpv6: smoltcp 0.14.0 drops IPv6 packets above the MTU even so.
@@ -339,6 +341,10 @@ impl AsFd for MemifDevice {
 impl Drop for MemifDevice {
     fn drop(&mut self) {
         self.out.publish();
+        let left = self.out.waiting();
+        if left > 0 {
+            log::warn!("smoltcp device: dropped with {left} frames that the ring had no room for");
+        }
     }
 }
 

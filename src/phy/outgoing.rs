@@ -24,8 +24,7 @@ pub(super) struct Outgoing {
     large: Frame,
     /// Frames gathered before a burst goes out.
     pub(super) burst: usize,
-    /// Frames of the ring, or more: so much backlog answers to received packets may make.
-    pub(super) ring: usize,
+    pub(super) ring: Ring,
     pub(super) medium: Medium,
     pub(super) checksum: ChecksumCapabilities,
     pub(super) segmentation: Segmentation,
@@ -37,11 +36,26 @@ pub(super) struct Outgoing {
     pub(super) down: bool,
 }
 
+/// What the ring holds, as far as it was known when the device was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ring {
+    pub(super) slots: usize,
+    pub(super) buffer_size: usize,
+}
+
+impl Ring {
+    fn bytes(self) -> usize {
+        self.slots * self.buffer_size
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 struct Frame {
     /// As long as the longest frame it had to hold.
     memory: Vec<u8>,
     length: usize,
+    /// Of a segment above the MTU: what its pieces would carry.
+    segment_size: Option<NonZeroU16>,
 }
 
 impl Frame {
@@ -50,6 +64,7 @@ impl Frame {
             self.memory.resize(length, 0);
         }
         self.length = length;
+        self.segment_size = None;
         &mut self.memory[..length]
     }
 }
@@ -61,7 +76,7 @@ impl AsRef<[u8]> for Frame {
 }
 
 impl Outgoing {
-    pub(super) fn new(mut queue: TxQueue, medium: Medium, ring: usize) -> Self {
+    pub(super) fn new(mut queue: TxQueue, medium: Medium, ring: Ring) -> Self {
         let down = !queue.is_up();
         Self {
             queue,
@@ -88,7 +103,7 @@ impl Outgoing {
 
     /// Whether the stack may send on its own account.
     pub(super) fn may_send(&mut self) -> bool {
-        let may = self.has_room(self.burst);
+        let may = self.has_room(self.burst, BURST_BYTES);
         self.refused |= !may;
         may
     }
@@ -98,19 +113,21 @@ impl Outgoing {
     /// Two stacks whose rings are both full would wait for each other for ever if neither
     /// received. So answers may pile up here, to as many as there can be packets under way.
     pub(super) fn may_answer(&mut self) -> bool {
-        let may = self.has_room(2 * (self.burst + self.ring));
+        let frames = 2 * (self.burst + self.ring.slots);
+        let may = self.has_room(frames, 2 * (BURST_BYTES + self.ring.bytes()));
         self.refused |= !may;
         may
     }
 
-    fn has_room(&mut self, limit: usize) -> bool {
-        if self.waiting() >= self.burst.min(limit) || self.bytes >= BURST_BYTES {
+    /// For one more frame; what is waiting is published when it makes a burst.
+    fn has_room(&mut self, frames: usize, bytes: usize) -> bool {
+        if self.waiting() >= self.burst || self.bytes >= BURST_BYTES {
             self.publish();
         }
         if self.down {
             self.down = !self.queue.is_up();
         }
-        !self.down && self.waiting() < limit
+        !self.down && self.waiting() < frames && self.bytes < bytes
     }
 
     /// Whether something holds the stack up: a ring that is full, a link that is down.
@@ -143,6 +160,9 @@ impl Outgoing {
                 }
                 // Only the first can't be sent.
                 Err(error @ Error::Config { .. }) => {
+                    if self.cut_first() {
+                        continue;
+                    }
                     log::warn!("smoltcp device: {error}");
                     self.last_error = Some(error);
                     self.stats.tx_dropped += 1;
@@ -159,10 +179,38 @@ impl Outgoing {
         }
         if self.sent == self.filled {
             (self.sent, self.filled, self.bytes) = (0, 0, 0);
+            // What only a backlog needed.
+            self.frames.truncate(2 * self.burst);
         } else if self.sent >= self.burst {
             self.frames[..self.filled].rotate_left(self.sent);
             (self.sent, self.filled) = (0, self.filled - self.sent);
         }
+    }
+
+    /// Cuts the next frame after all, where it is a segment above the MTU: it exceeds the ring. So
+    /// it does when the slave chose a smaller one after the stack was told what a ring holds.
+    fn cut_first(&mut self) -> bool {
+        let large = &self.frames[self.sent];
+        let Some(size) = large.segment_size else {
+            return false;
+        };
+        let Some(layout) = Layout::of(large.as_ref(), self.medium) else {
+            return false;
+        };
+        let ranges = layout.pieces(large.as_ref(), size.get().into());
+        let pieces: Vec<Frame> = ranges
+            .map(|range| {
+                let mut piece = Frame::default();
+                let out = piece.prepare(layout.payload + range.len());
+                layout.write(large.as_ref(), range, &self.checksum, out);
+                piece
+            })
+            .collect();
+        let bytes: usize = pieces.iter().map(|piece| piece.length).sum();
+        self.bytes = (self.bytes + bytes).saturating_sub(large.length);
+        self.filled = self.filled - 1 + pieces.len();
+        self.frames.splice(self.sent..=self.sent, pieces);
+        true
     }
 
     fn taken(&mut self, count: usize, bytes: usize) {
@@ -207,7 +255,10 @@ impl Outgoing {
         if offloaded && let Some(layout) = Layout::of(frame, medium) {
             layout.fill_tcp(frame, &checksum);
         }
-        self.stats.tx_large += u64::from(size.is_some());
+        if size.is_some() {
+            self.frames[self.filled - 1].segment_size = size;
+            self.stats.tx_large += 1;
+        }
         result
     }
 

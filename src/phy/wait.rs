@@ -91,7 +91,11 @@ impl MemifDevice {
         let start = Instant::now();
         let refused = std::mem::take(&mut self.out.refused);
         loop {
+            let before = self.out.stats.tx_packets;
             self.out.publish();
+            if self.out.stats.tx_packets > before {
+                self.tries = 0;
+            }
             let left = timeout.map(|t| t.saturating_sub(start.elapsed()));
             let stuck = self.out.is_stuck();
             if !stuck {
@@ -118,11 +122,14 @@ impl MemifDevice {
             }
             let waiting = self.out.waiting() > 0;
             let mut pause = pause(self.tries - YIELDS, waiting);
-            // With nothing held up here the link's return can wait for the stack.
-            if !waiting && !refused {
-                pause = left.unwrap_or(Duration::MAX);
-            } else if let Some(left) = left {
-                pause = pause.min(left.max(FIRST_PAUSE));
+            match left {
+                // With nothing held up here the link's return can wait for the stack.
+                _ if !waiting && !refused => pause = left.unwrap_or(Duration::MAX),
+                // A time in the future is a timer's; none at all is what to back off from.
+                Some(left) if timeout > Some(Duration::ZERO) => {
+                    pause = pause.min(left.max(FIRST_PAUSE));
+                }
+                _ => {}
             }
             if waiting && !receives {
                 thread::sleep(pause);

@@ -71,6 +71,40 @@ fn options_of_one_command() {
 }
 
 #[test]
+fn options_of_respond_and_ends_of_a_bridge() {
+    let place = Place::new();
+    let socket = place.socket();
+    for (args, names) in [
+        (&[][..], "--ip"),
+        (&["--ip", "10.0.0.1"], "'10.0.0.1'"),
+        (&["--ip", "224.0.0.1/8"], "224.0.0.1/8"),
+        (&["--ip6", "10.0.0.1/8"], "'10.0.0.1/8'"),
+        (&["--ip6", "fd00::1/64", "--mtu", "1279"], "1279"),
+        (&["--ip", "10.0.0.1/8", "--mtu", "575"], "575"),
+        (&["--ip", "10.0.0.1/8", "--mac", "01:00:00:00:00:01"], "01:"),
+        (&["--ip", "10.0.0.1/8", "--mode", "punt-inject"], "punt"),
+    ] {
+        let ended = run(&[&["respond", "-s", &socket], args].concat());
+        assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.said);
+        assert!(ended.said.contains(names), "{args:?}: {}", ended.said);
+    }
+    let memif = format!("memif:{socket}");
+    let ip = format!("{memif},mode=ip");
+    for (args, names) in [
+        (&[&*memif][..], "<B>"),
+        (&[&memif, &socket], "memif:SOCKET"),
+        (&[&memif, "tap:a/b"], "'a/b'"),
+        (&[&memif, "tap:x,mtu=20"], "20"),
+        (&[&memif, &memif], "both ends"),
+        (&["tap:x", &ip], "can't be joined"),
+    ] {
+        let ended = run(&[&["bridge"], args].concat());
+        assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.said);
+        assert!(ended.said.contains(names), "{args:?}: {}", ended.said);
+    }
+}
+
+#[test]
 fn a_secret_that_is_too_long_is_not_shown() {
     let place = Place::new();
     let (socket, file) = (place.socket(), place.text("in.pcap"));

@@ -29,12 +29,15 @@ fn a_bridge_between_two_testpmds_loses_nothing_and_records_both_ways() {
         format!("memif:{right}"),
     );
     let mut bridge = Running::start(None, &["bridge", &a, &b, "-w", &capture]);
+    bridge.says("connected to");
+    bridge.says("connected to");
     let size = || std::fs::metadata(&capture).map_or(0, |m| m.len());
     assert!(wait_until(PATIENCE, || size() > 20_000_000));
 
     // The sender first, as its figures hold while its link is up.
     let sender = flowgen.stop();
-    bridge.says("disconnected");
+    // Said once the way from there has passed on all that was left.
+    bridge.says("waiting: ");
     let said = bridge.stop();
     drop(macswap);
     let way = |from: &str| {

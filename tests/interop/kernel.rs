@@ -65,7 +65,54 @@ fn the_kernel_talks_to_smoltcp_through_testpmd() {
     talk(&namespace, dir.path(), 100, 100_000_000);
 }
 
+#[test]
+fn jumbo_frames_cross_the_tap_and_many_visitors_at_once_get_the_page() {
+    if !installed(&["ip", "ping", "curl"]) {
+        return;
+    }
+    let _turn = one_at_a_time();
+    let Some(namespace) = Namespace::new() else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s").display().to_string();
+    let bridge = format!("memif:{socket},role=master");
+    let bridge = Running::start(Some(&namespace), &["bridge", "tap:mf0,mtu=9000", &bridge]);
+    let respond = respond_with(&socket, &["--mtu", "9000"]);
+    bridge.says("connected to");
+    reach(&namespace);
+    for size in [8972, 60_000] {
+        namespace.pings(20, &format!("-s {size}"), "10.8.0.1");
+    }
+    // Whole, not as fragments.
+    namespace.pings(20, "-M do -s 8972", "10.8.0.1");
+
+    let url = "http://10.8.0.1/";
+    let visit = || {
+        let mut curl = namespace.command("curl");
+        curl.args(["-sSf", "--max-time", "60", url]);
+        curl.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let visitors: Vec<_> = (0..8).map(|_| visit()).collect();
+    for visitor in visitors {
+        let page = visitor.wait_with_output().unwrap().stdout;
+        assert!(String::from_utf8_lossy(&page).contains("crossed shared memory"));
+    }
+
+    // Killed, and back: the bridge goes on.
+    drop(respond);
+    bridge.says("disconnected");
+    let _respond = respond_with(&socket, &["--mtu", "9000"]);
+    bridge.says("connected to");
+    reach(&namespace);
+    namespace.pings(20, "-M do -s 8972", "10.8.0.1");
+}
+
 fn respond(socket: &str) -> Running {
+    respond_with(socket, &[])
+}
+
+fn respond_with(socket: &str, options: &[&str]) -> Running {
     let args = [
         "respond",
         "-s",
@@ -75,15 +122,27 @@ fn respond(socket: &str) -> Running {
         "--ip6",
         "fd08::1/64",
     ];
-    let running = Running::start(None, &args);
+    let running = Running::start(None, &[&args, options].concat());
     running.says("answering as");
     running
 }
 
+/// Gives the TAP its addresses and waits until a ping is answered: the ways through others may
+/// take a moment to open.
+fn reach(namespace: &Namespace) {
+    let there = || namespace.ip("addr replace 10.8.0.2/24 dev mf0");
+    assert!(wait_until(PATIENCE, there));
+    assert!(namespace.ip("addr replace fd08::2/64 dev mf0 nodad"));
+    assert!(wait_until(PATIENCE, || {
+        let args = ["-c", "1", "-W", "1", "10.8.0.1"];
+        let out = namespace.command("ping").args(args).output().unwrap();
+        out.status.success()
+    }));
+}
+
 /// Ping, curl, and TCP echo of so many bytes.
 fn talk(namespace: &Namespace, dir: &std::path::Path, pings: usize, bytes: usize) {
-    assert!(wait_until(PATIENCE, || namespace.ip("addr add 10.8.0.2/24 dev mf0")));
-    assert!(namespace.ip("addr add fd08::2/64 dev mf0 nodad"));
+    reach(namespace);
     let run = |program: &str, args: &str| {
         let out = namespace.command(program).args(args.split(' ')).output();
         let out = out.unwrap();
@@ -91,19 +150,8 @@ fn talk(namespace: &Namespace, dir: &std::path::Path, pings: usize, bytes: usize
         assert!(out.status.success(), "{program} {args}: {out:?}");
         text
     };
-    // The ways through others may take a moment to open.
-    assert!(wait_until(PATIENCE, || {
-        let args = ["-c", "1", "-W", "1", "10.8.0.1"];
-        let out = namespace.command("ping").args(args).output().unwrap();
-        out.status.success()
-    }));
     for (address, size) in [("10.8.0.1", 56), ("fd08::1", 56), ("10.8.0.1", 8000)] {
-        let text = run(
-            "ping",
-            &format!("-q -c {pings} -i 0.01 -s {size} {address}"),
-        );
-        let all = format!("{pings} received, 0% packet loss");
-        assert!(text.contains(&all), "{text}");
+        namespace.pings(pings, &format!("-s {size}"), address);
     }
     for url in ["http://10.8.0.1/", "http://[fd08::1]/"] {
         let page = run("curl", &format!("-sSf -g --max-time 20 {url}"));

@@ -160,6 +160,38 @@ fn receiving_needs_room_to_answer() {
 }
 
 #[test]
+fn long_answers_that_pile_up_are_bounded_by_their_bytes() {
+    const LONG: usize = 60_000;
+    // 128 KiB in buffers: two of these packets.
+    let (ends, mut device, mut queue) = ends(6);
+    let mut peer = ends.master.tx_queue(0).unwrap();
+    let question = vec![7; LONG];
+    let mut answers = 0;
+    loop {
+        while peer.tx_burst(&[&question]).unwrap() == 1 {}
+        let Some((rx, tx)) = device.receive(NOW) else {
+            break;
+        };
+        rx.consume(|question| assert_eq!(question.len(), LONG));
+        tx.consume(LONG, |out| out.fill(8));
+        answers += 1;
+    }
+    // Twice what the ring and a burst hold, and what the ring holds.
+    assert!((4..=12).contains(&answers), "{answers}");
+    assert!(device.transmit(NOW).is_none());
+    let mut burst = Burst::new(16);
+    let mut got = 0;
+    while got < answers {
+        queue.rx_burst(&mut burst).unwrap();
+        assert!(burst.iter().all(|p| p.len() == LONG && p[0] == 8));
+        got += burst.len();
+        device.publish();
+    }
+    assert!(device.transmit(NOW).is_some());
+    assert!(device.receive(NOW).is_some());
+}
+
+#[test]
 fn a_packet_ends_a_wait_and_what_is_cached_does_too() {
     let (ends, mut device, _queue) = ends(10);
     let mut peer = ends.master.tx_queue(0).unwrap();

@@ -64,12 +64,46 @@ fn a_link_that_is_down_gives_no_token_and_takes_what_was_unpublished() {
     let slave = ends.context.create_interface(config).unwrap();
     assert_eq!(phy::wait(&mut device, None).unwrap(), Wait::Ready);
     assert!(send(&mut device));
-    device.publish();
+    // A master's ring has room once the slave has offered buffers, which is after the link came up.
     assert!(slave.wait_link_up(Some(PATIENCE)).unwrap());
+    while device.unpublished() > 0 {
+        phy::wait(&mut device, Some(Duration::ZERO)).unwrap();
+    }
     let mut handle = slave.packet_handle(0, 1).unwrap();
     let packet = handle.read_packet_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(packet.data(), [1; 60]);
     assert_eq!(device.stats().tx_packets, 1);
+}
+
+/// How long so many waits of no time take, after as many that warm up.
+fn waits(device: &mut MemifDevice, count: u32) -> std::time::Duration {
+    let mut start = std::time::Instant::now();
+    for n in 0..2 * count {
+        if n == count {
+            start = std::time::Instant::now();
+        }
+        assert!(device.transmit(Instant::ZERO).is_none());
+        let waited = phy::wait(device, Some(Duration::ZERO)).unwrap();
+        assert_eq!(waited, Wait::TimedOut);
+    }
+    start.elapsed()
+}
+
+#[test]
+fn a_stack_that_can_not_send_is_held_back_from_polling() {
+    let ends = pair(|c: MemifConfig| c.log2_ring_size(2));
+    let mut device = MemifDevice::new(&ends.master, 0).unwrap();
+    while let Some(token) = device.transmit(Instant::ZERO) {
+        token.consume(60, |f| f.fill(1));
+    }
+    // A sleep may take longer, never shorter: a millisecond for a full ring, ten for the link.
+    assert!(waits(&mut device, 20).as_millis() >= 20);
+    ends.slave.close();
+    while ends.master.is_link_up() {
+        std::thread::yield_now();
+    }
+    device.publish();
+    assert!(waits(&mut device, 20).as_millis() >= 200);
 }
 
 #[test]

@@ -21,11 +21,16 @@ pub(crate) struct Pair {
     pub(crate) socket: String,
 }
 
-/// A master and a slave that are connected; `set` is applied to both.
-pub(crate) fn pair(set: impl Fn(MemifConfig) -> MemifConfig) -> Pair {
+/// The name of a socket that nobody else uses.
+pub(crate) fn socket() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let n = COUNT.fetch_add(1, Ordering::Relaxed);
-    let socket = format!("@memif-test-smoltcp-{}-{n}", std::process::id());
+    format!("@memif-test-smoltcp-{}-{n}", std::process::id())
+}
+
+/// A master and a slave that are connected; `set` is applied to both.
+pub(crate) fn pair(set: impl Fn(MemifConfig) -> MemifConfig) -> Pair {
+    let socket = socket();
     let context = Context::new("test").unwrap();
     let config = set(MemifConfig::new(&socket));
     let master = context

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use memif::phy::{MemifDevice, Segmentation, SharedDevice};
-use memif::{IfMode, MemifConfig};
+use memif::{Context, IfMode, MemifConfig, Role};
 use smoltcp::phy::{
     ChecksumCapabilities, FaultInjector, Medium, PcapMode, PcapSink, PcapWriter, Tracer,
 };
 use smoltcp::time::Instant;
 
-use crate::stack::{Stack, echo, pair};
+use crate::stack::{PATIENCE, Stack, echo, pair, socket};
 
 #[test]
 fn tcp_crosses_in_both_modes_and_both_versions() {
@@ -72,6 +72,27 @@ fn frames_that_are_cut_fit_the_peers_mtu() {
     let device = MemifDevice::new(&ends.master, 0).unwrap();
     let mut b = Stack::new(Tracer::new(device, no_longer), 2);
     echo(&mut a, &mut b, false, 1 << 20, 1 << 18);
+}
+
+#[test]
+fn whole_segments_are_cut_where_the_slave_chose_a_smaller_ring_later() {
+    let (context, socket) = (Context::new("test").unwrap(), socket());
+    let config = MemifConfig::new(&socket);
+    let master = config.clone().role(Role::Master);
+    let master = context.create_interface(master).unwrap();
+    let device = |end| {
+        let device = MemifDevice::new(end, 0).unwrap();
+        device.with_segmentation(Segmentation::Whole)
+    };
+    let mut a = Stack::new(device(&master), 1);
+    let slave = context.create_interface(config.log2_ring_size(3)).unwrap();
+    assert!(slave.wait_link_up(Some(PATIENCE)).unwrap());
+    assert!(master.wait_link_up(Some(PATIENCE)).unwrap());
+    let mut b = Stack::new(device(&slave), 2);
+    echo(&mut a, &mut b, false, 1 << 20, 1 << 17);
+    let stats = a.device.stats();
+    assert!(stats.tx_large > 0, "{stats:?}");
+    assert_eq!((stats.tx_dropped, b.device.stats().rx_dropped), (0, 0));
 }
 
 #[test]

@@ -25,12 +25,16 @@ const BUFFER: usize = 256 << 10;
 const TIMEOUT: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// What every link of IPv6 has to carry.
+const LEAST_MTU_IPV6: u16 = 1280;
+
 const PORT_ECHO: u16 = 7;
 const PORT_HTTP: u16 = 80;
 
 /// Be a host on a memif: answer ARP, NDP and ping, TCP echo on port 7, a page on port 80
 ///
-/// Goes on when the peer leaves and comes back. Ctrl-C ends it.
+/// Each service takes 8 connections at a time. Goes on when the peer leaves and comes back. Ctrl-C
+/// ends it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -84,6 +88,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // smoltcp takes no other.
     if let Some(wrong) = addresses.iter().find(|a| !a.address().is_unicast()) {
         return Err(Failure::Usage(format!("{wrong} is no host's address")));
+    }
+    if args.endpoint.mode == IfMode::PuntInject {
+        let mode = args.endpoint.mode;
+        return Err(Failure::Usage(format!(
+            "no host speaks {mode}: ethernet or ip"
+        )));
+    }
+    if args.ip6.is_some() && args.mtu < LEAST_MTU_IPV6 {
+        return Err(Failure::Usage(format!(
+            "an MTU of {} is too small for IPv6: {LEAST_MTU_IPV6} and more",
+            args.mtu
+        )));
     }
     let session = args.endpoint.open(args.quiet)?;
     let _serving = args.metrics.serve("respond", &[&session])?;

@@ -29,6 +29,7 @@ impl Tap {
             match e.kind() {
                 io::ErrorKind::PermissionDenied => failure.hint("it needs CAP_NET_ADMIN"),
                 io::ErrorKind::ResourceBusy => failure.hint("another program has it open"),
+                io::ErrorKind::InvalidInput => failure.hint("is there a device of another kind?"),
                 _ => failure,
             }
         };

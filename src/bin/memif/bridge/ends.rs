@@ -44,10 +44,16 @@ impl FromStr for Spec {
         });
         match kind {
             "tap" => {
+                // As Linux has it.
+                if name.len() > 15 || name.contains(['/', ':', ' ']) {
+                    return Err(format!(
+                        "'{name}' is no device's name: at most 15 bytes, without '/', ':' and spaces"
+                    ));
+                }
                 let mut mtu = None;
                 for option in options {
                     match option? {
-                        ("mtu", value) => mtu = Some(number(value)?),
+                        ("mtu", value) => mtu = Some(number_in(value, 68..=65_521)?),
                         (other, _) => return Err(format!("a tap has no option '{other}'")),
                     }
                 }
@@ -353,6 +359,10 @@ mod tests {
             ("memif:x,buffer-size=1", "within 64 and 65535"),
             ("tun:mf0", "'tun'"),
             ("tap:", "names no"),
+            ("tap:a/b", "no device's name"),
+            ("tap:a123456789012345", "at most 15 bytes"),
+            ("tap:x,mtu=67", "within 68 and 65521"),
+            ("tap:x,mtu=65522", "within 68 and 65521"),
             ("memif:,id=1", "names no"),
             ("memif:x,id", "NAME=VALUE"),
             ("memif:x,id=y", "'y'"),

@@ -62,6 +62,10 @@ struct Passed {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (a, b) = (&args.a, &args.b);
+    if a.name() == b.name() {
+        let name = a.name();
+        return Err(Failure::Usage(format!("{name} can't be both ends")));
+    }
     if a.mode() != b.mode() {
         return Err(Failure::Usage(format!(
             "{} begins packets with {}, {} with {}: they can't be joined",
