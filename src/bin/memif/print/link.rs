@@ -48,6 +48,9 @@ pub(super) fn ethernet(out: &mut Text, frame: Part<'_>, depth: u8) -> fmt::Resul
             write!(out, "ethertype {} (0x{kind:04x}), ", name(kind))?;
         }
     }
+    if depth == 0 {
+        out.link_header = frame.data.len() - part.data.len();
+    }
     if network(out, kind, part, depth)? {
         return Ok(());
     }
