@@ -65,6 +65,34 @@ fn every_protocol_has_its_words() {
     assert_eq!(lines.len(), LINES.len());
 }
 
+#[test]
+fn tcp_counts_from_where_the_connection_began() {
+    let shown = |options: &[&str]| {
+        let lines = printed(&[&[MIXED, "-t"][..], options].concat());
+        let tcp = lines.into_iter().filter(|line| line.contains("Flags ["));
+        tcp.map(|line| {
+            let (_, line) = line.split_once("Flags ").unwrap();
+            line.split(", win").next().unwrap().to_owned()
+        })
+        .take(4)
+        .collect::<Vec<_>>()
+    };
+    let first = [
+        "[S], seq 4294965295",
+        "[S.], seq 3000000000, ack 4294965296",
+    ];
+    assert_eq!(shown(&[])[..2], first);
+    assert_eq!(shown(&[])[2..], ["[.], ack 1", "[P.], seq 1:7, ack 1"]);
+    assert_eq!(shown(&["-S"])[..2], first);
+    assert_eq!(
+        shown(&["-S"])[2..],
+        [
+            "[.], ack 3000000001",
+            "[P.], seq 4294965296:4294965302, ack 3000000001"
+        ]
+    );
+}
+
 /// Line by line the same as tcpdump, but for what the manual of the printer says is more.
 #[test]
 fn tcpdump_says_the_same() {
@@ -83,10 +111,13 @@ fn tcpdump_says_the_same() {
             &["-t", "-e"],
             &["-tt"],
             &["-tttt", "-q"],
+            &["-t", "-q", "-e"],
             &["-ttt", "-xx"],
+            &["-t", "-S"],
+            &["-t", "-X"],
         ] {
             let theirs = Command::new("tcpdump")
-                .args(["-nS", "--nano", "-r", file])
+                .args(["-n", "--nano", "-r", file])
                 .args(options)
                 .env("TZ", "UTC")
                 .output()
@@ -214,8 +245,17 @@ fn more_is_said_when_asked_for() {
             .any(|l| l == "    192.0.2.1 > 192.0.2.2: ICMP echo request, id 7, seq 1, length 64")
     );
     assert!(lines.iter().any(|l| {
-        l.starts_with("IP6 (hlim 255, next-header ICMPv6 (58) payload length: 16) 2001:db8::1")
+        l.starts_with("IP6 (hlim 255, next-header ICMPv6 (58) payload length: 16) 2001:db8::1 > ff02::2: [icmp6 sum ok]")
     }));
+    for words in [
+        "    192.0.2.1.40007 > 192.0.2.2.7: Flags [S], cksum 0x",
+        " (correct), seq 4294965295, win 64240",
+        "[udp sum ok] UDP, length ",
+    ] {
+        assert!(lines.iter().any(|line| line.contains(words)), "{words}");
+    }
+    let wrong = |line: &&String| line.contains("incorrect ->") || line.contains("[bad ");
+    assert_eq!(lines.iter().find(wrong), None);
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! A memif as a capture interface of tshark.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use nix::fcntl::{FcntlArg, OFlag};
+use nix::sys::stat::Mode;
 
 use crate::peers::{Testpmd, installed, one_at_a_time, output};
 
@@ -184,6 +188,37 @@ fn tshark_shows_what_is_wrong() {
             told.is_some_and(|line| line.contains(says)),
             "{says}: {said}"
         );
+    }
+}
+
+/// tshark shows what it has read when the fifo ends, so by then all must have been said.
+#[test]
+fn the_error_is_told_before_the_fifo_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    for (options, says) in [
+        (&[][..], "which memif?"),
+        (&["--socket", "/missing/x", "--role=master"], "/missing/x"),
+        (&["--socket", "/missing/x", "--snaplen", "none"], "snaplen"),
+    ] {
+        let mut memif = Command::new(MEMIF)
+            .args(["--capture", "--extcap-interface", "memif", "--fifo"])
+            .arg(&fifo)
+            .args(options)
+            .env_remove("MEMIF_SECRET")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        fs::read(&fifo).unwrap();
+        let mut stderr = memif.stderr.take().unwrap();
+        let flags = OFlag::O_NONBLOCK;
+        nix::fcntl::fcntl(&stderr, FcntlArg::F_SETFL(flags)).unwrap();
+        let mut said = [0; 4096];
+        let read = stderr.read(&mut said).unwrap_or(0);
+        let said = text(&said[..read]);
+        assert!(said.contains(says) && said.ends_with('\n'), "{said:?}");
+        assert!(!memif.wait().unwrap().success());
     }
 }
 

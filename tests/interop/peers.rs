@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long a peer may take to do anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a peer may take to do anything: only a hang takes so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether the programs are there; says why not, or fails when they must be.
 pub(crate) fn installed(programs: &[&str]) -> bool {

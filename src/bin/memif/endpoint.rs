@@ -3,8 +3,8 @@
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::builder::RangedU64ValueParser;
@@ -166,14 +166,23 @@ impl Endpoint {
                     notice(format_args!("{memif}: disconnected: {}", details.error));
                 }
             });
+        // Before a peer is told of: whoever sees that may send signals.
+        let closing = Arc::<OnceLock<Memif>>::default();
+        let created = Arc::clone(&closing);
+        let stop = Stop::on_signals(move || {
+            if let Some(memif) = closing.get() {
+                memif.close();
+            }
+        })?;
         let memif = context.create_interface(config).map_err(|e| {
             Failure::from(e).hint(match role {
                 Role::Master => "a master needs a path of its own in a folder it may write to",
                 Role::Slave => "",
             })
         })?;
-        let closing = memif.clone();
-        let stop = Stop::on_signals(move || closing.close())?;
+        if created.set(memif.clone()).is_ok() && stop.is_set() {
+            memif.close();
+        }
         Ok(Session {
             memif,
             stop,

@@ -4,9 +4,11 @@
 //! What it prints to standard error counts as a failure.
 
 use std::ffi::OsString;
+use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::{env, fs, io, process};
+use std::time::{Duration, Instant};
+use std::{env, io, process, thread};
 
 use clap::Parser;
 use memif::LinkType;
@@ -46,8 +48,26 @@ pub(crate) fn asked(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
         return None;
     }
     crate::start_log(0);
-    let call = Call::new(&args);
-    Some(finish(call.and_then(|call| call.answer())))
+    let mut fifo = None;
+    let result = Call::new(&args).and_then(|call| call.answer(&mut fifo));
+    let code = finish(result);
+    if fifo.is_some() {
+        wait_until_told();
+    }
+    drop(fifo);
+    Some(code)
+}
+
+/// Waits until what was said on standard error has been read, a second at most.
+///
+/// When the fifo closes, tshark shows what it has read of it by then, and no more.
+fn wait_until_told() {
+    let end = Instant::now() + Duration::from_secs(1);
+    while rustix::io::ioctl_fionread(io::stderr()).is_ok_and(|unread| unread > 0)
+        && Instant::now() < end
+    {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// What the arguments say. Those that are unknown are for other versions of Wireshark.
@@ -101,7 +121,8 @@ impl Call {
         Ok(call)
     }
 
-    fn answer(self) -> Result<(), Failure> {
+    /// The fifo of a capture is left open, so that the caller decides when its reader sees the end.
+    fn answer(self, fifo: &mut Option<File>) -> Result<(), Failure> {
         if self.interfaces {
             let version = env!("CARGO_PKG_VERSION");
             println!("extcap {{version={version}}}{{display=memif}}");
@@ -118,7 +139,7 @@ impl Call {
         } else if self.dlts {
             println!("dlt {{number=1}}{{name=EN10MB}}{{display=Ethernet}}");
         } else if self.capture {
-            return self.run_capture();
+            return self.run_capture(fifo);
         } else if let Some(filter) = self.filter {
             // A line says what is wrong; none, that nothing is.
             if let Err(Failure::Usage(text) | Failure::Failed(text)) =
@@ -130,7 +151,7 @@ impl Call {
         Ok(())
     }
 
-    fn run_capture(self) -> Result<(), Failure> {
+    fn run_capture(self, held: &mut Option<File>) -> Result<(), Failure> {
         #[derive(Parser)]
         struct Command {
             #[command(flatten)]
@@ -140,11 +161,9 @@ impl Call {
         let fifo = self
             .fifo
             .ok_or_else(|| Failure::Usage("--capture needs --fifo".into()))?;
-        // Held until the end: should the capture fail early, who reads would otherwise wait for ever for it to be opened.
-        let _held = fs::OpenOptions::new()
-            .write(true)
-            .open(&fifo)
-            .map_err(|e| Failure::Failed(format!("opening {fifo}: {e}")))?;
+        // First of all: should the capture fail early, who reads would otherwise wait for ever for it to be opened.
+        let opened = fs::OpenOptions::new().write(true).open(&fifo);
+        *held = Some(opened.map_err(|e| Failure::Failed(format!("opening {fifo}: {e}")))?);
         if !self.options.iter().any(|o| o.starts_with("--socket=")) {
             return Err(Failure::Usage(
                 "which memif? Give its control socket in the interface's options, or by -o extcap.memif.socket:PATH".into(),

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 /// A line for the user; a closed standard error is nobody's problem.
 pub(crate) fn notice(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr().lock(), "memif: {text}");
+    // In one piece, as others may write there too.
+    let line = format!("memif: {text}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// `1 packet`, `2 packets`.

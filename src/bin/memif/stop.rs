@@ -70,10 +70,11 @@ impl Stop {
     }
 
     pub(crate) fn set(&self) {
-        self.0.store(true, Ordering::Release);
+        // In one order with what others look at before or after it.
+        self.0.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.load(Ordering::SeqCst)
     }
 }

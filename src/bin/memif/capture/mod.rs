@@ -101,8 +101,9 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         state: Mutex::new(state),
         timer: Timer::default(),
     };
-    let (mut source, stopper) = Source::open(args, file)?;
+    // Before a peer is told of: whoever sees that may send signals.
     let mut requests = Requests::new()?;
+    let (mut source, stopper) = Source::open(args, file)?;
     let result = thread::scope(|scope| {
         let handle = requests.handle();
         let (capture, stopper) = (&capture, &stopper);

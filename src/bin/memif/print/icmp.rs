@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
-use super::{Kind, Part, Text};
+use super::ip::Payload;
+use super::{Checksum, Kind, Part, Text};
 
 pub(super) fn v4(out: &mut Text, part: Part<'_>) -> fmt::Result {
     out.kind = Kind::Icmp;
@@ -100,12 +101,26 @@ fn port(out: &mut Text, protocol: u8, quoted: Part<'_>) -> fmt::Result {
     }
 }
 
-pub(super) fn v6(out: &mut Text, part: Part<'_>) -> fmt::Result {
+pub(super) fn v6(out: &mut Text, payload: Payload<'_>) -> fmt::Result {
+    let part = payload.part;
     out.kind = Kind::Icmp;
     let (Some([kind, code]), Some(word)) = (part.array(0), part.u32(4)) else {
         return out.write_str("[|icmp6]");
     };
     let (high, low) = (word >> 16, word & 0xffff);
+    if out.style.verbose
+        && !payload.fragment
+        && let Some(sum) = Checksum::of(payload.ends, 58, part, 2)
+    {
+        match sum.is_right() {
+            true => out.write_str("[icmp6 sum ok] ")?,
+            false => write!(
+                out,
+                "[bad icmp6 cksum 0x{:04x} -> 0x{:04x}!] ",
+                sum.found, sum.wanted
+            )?,
+        }
+    }
     out.write_str("ICMP6, ")?;
     match kind {
         1 => unreachable(out, code, part.after(8))?,

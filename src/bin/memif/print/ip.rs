@@ -88,12 +88,13 @@ pub(super) fn v4(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
     }
     let payload = Payload {
         part: payload,
+        ends,
         protocol,
         fragment: header.more_fragments(),
         v6: false,
         depth,
     };
-    payload.write_with(out, ends)
+    payload.write_with(out)
 }
 
 pub(super) fn v6(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
@@ -111,6 +112,10 @@ pub(super) fn v6(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
     let rest = part.after(header.slice().len());
     let mut payload = Payload {
         part: rest,
+        ends: Ends {
+            source: header.source_addr().into(),
+            destination: header.destination_addr().into(),
+        },
         protocol: header.next_header().0,
         fragment: false,
         v6: true,
@@ -128,11 +133,7 @@ pub(super) fn v6(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
             claimed - rest.length
         )?;
     }
-    let ends = Ends {
-        source: header.source_addr().into(),
-        destination: header.destination_addr().into(),
-    };
-    payload.write_with(out, ends)
+    payload.write_with(out)
 }
 
 /// The header's fields, and the rest on a line of its own.
@@ -212,6 +213,7 @@ fn protocol_name(protocol: u8) -> &'static str {
 #[derive(Clone, Copy)]
 pub(super) struct Payload<'a> {
     pub(super) part: Part<'a>,
+    pub(super) ends: Ends,
     protocol: u8,
     /// The first fragment of a packet, hence shorter than the headers in it say.
     pub(super) fragment: bool,
@@ -221,15 +223,15 @@ pub(super) struct Payload<'a> {
 
 impl Payload<'_> {
     /// With the addresses; a protocol that has ports prints them together.
-    fn write_with(self, out: &mut Text, ends: Ends) -> fmt::Result {
+    fn write_with(self, out: &mut Text) -> fmt::Result {
         if matches!(self.protocol, 6 | 17 | 132) {
-            return self.write(out, Some(ends));
+            return self.write(out, true);
         }
-        write!(out, "{} > {}: ", ends.source, ends.destination)?;
-        self.write(out, None)
+        write!(out, "{} > {}: ", self.ends.source, self.ends.destination)?;
+        self.write(out, false)
     }
 
-    fn write(mut self, out: &mut Text, ends: Option<Ends>) -> fmt::Result {
+    fn write(mut self, out: &mut Text, ends: bool) -> fmt::Result {
         while self.extension(out)? {}
         let part = self.part;
         match self.protocol {

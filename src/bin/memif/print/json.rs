@@ -26,7 +26,7 @@ struct Object<'a> {
     ip: Option<Ip>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transport: Option<Transport>,
-    /// The line that is printed without --json.
+    /// The line that is printed without --json, with -S.
     summary: &'a str,
 }
 

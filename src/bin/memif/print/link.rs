@@ -45,8 +45,12 @@ pub(super) fn ethernet(out: &mut Text, frame: Part<'_>, depth: u8) -> fmt::Resul
         kind = tag.ether_type().0;
         part = part.after(tag.slice().len());
         if level {
-            write!(out, "ethertype {} (0x{kind:04x}), ", name(kind))?;
+            type_name(out, kind)?;
+            out.write_str(", ")?;
         }
+    }
+    if depth == 0 {
+        out.link_header = frame.data.len() - part.data.len();
     }
     if network(out, kind, part, depth)? {
         return Ok(());
@@ -66,6 +70,10 @@ fn head(out: &mut Text, header: &Ethernet2HeaderSlice<'_>, kind: u16) -> fmt::Re
     if kind < 0x600 {
         return out.write_str("802.3");
     }
+    type_name(out, kind)
+}
+
+fn type_name(out: &mut Text, kind: u16) -> fmt::Result {
     match out.style.quiet {
         true => out.write_str(name(kind)),
         false => write!(out, "ethertype {} (0x{kind:04x})", name(kind)),

@@ -1,4 +1,4 @@
-//! Packets as lines, in the words of `tcpdump -nS` with nanoseconds.
+//! Packets as lines, in the words of `tcpdump -n` with nanoseconds.
 //!
 //! ```text
 //! 22:13:20.123456789 ARP, Request who-has 192.0.2.2 tell 192.0.2.1, length 46
@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use memif::{LinkType, Packet};
 
 mod app;
+mod checksum;
 mod color;
 mod hex;
 mod icmp;
@@ -23,14 +24,17 @@ mod json;
 mod lines;
 mod link;
 mod options;
+mod sequence;
 mod time;
 mod transport;
 mod tunnel;
 
+use checksum::Checksum;
 use color::Kind;
 pub(crate) use lines::Lines;
 pub(crate) use options::PrintArgs;
 use options::Style;
+use sequence::Connections;
 use time::Clock;
 
 /// Turns packets into lines.
@@ -42,7 +46,7 @@ pub(crate) struct Printer {
 }
 
 impl Printer {
-    /// For packets that start with such a header; times are local, the style is plain.
+    /// For packets that start with such a header; times are local, the style is plain, each line by itself.
     pub(crate) fn new(link_type: LinkType) -> Self {
         Self::styled(link_type, Style::default())
     }
@@ -58,6 +62,7 @@ impl Printer {
         self.text.line.clear();
         self.text.kind = Kind::Other;
         self.text.unknown = None;
+        self.text.link_header = if self.text.ethernet { 14 } else { 0 };
         // A String takes all that is written.
         let _ = self.write(packet);
         let trimmed = self.text.line.trim_end().len();
@@ -82,6 +87,8 @@ impl Printer {
                 kind: Kind::Other,
                 ethernet: u32::from(link_type) == 1,
                 unknown: None,
+                link_header: 0,
+                connections: style.relative.then(Connections::default),
             },
         }
     }
@@ -104,10 +111,7 @@ impl Printer {
     fn write_bytes(&mut self, packet: &Packet<'_>) -> fmt::Result {
         let text = &mut self.text;
         let (from, ascii) = match (text.style.dump, text.unknown) {
-            (Some(dump), _) => {
-                let ethernet = u32::from(self.link_type) == 1;
-                (if ethernet && !dump.link { 14 } else { 0 }, dump.ascii)
-            }
+            (Some(dump), _) => (if dump.link { 0 } else { text.link_header }, dump.ascii),
             (None, Some(payload)) if !text.style.quiet => {
                 let left = payload.min(packet.len());
                 (packet.len() - left, true)
@@ -129,6 +133,10 @@ struct Text {
     ethernet: bool,
     /// How many of the last bytes are to be shown in hex, as nothing else can be said.
     unknown: Option<usize>,
+    /// Bytes of the link header, with its tags.
+    link_header: usize,
+    /// Where TCP's numbers are to be counted from the beginning of each.
+    connections: Option<Connections>,
 }
 
 impl Write for Text {

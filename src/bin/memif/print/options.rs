@@ -16,6 +16,9 @@ pub(crate) struct PrintArgs {
     /// -t no time, -tt seconds since 1970, -ttt since the packet before, -tttt with the date, -ttttt since the first packet
     #[arg(short = 't', action = clap::ArgAction::Count)]
     time: u8,
+    /// TCP's numbers as they are, not counted from the connection's beginning
+    #[arg(short = 'S', long)]
+    absolute_tcp_sequence_numbers: bool,
     /// Print the bytes too, -xx with the link header
     #[arg(short = 'x', action = clap::ArgAction::Count)]
     hex: u8,
@@ -76,6 +79,8 @@ pub(super) struct Style {
     pub(super) link_level: bool,
     pub(super) verbose: bool,
     pub(super) quiet: bool,
+    /// TCP's numbers are counted from the beginning of their connection.
+    pub(super) relative: bool,
     pub(super) time: Time,
     pub(super) dump: Option<Dump>,
     pub(super) color: bool,
@@ -105,6 +110,7 @@ impl PrintArgs {
             link_level: self.link_level,
             verbose: verbose > 0,
             quiet,
+            relative: !self.absolute_tcp_sequence_numbers,
             time: match self.time {
                 0 => Time::OfDay,
                 1 => Time::None,

@@ -202,6 +202,40 @@ fn udp_lines() {
     ]);
 }
 
+/// With `-v`: a wrong checksum, the right one, none, and one that can't be known.
+#[test]
+fn checksums() {
+    let style = Style {
+        verbose: true,
+        time: super::options::Time::None,
+        ..Style::default()
+    };
+    let mut printer = Printer::with_zone(LinkType::RAW, style, TimeZone::UTC);
+    let mut said = |packet: &[u8], length: usize| {
+        let mut info = CaptureInfo::whole(packet.len(), Timestamp::from_nanos(0));
+        info.length = length;
+        let line = printer.line(&Packet::new(packet, info));
+        line.rsplit_once("2222: ").unwrap().1.to_owned()
+    };
+    let mut packet = v4(17, &udp(5));
+    assert_eq!(said(&packet, 33), "[no cksum] UDP, length 5");
+    packet[27] = 1;
+    let wrong = said(&packet, 33);
+    let wanted = wrong
+        .strip_prefix("[bad udp cksum 0x0001 -> 0x")
+        .and_then(|rest| rest.strip_suffix("!] UDP, length 5"))
+        .unwrap_or_else(|| panic!("{wrong}"));
+    packet[26..28].copy_from_slice(&hex(wanted));
+    assert_eq!(said(&packet, 33), "[udp sum ok] UDP, length 5");
+    assert_eq!(said(&packet[..32], 33), "UDP, length 5");
+    let packet = tcp(0x02, "", 0).split_off(14);
+    let said = said(&packet, 40);
+    assert!(
+        said.starts_with("Flags [S], cksum 0x0000 (incorrect -> 0x"),
+        "{said}"
+    );
+}
+
 #[test]
 fn tcp_flags_and_numbers() {
     let line = |flags: u8, payload: usize, rest: &'static str| (tcp(flags, "", payload), rest);

@@ -3,19 +3,16 @@
 use std::fmt::{self, Write};
 
 use super::ip::{Ends, Payload};
-use super::{Kind, Part, Text, app, icmp, tunnel};
+use super::sequence::Base;
+use super::{Checksum, Kind, Part, Text, app, icmp, tunnel};
 
-/// `ends` are still to be printed, where given.
-pub(super) fn write(
-    out: &mut Text,
-    protocol: u8,
-    payload: Payload<'_>,
-    ends: Option<Ends>,
-) -> fmt::Result {
+/// `ends`: the addresses are still to be printed.
+pub(super) fn write(out: &mut Text, protocol: u8, payload: Payload<'_>, ends: bool) -> fmt::Result {
     let part = payload.part;
+    let ends = ends.then_some(payload.ends);
     match protocol {
         1 => icmp::v4(out, part),
-        6 if ports(out, part, ends, "tcp")? => tcp(out, part),
+        6 if ports(out, part, ends, "tcp")? => tcp(out, payload),
         17 if ports(out, part, ends, "udp")? => udp(out, payload),
         132 if ports(out, part, ends, "sctp")? => write!(out, "sctp, length {}", part.length),
         6 | 17 | 132 => Ok(()),
@@ -29,7 +26,7 @@ pub(super) fn write(
                 part.length
             )
         }
-        58 => icmp::v6(out, part),
+        58 => icmp::v6(out, payload),
         59 => out.write_str("no next header"),
         2 => igmp(out, part),
         47 => tunnel::gre(out, part, payload.depth),
@@ -102,7 +99,18 @@ fn udp(out: &mut Text, payload: Payload<'_>) -> fmt::Result {
     if !out.style.quiet
         && let (Some(source), Some(destination)) = (part.u16(0), part.u16(2))
     {
-        let inner = part.limit(length + 8).after(8);
+        let whole = part.limit(length + 8);
+        if out.style.verbose && !fragment {
+            match Checksum::of(payload.ends, 17, whole, 6) {
+                Some(Checksum { found: 0, .. }) => out.write_str("[no cksum] ")?,
+                Some(sum) if sum.is_right() => out.write_str("[udp sum ok] ")?,
+                Some(Checksum { found, wanted }) => {
+                    write!(out, "[bad udp cksum 0x{found:04x} -> 0x{wanted:04x}!] ")?;
+                }
+                None => {}
+            }
+        }
+        let inner = whole.after(8);
         let known = match destination {
             4789 => tunnel::vxlan(out, inner, payload.depth)?,
             _ => app::write(out, [source, destination], inner)?,
@@ -114,7 +122,8 @@ fn udp(out: &mut Text, payload: Payload<'_>) -> fmt::Result {
     write!(out, "UDP, length {length}")
 }
 
-fn tcp(out: &mut Text, part: Part<'_>) -> fmt::Result {
+fn tcp(out: &mut Text, payload: Payload<'_>) -> fmt::Result {
+    let part = payload.part;
     let Some(header) = part.array::<20>(0) else {
         return out.write_str("[|tcp]");
     };
@@ -122,13 +131,24 @@ fn tcp(out: &mut Text, part: Part<'_>) -> fmt::Result {
         data: &header,
         length: 20,
     };
-    let (Some(sequence), Some(acknowledgment), Some([offset, flags]), Some(window), Some(urgent)) = (
+    let (
+        Some(source),
+        Some(destination),
+        Some(sequence),
+        Some(acknowledgment),
+        Some([offset, flags]),
+        Some(window),
+        Some(urgent),
+    ) = (
+        header.u16(0),
+        header.u16(2),
         header.u32(4),
         header.u32(8),
         header.array(12),
         header.u16(14),
         header.u16(18),
-    ) else {
+    )
+    else {
         return Ok(());
     };
     let header_length = usize::from(offset >> 4) * 4;
@@ -157,6 +177,28 @@ fn tcp(out: &mut Text, part: Part<'_>) -> fmt::Result {
         let all = part.length;
         return write!(out, " [bad hdr length {header_length} - too long, > {all}]");
     };
+    if out.style.verbose
+        && !payload.fragment
+        && let Some(sum) = Checksum::of(payload.ends, 6, part, 16)
+    {
+        write!(out, ", cksum 0x{:04x} (", sum.found)?;
+        match sum.is_right() {
+            true => out.write_str("correct)")?,
+            false => write!(out, "incorrect -> 0x{:04x})", sum.wanted)?,
+        }
+    }
+    let base = match &mut out.connections {
+        Some(connections) if flags & ACK != 0 => connections.base(
+            (payload.ends.source, source),
+            (payload.ends.destination, destination),
+            flags & SYN != 0,
+            sequence,
+            acknowledgment,
+        ),
+        _ => Base::default(),
+    };
+    let sequence = sequence.wrapping_sub(base.sequence);
+    let acknowledgment = acknowledgment.wrapping_sub(base.acknowledgment);
     if length > 0 {
         // The number wraps, as the sequence space does.
         write!(
@@ -176,7 +218,7 @@ fn tcp(out: &mut Text, part: Part<'_>) -> fmt::Result {
     }
     if header_length > 20 {
         out.write_str(", options [")?;
-        options(out, part.limit(header_length).after(20))?;
+        options(out, part.limit(header_length).after(20), base.sack)?;
         out.write_char(']')?;
     }
     write!(out, ", length {length}")
@@ -188,7 +230,7 @@ const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 const URG: u8 = 0x20;
 
-fn options(out: &mut Text, mut part: Part<'_>) -> fmt::Result {
+fn options(out: &mut Text, mut part: Part<'_>, sack: u32) -> fmt::Result {
     let mut first = true;
     while part.length > 0 {
         if !first {
@@ -213,7 +255,7 @@ fn options(out: &mut Text, mut part: Part<'_>) -> fmt::Result {
             if length > part.data.len() {
                 return out.write_str("[|tcp]");
             }
-            option(out, part.limit(length))?;
+            option(out, part.limit(length), sack)?;
         }
         part = part.after(length);
     }
@@ -221,7 +263,7 @@ fn options(out: &mut Text, mut part: Part<'_>) -> fmt::Result {
 }
 
 /// One option, whole.
-fn option(out: &mut Text, option: Part<'_>) -> fmt::Result {
+fn option(out: &mut Text, option: Part<'_>, sack: u32) -> fmt::Result {
     let value = option.after(2);
     match (option.u8(0).unwrap_or(0), value.length) {
         (2, 2) => write!(out, "mss {}", value.u16(0).unwrap_or(0)),
@@ -230,8 +272,8 @@ fn option(out: &mut Text, option: Part<'_>) -> fmt::Result {
         (5, length) if length % 8 == 0 => {
             write!(out, "sack {} ", length / 8)?;
             for at in (0..length).step_by(8) {
-                let (from, to) = (value.u32(at).unwrap_or(0), value.u32(at + 4).unwrap_or(0));
-                write!(out, "{{{from}:{to}}}")?;
+                let edge = |at| value.u32(at).unwrap_or(0).wrapping_sub(sack);
+                write!(out, "{{{}:{}}}", edge(at), edge(at + 4))?;
             }
             Ok(())
         }

@@ -140,6 +140,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         counts: Counts::default(),
         left: args.limit.unwrap_or(u64::MAX),
         progress: progress(args, size, &sent),
+        endless: args.r#loop == 0,
         sent,
         base: 0,
         lost,
@@ -153,7 +154,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let time = start.elapsed();
     let leave = replay.leave(args.linger, result.is_ok());
     replay.progress.finish_and_clear();
-    replay.counts.summary(time);
+    replay.counts.summary(time, !args.rate.topspeed);
     session.memif.close();
     // Stopping is a way to end well; what was sent counts.
     match result {
@@ -176,13 +177,16 @@ fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
     if args.quiet || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let (bar, template) = if args.r#loop == 0 {
-        (ProgressBar::new_spinner(), "{spinner} {rate}, {elapsed}")
-    } else {
-        (
-            ProgressBar::new(size.saturating_mul(args.r#loop)),
+    let end = match args.r#loop {
+        0 => args.limit,
+        loops => Some(size.saturating_mul(loops)),
+    };
+    let (bar, template) = match end {
+        None => (ProgressBar::new_spinner(), "{spinner} {rate}, {elapsed}"),
+        Some(end) => (
+            ProgressBar::new(end),
             "{bar:30} {percent}% {rate}, {eta} left",
-        )
+        ),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
     if let Ok(style) = ProgressStyle::with_template(template) {
@@ -214,7 +218,7 @@ impl Counts {
         self.packets + self.empty + self.rejected
     }
 
-    fn summary(&self, time: Duration) {
+    fn summary(&self, time: Duration, paced: bool) {
         notice(format_args!(
             "sent {}",
             rate(self.packets, self.bytes, time)
@@ -233,7 +237,13 @@ impl Counts {
         ));
         if self.waits > 0 {
             let times = count(self.waits, "time");
-            notice(format_args!("the ring was full {times}, and waited for"));
+            let hint = match paced {
+                true => "; a larger --ring-size, which is the slave's, bridges a peer's pauses",
+                false => "",
+            };
+            notice(format_args!(
+                "the ring was full {times}, and waited for{hint}"
+            ));
         }
         if self.cut > 0 {
             let cut = count(self.cut, "packet");
@@ -264,6 +274,7 @@ struct Replay<'a> {
     /// How many packets may still be taken from the files.
     left: u64,
     progress: ProgressBar,
+    endless: bool,
     /// For the progress bar.
     sent: Arc<AtomicU64>,
     /// Bytes of the files that are done.
@@ -367,7 +378,11 @@ impl Replay<'_> {
     /// On the progress bar, how far this group has been read.
     fn show(&self, position: u64) {
         self.sent.store(self.counts.packets, Ordering::Relaxed);
-        self.progress.set_position(self.base + position);
+        // A loop without an end has one in packets.
+        self.progress.set_position(match self.endless {
+            true => self.counts.packets,
+            false => self.base + position,
+        });
     }
 
     fn wait_until(&mut self, due: u64) -> Result<(), Ended> {
