@@ -343,7 +343,8 @@ mod tests {
             assert_eq!(kind.code(), code);
             assert_ne!(kind, ErrorKind::Unknown, "{code}");
         }
-        for code in [0, 40, 99, 103, -2, i32::MAX, i32::MIN] {
+        assert_eq!(ErrorKind::Unknown.code(), -1);
+        for code in [-1, 0, 40, 99, 103, -2, i32::MAX, i32::MIN] {
             assert_eq!(ErrorKind::from_code(code), ErrorKind::Unknown);
         }
     }

@@ -1,15 +1,35 @@
-//! Faults that were reported of the Go adapters, the Node addon and the first C library, or can
-//! be seen in their sources: none of them is here. What is tested closer to its subject:
+//! Faults that were reported of the Go adapters, the Node addon, VPP and the first C library, or can
+//! be seen in their sources: none of them is here. What is tested closer to its subject (`c/x`
+//! is `vendor/libmemif/tests/x.c`):
 //!
 //! | fault | test |
 //! |---|---|
-//! | counters compared across the wrap at 65536 | `rings::counters_wrap_in_rings_of_every_size` |
-//! | an empty packet panics | `handle::an_empty_packet_is_an_error_and_nothing_is_sent` |
-//! | ring sizes above 2^10, unequal queue counts | `settings` here |
-//! | lost wake-ups | `handle::…_loses_no_wake_up` |
-//! | descriptors and memory leaked at disconnects | `leaks`, `churn` here, `vendor/libmemif/tests/churn.c` |
+//! | an idle moment, or a full ring, ends a reader for good | `handle::an_idle_link_is_empty_and_goes_on`, `handle::a_full_ring_takes_nothing` |
 //! | a reader that can't be woken, a cache dropped by closing | `handle::a_waiting_reader_…`, `handle::a_closed_handle_…` |
-//! | rewinding a half-built chain | `vendor/libmemif/tests/buffers.c` |
+//! | the clock is asked for each packet | `handle::a_burst_has_one_timestamp_…` |
+//! | an empty packet panics | `handle::an_empty_packet_is_an_error_and_nothing_is_sent` |
+//! | lengths cut to 16 bits, paths written beyond their field | `jumbo_packets_…` here, `link::paths_may_have_107_bytes` |
+//! | ring sizes above 2^10, unequal queue counts, more than one queue | `settings` here, `link::queues_do_not_mix`, `c/sizes` |
+//! | counters compared across the wrap at 65536, also as buffers are given back | `rings::counters_wrap_in_rings_of_every_size`, `c/buffers: refilling_in_parts` |
+//! | abstract sockets; one interface only on a socket | `two_interfaces_…` here, `link::interfaces_on_one_socket_are_told_apart_by_id` |
+//! | creating or closing from a callback deadlocks; leaks of disconnects | `churn`, `leaks`, `c/churn`, `c/lifetime` |
+//! | the link stays down; no reconnect | `all_four_…` here, `handle::the_same_handle_works_after_a_reconnect` |
+//! | queues freed under a running burst | `c/threads: links_up_and_down` |
+//! | interrupts dropped when many come; one burst for each | `interrupts` here |
+//! | log floods of EAGAIN | `c/interrupts: an_empty_queue_is_not_told_of` |
+//! | EINTR ends a wait; one event for each poll | `c/control: signals_do_not_show`, `c/interrupts: one_poll_tells_of_all` |
+//! | freezes under load, lost wake-ups | `handle::…_loses_no_wake_up`, `c/interrupts: nobody_sleeps_on_a_packet` |
+//! | after NOBUF no event comes, by edges | the same of `c/interrupts`, `c/interrupts: the_rest_wakes_again` |
+//! | a call of the system for each empty burst | `c/interrupts: polling_makes_no_system_call` |
+//! | a timer that is never read | `c/control: a_timer_that_has_fired_is_quiet` |
+//! | `memif_buffer_alloc`: size 0, NOBUF_RING with some reserved, an array too short for a peer's small buffers | `c/buffers: size_0_…`, `short_counts`, `small_buffers_of_the_peer` |
+//! | `memif_tx_burst` publishes what it refuses | `c/buffers: order_is_kept` |
+//! | rewinding, also into a half-built chain | `c/buffers: rewinding`, `rewinding_into_a_chain` |
+//! | descriptors of failed attempts leak; 0 is taken for none | `c/lifetime` |
+//! | an eventfd that the peer left blocking | `handshake::an_eventfd_that_was_made_blocking_…` |
+//! | indexes, offsets, lengths, messages of the peer unchecked | `handshake` |
+//! | a refused peer is told no reason | `link::a_refusal_names_what_is_wrong` |
+//! | a dead peer's last packets thrown away | `handle::what_a_closed_peer_had_sent_…`, `c/processes: a_killed_peer_s_packets_are_read` |
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ mod common;
 #[path = "../peer/mod.rs"]
 mod peer;
 
-mod churn;
+mod callbacks;
 mod faults;
 mod interrupts;
 mod settings;

@@ -10,6 +10,11 @@
  * with the control thread. memif_strerror and memif_cancel_poll_event may be
  * called from anywhere.
  *
+ * Buffers (memif_buffer_t) are good until the on_disconnect of their link returns:
+ * by then all threads must have stopped to touch their data. Calls with buffers of
+ * a former link touch no memory of it: DISCONNECTED, or, when the next link is up,
+ * INVAL_ARG unless it has handed out a buffer with the same index.
+ *
  * Functions of type int return a memif_err_t.
  */
 #ifndef _LIBMEMIF_H_
@@ -245,7 +250,8 @@ int memif_request_connection (memif_conn_handle_t conn);
 int memif_poll_event (memif_socket_handle_t sock, int timeout);
 /* Ends the running poll, or else the next one, with POLL_CANCEL. */
 int memif_cancel_poll_event (memif_socket_handle_t sock);
-/* ptr: the private_ctx of the event. */
+/* ptr: the private_ctx of the event. Not to be called for descriptors of a deleted socket:
+ * each was told of with DEL. */
 int memif_control_fd_handler (void *ptr, memif_fd_event_type_t events);
 
 int memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf, ssize_t buflen);
@@ -254,21 +260,26 @@ int memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd);
 int memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t qid);
 
 /* Reserves up to count buffers for packets of size bytes; a packet larger than
- * a buffer takes several, chained by NEXT, each of which counts. *count_out:
- * how many were reserved, whole packets only. NOBUF_RING: fewer than asked.
+ * a buffer takes several, chained by NEXT, each of which counts. size 0: whole
+ * buffers, whose len is the room. *count_out: how many were reserved, whole
+ * packets only. NOBUF_RING: fewer than asked.
  * bufs has room for count buffers, or for one packet where that takes more: size
  * divided by the interface's own buffer_size, rounded up. No more are written,
  * also where the peer's buffers are smaller. */
 int memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 			uint16_t count, uint16_t *count_out, uint16_t size);
-/* Publishes reserved buffers, in the order of their reservation. */
+/* Publishes reserved buffers, in the order of their reservation. len may be less
+ * than what was reserved; on a slave data may be moved on inside its buffer.
+ * INVAL_ARG: the buffer after *tx is not the next reserved one, or reaches out of
+ * its memory, or a chain lacks its end; *tx of them were published. */
 int memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
 		    uint16_t *tx);
 /* Hands out received buffers; NOBUF when more are waiting. What arrived before
  * the link went down is handed out too; after it DISCONNECTED. */
 int memif_rx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
 		    uint16_t *rx);
-/* Gives the count oldest received buffers back. */
+/* Gives the count oldest received buffers back; a count beyond them is cut. Slave:
+ * data of what comes then begins headroom bytes into its buffer. */
 int memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint16_t headroom);
 
 /* Slave: moves received buffers, whole packets, to the end of what is reserved on

@@ -294,6 +294,7 @@ const char *where (const conn_t *c); /* "slave id 3 on /run/x.sock" */
 uint64_t now_ns (void);
 void *zalloc (memif_alloc_t *alloc, size_t size);
 event_t *event_add (sock_t *s, int fd, void (*handle) (event_t *), void *owner);
+int event_error (void); /* why event_add has just failed */
 void event_remove (event_t *e); /* does not close the descriptor */
 int loop_open (sock_t *s);
 void loop_close (sock_t *s);

@@ -105,7 +105,7 @@ memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf, ssi
   leave (c->sock);
   if (s.full)
     return MEMIF_ERR_NOBUF_DET;
-  md->regions_num = (uint8_t) regions;
+  md->regions_num = (uint8_t) (regions > UINT8_MAX ? UINT8_MAX : regions);
   md->rx_queues_num = (uint8_t) rx;
   md->tx_queues_num = (uint8_t) tx;
   return MEMIF_ERR_SUCCESS;

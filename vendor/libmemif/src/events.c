@@ -33,7 +33,9 @@ watch (sock_t *s, event_t *e, memif_fd_event_type_t type)
   if (s->on_control_fd_update)
     {
       memif_fd_event_t fde = { .fd = e->fd, .type = type, .private_ctx = e };
-      return s->on_control_fd_update (fde, s->private_ctx);
+      int refused = s->on_control_fd_update (fde, s->private_ctx);
+      errno = refused ? ECANCELED : errno;
+      return refused;
     }
   struct epoll_event ee = { .events = EPOLLIN, .data.ptr = e };
   return epoll_ctl (s->epfd, type == MEMIF_FD_EVENT_DEL ? EPOLL_CTL_DEL : EPOLL_CTL_ADD, e->fd,
@@ -51,7 +53,10 @@ event_add (sock_t *s, int fd, void (*handle) (event_t *), void *owner)
     {
       e = zalloc (s->alloc, sizeof *e);
       if (!e)
-	return NULL;
+	{
+	  errno = ENOMEM; /* the program's allocator need not say so */
+	  return NULL;
+	}
       e->sock = s;
       e->next = s->events;
       s->events = e;
@@ -65,6 +70,12 @@ event_add (sock_t *s, int fd, void (*handle) (event_t *), void *owner)
       return NULL;
     }
   return e;
+}
+
+int
+event_error (void)
+{
+  return errno == ECANCELED ? MEMIF_ERR_CB_FDUPDATE : error_of_errno (errno);
 }
 
 void
@@ -250,7 +261,7 @@ loop_open (sock_t *s)
     return MEMIF_ERR_SUCCESS;
 
 failed:;
-  int err = s->on_control_fd_update ? MEMIF_ERR_CB_FDUPDATE : error_of_errno (errno);
+  int err = event_error ();
   event_remove (s->wake);
   if (wake >= 0)
     close (wake);

@@ -141,7 +141,10 @@ listener_open (sock_t *s)
       s->listener_ino = st.st_ino;
     }
   if (!err && (listen (fd, BACKLOG) < 0 || !(s->listener = event_add (s, fd, on_listener, s))))
-    err = fail (s, MEMIF_ERR_SYSCALL, "can't listen on %s (errno %d)", s->path, errno);
+    {
+      err = event_error ();
+      fail (s, err, "can't listen on %s: %s", s->path, memif_strerror (err));
+    }
   if (err)
     {
       close (fd);
@@ -165,7 +168,7 @@ listener_adopt (sock_t *s, int fd)
     return fail (s, error_of_errno (errno), "descriptor %d: errno %d", fd, errno);
   listener_close (s);
   s->listener = event_add (s, fd, on_listener, s);
-  return s->listener ? MEMIF_ERR_SUCCESS : fail (s, MEMIF_ERR_SYSCALL, "can't watch descriptor %d", fd);
+  return s->listener ? MEMIF_ERR_SUCCESS : fail (s, event_error (), "can't watch descriptor %d", fd);
 }
 
 void

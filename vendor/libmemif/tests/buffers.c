@@ -52,6 +52,38 @@ short_counts (void)
   pair_close (&p);
 }
 
+/* Size 0: whole buffers, to be filled as far as the program likes. */
+static void
+size_0_reserves_whole_buffers (void)
+{
+  for (int master = 0; master < 2; master++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 2, .buffer_size = 256 });
+      side_t *from = master ? &p.master : &p.slave, *to = master ? &p.slave : &p.master;
+      memif_buffer_t b[8];
+      uint16_t n = 0;
+      OK (memif_buffer_alloc (from->conn, 0, b, 3, &n, 0));
+      EQUAL (n, 3);
+      for (uint32_t i = 0; i < 3; i++)
+	{
+	  EQUAL (b[i].len, 256);
+	  EQUAL (b[i].flags, 0);
+	  b[i].len = 100 + i;
+	  pattern (b[i].data, i, b[i].len);
+	}
+      OK (memif_tx_burst (from->conn, 0, b, 3, &n));
+      for (uint32_t i = 0; i < 3; i++)
+	{
+	  EQUAL (receive_packet (to->conn, 0, bytes, sizeof bytes), 100 + i);
+	  CHECK (is_pattern (bytes, i, 100 + i));
+	}
+      FAILS (memif_buffer_alloc (from->conn, 0, b, 8, &n, 0), MEMIF_ERR_NOBUF_RING);
+      EQUAL (n, 4);
+      pair_close (&p);
+    }
+}
+
 /* A peer whose buffers are small can't make the library write beyond the array. */
 static void
 small_buffers_of_the_peer (void)
@@ -89,6 +121,7 @@ order_is_kept (void)
   OK (memif_buffer_alloc (p.slave.conn, 0, b, 4, &n, 64));
   FAILS (memif_tx_burst (p.slave.conn, 0, b + 1, 1, &sent), MEMIF_ERR_INVAL_ARG);
   EQUAL (sent, 0);
+  EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), -1);
   b[1].flags = MEMIF_BUFFER_FLAG_NEXT; /* a chain without an end */
   FAILS (memif_tx_burst (p.slave.conn, 0, b, 2, &sent), MEMIF_ERR_INVAL_ARG);
   EQUAL (sent, 1);
@@ -178,6 +211,43 @@ refill_knows_its_limit (void)
   pair_close (&p);
 }
 
+/* Buffers are given back in parts, while others are held: the sender finds as many
+ * free as were given back, also where the counters wrap. */
+static void
+refilling_in_parts (void)
+{
+  for (int master = 0; master < 2; master++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 3, .buffer_size = 128 });
+      side_t *to = master ? &p.master : &p.slave, *from = master ? &p.slave : &p.master;
+      memif_buffer_t b[8];
+      uint32_t sent = 0, seen = 0, spare = 8, held = 0;
+      while (sent < 140000)
+	{
+	  int err;
+	  while ((err = send_packet (from->conn, 0, sent, 20)) == 0)
+	    {
+	      sent++;
+	      spare--;
+	    }
+	  EQUAL (err, MEMIF_ERR_NOBUF_RING);
+	  EQUAL (spare, 0);
+	  uint16_t n = 0;
+	  OK (memif_rx_burst (to->conn, 0, b, 8, &n));
+	  for (uint16_t i = 0; i < n; i++)
+	    CHECK (b[i].len == 20 && is_pattern (b[i].data, seen++, 20));
+	  EQUAL (seen, sent);
+	  held += n;
+	  uint16_t part = (uint16_t) (1 + sent * 2654435761u / 7 % held);
+	  OK (memif_refill_queue (to->conn, 0, part, 0));
+	  held -= part;
+	  spare += part;
+	}
+      pair_close (&p);
+    }
+}
+
 static void
 rewinding (void)
 {
@@ -207,6 +277,38 @@ rewinding (void)
       FAILS (memif_set_next_free_buffer (from->conn, 9, &other), MEMIF_ERR_QID);
       FAILS (memif_set_next_free_buffer (from->conn, 0, NULL), MEMIF_ERR_INVAL_ARG);
       FAILS (memif_set_next_free_buffer (NULL, 0, &other), MEMIF_ERR_NOCONN);
+      pair_close (&p);
+    }
+}
+
+/* A chain that is not finished, taken back from its second link on. */
+static void
+rewinding_into_a_chain (void)
+{
+  for (int master = 0; master < 2; master++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 3, .buffer_size = 256 });
+      side_t *from = master ? &p.master : &p.slave, *to = master ? &p.slave : &p.master;
+      memif_buffer_t b[3];
+      uint16_t n = 0;
+      for (uint32_t round = 0; round < 40000; round++)
+	{
+	  OK (memif_buffer_alloc (from->conn, 0, b, 1, &n, 600));
+	  EQUAL (n, 3);
+	  const memif_buffer_t second = b[1];
+	  OK (memif_set_next_free_buffer (from->conn, 0, &b[1]));
+	  OK (memif_buffer_alloc (from->conn, 0, &b[1], 1, &n, 50));
+	  CHECK (n == 1 && b[1].desc_index == second.desc_index && b[1].data == second.data);
+	  b[0].flags = 0;
+	  pattern (b[0].data, round, 256);
+	  pattern (b[1].data, round + 1, 50);
+	  OK (memif_tx_burst (from->conn, 0, b, 2, &n));
+	  EQUAL (receive_packet (to->conn, 0, bytes, sizeof bytes), 256);
+	  CHECK (is_pattern (bytes, round, 256));
+	  EQUAL (receive_packet (to->conn, 0, bytes, sizeof bytes), 50);
+	  CHECK (is_pattern (bytes, round + 1, 50));
+	}
       pair_close (&p);
     }
 }
@@ -365,12 +467,15 @@ main (int argc, char **argv)
   static const test_t tests[] = {
     { "chains_of_one_packet", chains_of_one_packet },
     { "short_counts", short_counts },
+    { "size_0_reserves_whole_buffers", size_0_reserves_whole_buffers },
     { "small_buffers_of_the_peer", small_buffers_of_the_peer },
     { "order_is_kept", order_is_kept },
     { "data_may_start_inside", data_may_start_inside },
     { "headroom", headroom },
     { "refill_knows_its_limit", refill_knows_its_limit },
+    { "refilling_in_parts", refilling_in_parts },
     { "rewinding", rewinding },
+    { "rewinding_into_a_chain", rewinding_into_a_chain },
     { "echo_without_a_copy", echo_without_a_copy },
     { "what_can_t_be_moved", what_can_t_be_moved },
     { "swapping", swapping },

@@ -1,6 +1,10 @@
 /* Sockets: whose memory, who polls, who listens, when a slave asks. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -398,6 +402,98 @@ cancelling_from_another_thread (void)
   OK (memif_delete_socket (&sock));
 }
 
+/* Signals do not show: they end neither a poll nor a wait. */
+
+static _Atomic unsigned signals;
+
+static void
+count_signal (int number)
+{
+  (void) number;
+  signals++;
+}
+
+typedef struct
+{
+  pthread_t whom;
+  memif_socket_handle_t sock;
+  memif_conn_handle_t conn;
+} disturber_t;
+
+static void *
+disturb (void *arg)
+{
+  const disturber_t *d = arg;
+  for (unsigned before = signals; signals < before + 50; sched_yield ())
+    CHECK (pthread_kill (d->whom, SIGUSR1) == 0);
+  OK (d->conn ? memif_ext_rx_wake (d->conn, 0) : memif_cancel_poll_event (d->sock));
+  return NULL;
+}
+
+static void
+signals_do_not_show (void)
+{
+  struct sigaction count = { .sa_handler = count_signal }, before;
+  CHECK (sigaction (SIGUSR1, &count, &before) == 0); /* without SA_RESTART */
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .ext.keep_unread = 1 });
+  disturber_t d = { .whom = pthread_self (), .sock = p.master.sock };
+  pthread_t t;
+  CHECK (pthread_create (&t, NULL, disturb, &d) == 0);
+  FAILS (memif_poll_event (d.sock, -1), MEMIF_ERR_POLL_CANCEL);
+  CHECK (pthread_join (t, NULL) == 0);
+
+  d.conn = p.master.conn;
+  int result = -1;
+  CHECK (pthread_create (&t, NULL, disturb, &d) == 0);
+  OK (memif_ext_rx_wait (d.conn, 0, UINT64_MAX, 0, 0, &result));
+  EQUAL (result, MEMIF_EXT_WAIT_WOKEN);
+  CHECK (pthread_join (t, NULL) == 0);
+  pair_close (&p);
+  CHECK (sigaction (SIGUSR1, &before, NULL) == 0);
+}
+
+/* What the library gives a program to watch. */
+typedef struct
+{
+  memif_fd_event_t events[8];
+  nfds_t count;
+} watched_t;
+
+static int
+note_watched (memif_fd_event_t fde, void *ctx)
+{
+  watched_t *w = ctx;
+  if (fde.type == MEMIF_FD_EVENT_READ && w->count < 8)
+    w->events[w->count++] = fde;
+  return 0;
+}
+
+/* A timer that was not read would be readable for ever, and the loop never sleep. */
+static void
+a_timer_that_has_fired_is_quiet (void)
+{
+  watched_t w = { 0 };
+  memif_socket_args_t sa = { .on_control_fd_update = note_watched };
+  sa.connection_request_timer.it_value.tv_nsec = 1000000;
+  sa.connection_request_timer.it_interval.tv_sec = 3600;
+  snprintf (sa.path, sizeof sa.path, "%s", fresh_path ());
+  memif_conn_args_t ca = { 0 };
+  memif_conn_handle_t conn;
+  OK (memif_create_socket (&ca.socket, &sa, &w));
+  OK (memif_create (&conn, &ca, NULL, NULL, NULL, NULL)); /* nobody listens */
+  struct pollfd polled[8];
+  for (nfds_t i = 0; i < w.count; i++)
+    polled[i] = (struct pollfd){ .fd = w.events[i].fd, .events = POLLIN };
+  EQUAL (poll (polled, w.count, LONG_MS), 1);
+  for (nfds_t i = 0; i < w.count; i++)
+    if (polled[i].revents)
+      OK (memif_control_fd_handler (w.events[i].private_ctx, MEMIF_FD_EVENT_READ));
+  EQUAL (poll (polled, w.count, 0), 0);
+  OK (memif_delete (&conn));
+  OK (memif_delete_socket (&ca.socket));
+}
+
 static void
 details_of_both_sides (void)
 {
@@ -445,6 +541,8 @@ main (int argc, char **argv)
     { "a_listener_of_the_program_s", a_listener_of_the_program_s },
     { "without_a_timer_a_slave_asks_once", without_a_timer_a_slave_asks_once },
     { "cancelling_from_another_thread", cancelling_from_another_thread },
+    { "signals_do_not_show", signals_do_not_show },
+    { "a_timer_that_has_fired_is_quiet", a_timer_that_has_fired_is_quiet },
     { "details_of_both_sides", details_of_both_sides },
   };
   return RUN (argc, argv, tests);

@@ -37,7 +37,7 @@ AT (memif_conn_args_t, log2_ring_size, 36);
 AT (memif_conn_args_t, is_master, 37);
 AT (memif_conn_args_t, interface_id, 40);
 AT (memif_conn_args_t, interface_name, 44);
-/* mode, a bit field, follows in byte 76. */
+/* mode, a bit field, follows in byte 76: see main. */
 
 static_assert (sizeof (memif_buffer_t) == 32, "memif_buffer_t");
 AT (memif_buffer_t, desc_index, 0);
@@ -81,11 +81,49 @@ AT (memif_details_t, tx_queues, 96);
 AT (memif_details_t, error, 104);
 AT (memif_details_t, link_up_down, 112);
 
-static_assert (MEMIF_ERR_INVAL_ARG == 11 && MEMIF_ERR_NOBUF_RING == 18 && MEMIF_ERR_NOBUF == 19
-		 && MEMIF_ERR_NOBUF_DET == 20 && MEMIF_ERR_QID == 23 && MEMIF_ERR_SECRET == 29
-		 && MEMIF_ERR_DISCONNECT == 34 && MEMIF_ERR_DISCONNECTED == 35
-		 && MEMIF_ERR_POLL_CANCEL == 37 && MEMIF_ERR_PRIVHDR == 39,
-	       "error numbers");
+#define IS(name, number) static_assert (MEMIF_ERR_##name == (number), #name)
+
+IS (SUCCESS, 0);
+IS (SYSCALL, 1);
+IS (CONNREFUSED, 2);
+IS (ACCES, 3);
+IS (NO_FILE, 4);
+IS (FILE_LIMIT, 5);
+IS (PROC_FILE_LIMIT, 6);
+IS (ALREADY, 7);
+IS (AGAIN, 8);
+IS (BAD_FD, 9);
+IS (NOMEM, 10);
+IS (INVAL_ARG, 11);
+IS (NOCONN, 12);
+IS (CONN, 13);
+IS (CB_FDUPDATE, 14);
+IS (FILE_NOT_SOCK, 15);
+IS (NO_SHMFD, 16);
+IS (COOKIE, 17);
+IS (NOBUF_RING, 18);
+IS (NOBUF, 19);
+IS (NOBUF_DET, 20);
+IS (INT_WRITE, 21);
+IS (MFMSG, 22);
+IS (QID, 23);
+IS (PROTO, 24);
+IS (ID, 25);
+IS (ACCSLAVE, 26);
+IS (ALRCONN, 27);
+IS (MODE, 28);
+IS (SECRET, 29);
+IS (NOSECRET, 30);
+IS (MAXREG, 31);
+IS (MAXRING, 32);
+IS (NO_INTFD, 33);
+IS (DISCONNECT, 34);
+IS (DISCONNECTED, 35);
+IS (UNKNOWN_MSG, 36);
+IS (POLL_CANCEL, 37);
+IS (MAX_RING, 38);
+IS (PRIVHDR, 39);
+
 static_assert (MEMIF_FD_EVENT_READ == 1 && MEMIF_FD_EVENT_WRITE == 2 && MEMIF_FD_EVENT_ERROR == 4
 		 && MEMIF_FD_EVENT_DEL == 8 && MEMIF_FD_EVENT_MOD == 16,
 	       "event types");
@@ -146,6 +184,112 @@ create (memif_socket_handle_t *sock, const char *path, uint8_t is_master)
   return conn;
 }
 
+/* Arguments that no call can use. */
+static void
+refused_without_objects (void)
+{
+  memif_socket_args_t sa = { 0 };
+  memif_conn_args_t ca = { 0 };
+  memif_socket_handle_t sock = NULL;
+  memif_conn_handle_t conn = NULL;
+  memif_details_t md;
+  memif_buffer_t b;
+  struct itimerspec never = { 0 };
+  uint16_t n = 0;
+  int fd = -1;
+  char byte;
+
+  MUST (memif_create_socket (&sock, NULL, NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_create_socket (&sock, &sa, NULL) == MEMIF_ERR_INVAL_ARG); /* no path */
+  memset (sa.path, 'x', sizeof sa.path);
+  MUST (memif_create_socket (&sock, &sa, NULL) == MEMIF_ERR_INVAL_ARG); /* one without an end */
+  MUST (memif_create_socket (NULL, &sa, NULL) == MEMIF_ERR_INVAL_ARG && !sock);
+  MUST (memif_delete_socket (NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_delete_socket (&sock) == MEMIF_ERR_INVAL_ARG);
+  MUST (!memif_get_socket_handle (NULL) && !memif_get_socket_path (NULL));
+  MUST (memif_get_listener_fd (NULL) == -1);
+  MUST (memif_set_listener_fd (NULL, 0) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_set_connection_request_timer (NULL, never) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_create (&conn, NULL, NULL, NULL, NULL, NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_create (&conn, &ca, NULL, NULL, NULL, NULL) == MEMIF_ERR_INVAL_ARG); /* no socket */
+  MUST (memif_delete (NULL) == MEMIF_ERR_NOCONN && memif_delete (&conn) == MEMIF_ERR_NOCONN);
+  MUST (memif_request_connection (NULL) == MEMIF_ERR_NOCONN);
+  MUST (memif_poll_event (NULL, 0) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_cancel_poll_event (NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_control_fd_handler (NULL, MEMIF_FD_EVENT_READ) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_get_details (NULL, &md, &byte, 1) == MEMIF_ERR_NOCONN);
+  MUST (memif_get_queue_efd (NULL, 0, &fd) == MEMIF_ERR_NOCONN);
+  MUST (memif_set_rx_mode (NULL, MEMIF_RX_MODE_POLLING, 0) == MEMIF_ERR_NOCONN);
+  MUST (memif_buffer_alloc (NULL, 0, &b, 1, &n, 1) == MEMIF_ERR_NOCONN);
+  MUST (memif_tx_burst (NULL, 0, &b, 1, &n) == MEMIF_ERR_NOCONN);
+  MUST (memif_rx_burst (NULL, 0, &b, 1, &n) == MEMIF_ERR_NOCONN);
+  MUST (memif_refill_queue (NULL, 0, 1, 0) == MEMIF_ERR_NOCONN);
+  MUST (memif_buffer_enq_tx (NULL, 0, &b, 1, &n) == MEMIF_ERR_NOCONN);
+  MUST (memif_buffer_requeue (NULL, &b, &b) == MEMIF_ERR_NOCONN);
+  MUST (memif_set_next_free_buffer (NULL, 0, &b) == MEMIF_ERR_NOCONN);
+  MUST (memif_register_external_region (NULL, NULL, NULL, NULL, NULL) == MEMIF_ERR_INVAL_ARG);
+}
+
+/* Queues that are not there, and nowhere to put an answer. */
+static void
+refused_by (memif_conn_handle_t conn)
+{
+  memif_conn_args_t ca = { .socket = memif_get_socket_handle (conn), .is_master = 1, .interface_id = 5 };
+  memif_conn_handle_t other = NULL;
+  memif_details_t md;
+  memif_buffer_t b;
+  uint16_t n = 0;
+  int fd = -1;
+  char byte;
+
+  MUST (memif_create (NULL, &ca, NULL, NULL, NULL, NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_create (&other, &ca, NULL, NULL, NULL, NULL) == MEMIF_ERR_ID); /* taken */
+  ca.interface_id = 6;
+  ca.mode = 3;
+  MUST (memif_create (&other, &ca, NULL, NULL, NULL, NULL) == MEMIF_ERR_INVAL_ARG);
+  ca.mode = MEMIF_INTERFACE_MODE_IP;
+  ca.log2_ring_size = 15;
+  MUST (memif_create (&other, &ca, NULL, NULL, NULL, NULL) == MEMIF_ERR_MAX_RING && !other);
+
+  MUST (memif_get_details (conn, NULL, &byte, 1) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_get_details (conn, &md, NULL, 0) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_get_queue_efd (conn, 0, NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_get_queue_efd (conn, 1, &fd) == MEMIF_ERR_QID && fd == -1);
+  MUST (memif_set_rx_mode (conn, MEMIF_RX_MODE_POLLING, 1) == MEMIF_ERR_QID);
+  MUST (memif_set_rx_mode (conn, (memif_rx_mode_t) 7, 0) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_buffer_alloc (conn, 1, &b, 1, &n, 1) == MEMIF_ERR_QID);
+  MUST (memif_buffer_alloc (conn, 0, NULL, 1, &n, 1) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_buffer_alloc (conn, 0, &b, 1, NULL, 1) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_tx_burst (conn, 1, &b, 1, &n) == MEMIF_ERR_QID);
+  MUST (memif_tx_burst (conn, 0, NULL, 1, &n) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_tx_burst (conn, 0, &b, 1, NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_rx_burst (conn, 1, &b, 1, &n) == MEMIF_ERR_QID);
+  MUST (memif_rx_burst (conn, 0, NULL, 1, &n) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_rx_burst (conn, 0, &b, 1, NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_refill_queue (conn, 1, 1, 0) == MEMIF_ERR_QID);
+  MUST (memif_buffer_enq_tx (conn, 1, &b, 1, &n) == MEMIF_ERR_QID);
+  MUST (memif_buffer_enq_tx (conn, 0, NULL, 1, &n) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_buffer_requeue (conn, &b, NULL) == MEMIF_ERR_INVAL_ARG);
+  MUST (memif_set_next_free_buffer (conn, 1, &b) == MEMIF_ERR_QID);
+  MUST (memif_set_next_free_buffer (conn, 0, NULL) == MEMIF_ERR_INVAL_ARG);
+}
+
+/* What needs a link, before the first one. */
+static void
+refused_without_a_link (memif_conn_handle_t conn)
+{
+  memif_buffer_t b = { 0 };
+  uint16_t n = 7;
+  int fd = -1;
+  MUST (memif_get_queue_efd (conn, 0, &fd) == MEMIF_ERR_DISCONNECTED);
+  MUST (memif_buffer_alloc (conn, 0, &b, 1, &n, 1) == MEMIF_ERR_DISCONNECTED && n == 0);
+  MUST (memif_tx_burst (conn, 0, &b, 1, &n) == MEMIF_ERR_DISCONNECTED);
+  MUST (memif_rx_burst (conn, 0, &b, 1, &n) == MEMIF_ERR_DISCONNECTED);
+  MUST (memif_refill_queue (conn, 0, 1, 0) == MEMIF_ERR_DISCONNECTED);
+  MUST (memif_set_next_free_buffer (conn, 0, &b) == MEMIF_ERR_DISCONNECTED);
+  MUST (memif_set_rx_mode (conn, MEMIF_RX_MODE_INTERRUPT, 0) == 0); /* holds for every link */
+}
+
 int
 main (void)
 {
@@ -158,14 +302,25 @@ main (void)
     MUST (strlen (memif_strerror (err)) > 0 && strcmp (memif_strerror (err), memif_strerror (err + 1)) != 0);
   MUST (strcmp (memif_strerror (12345), memif_strerror (MEMIF_ERR_SUCCESS)) != 0);
 
+  memif_conn_args_t args;
+  memset (&args, 0, sizeof args);
+  args.mode = MEMIF_INTERFACE_MODE_PUNT_INJECT;
+  MUST (((unsigned char *) &args)[76] == 2 && ((unsigned char *) &args)[77] == 0);
+
+  refused_without_objects ();
   memif_socket_handle_t sm, ss;
   memif_conn_handle_t m = create (&sm, path, 1);
+  refused_without_a_link (m);
+  refused_by (m);
   MUST (memif_get_listener_fd (sm) >= 0);
   MUST (memif_set_listener_fd (sm, memif_get_listener_fd (sm)) == 0);
   memif_conn_handle_t s = create (&ss, path, 0);
   MUST (memif_request_connection (s) == MEMIF_ERR_ALRCONN);
   while (ups < 2)
     MUST (memif_poll_event (sm, 10) == 0 && memif_poll_event (ss, 10) == 0);
+
+  refused_by (m);
+  MUST (memif_request_connection (m) == MEMIF_ERR_ACCSLAVE);
 
   memif_details_t md;
   static char memory[4096];
@@ -205,7 +360,6 @@ main (void)
   MUST (memif_rx_burst (m, 0, &b, 1, &n) == 0 && n == 1 && memcmp (b.data, "pong", 4) == 0);
   MUST (memif_refill_queue (m, 0, 1, 0) == 0);
 
-  MUST (memif_control_fd_handler (NULL, MEMIF_FD_EVENT_READ) == MEMIF_ERR_INVAL_ARG);
   MUST (memif_cancel_poll_event (sm) == 0 && memif_poll_event (sm, -1) == MEMIF_ERR_POLL_CANCEL);
   MUST (memif_delete_socket (&sm) == MEMIF_ERR_INVAL_ARG);
   MUST (memif_delete (&s) == 0 && !s && downs == 1);

@@ -104,6 +104,43 @@ resident_kib (void)
   return resident * (sysconf (_SC_PAGESIZE) / 1024);
 }
 
+unsigned
+mapped_regions (void)
+{
+  char line[512];
+  unsigned count = 0;
+  FILE *f = fopen ("/proc/self/maps", "r");
+  CHECK (f);
+  while (fgets (line, sizeof line, f))
+    count += strstr (line, "memfd:") != NULL;
+  fclose (f);
+  return count;
+}
+
+static _Atomic long blocks;
+
+long
+live_blocks (void)
+{
+  return blocks;
+}
+
+static void *
+counted_alloc (size_t size)
+{
+  void *p = malloc (size);
+  blocks += p != NULL;
+  return p;
+}
+
+static void
+counted_free (void *p)
+{
+  CHECK (p);
+  blocks--;
+  free (p);
+}
+
 static int
 on_connect (memif_conn_handle_t conn, void *ctx)
 {
@@ -126,7 +163,8 @@ on_disconnect (memif_conn_handle_t conn, void *ctx)
 memif_socket_handle_t
 socket_new (const char *path, int retry_ms)
 {
-  memif_socket_args_t args = { .app_name = "c test" };
+  memif_socket_args_t args
+    = { .app_name = "c test", .alloc = counted_alloc, .realloc = realloc, .free = counted_free };
   memif_socket_handle_t sock = NULL;
   snprintf (args.path, sizeof args.path, "%s", path);
   args.connection_request_timer.it_value.tv_nsec = retry_ms * 1000000L;

@@ -46,6 +46,10 @@ const char *fresh_path (void);
 unsigned open_fds (void);
 /* Resident memory in KiB. */
 long resident_kib (void);
+/* Mappings of regions. */
+unsigned mapped_regions (void);
+/* Blocks of the sockets of socket_new that are not freed. */
+long live_blocks (void);
 
 /* One side of a link. */
 typedef struct
