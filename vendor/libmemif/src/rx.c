@@ -173,6 +173,10 @@ copy_singles (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   const uint32_t num_regions = q->num_regions;
   const uint16_t mask = q->mask, published = (uint16_t) (q->peer - q->next);
   const shared_desc_t *const desc = q->ring->desc;
+  /* That of the packet before: most slaves have all buffers in one. */
+  uint32_t region = UINT32_MAX;
+  uint64_t size = 0;
+  const uint8_t *base = NULL;
   uint64_t used = 0;
   uint16_t n, at = q->next;
 
@@ -182,10 +186,17 @@ copy_singles (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
     {
       const desc_t d = desc_read (&desc[at & mask]);
       const uint32_t take = d.length < snaplen ? d.length : snaplen;
-      if ((d.flags & DESC_NEXT) || d.region >= num_regions
-	  || (uint64_t) d.offset + d.length > regions[d.region].size || used + take > arena_len)
+      if (d.region != region)
+	{
+	  if (d.region >= num_regions)
+	    break;
+	  region = d.region;
+	  size = regions[region].size;
+	  base = regions[region].addr;
+	}
+      if ((d.flags & DESC_NEXT) || (uint64_t) d.offset + d.length > size || used + take > arena_len)
 	break;
-      copy_bytes (arena + used, (const uint8_t *) regions[d.region].addr + d.offset, take);
+      copy_bytes (arena + used, base + d.offset, take);
       packets[n]
 	= (memif_ext_packet_t){ .offset = (uint32_t) used, .captured = take, .length = d.length };
       used = (used + take + 63) & ~63ull;
@@ -316,12 +327,49 @@ memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint
   return err;
 }
 
+/* To a master, packets of one buffer each. Stops before the first that is not, or
+ * has anything wrong. As copy_singles. */
+static uint16_t __attribute__ ((noinline))
+hand_out_singles (queue_t *q, memif_buffer_t *bufs, uint16_t most)
+{
+  const region_t *const regions = q->regions;
+  const uint32_t num_regions = q->num_regions;
+  const uint16_t mask = q->mask, first = q->next;
+  const shared_desc_t *const desc = q->ring->desc;
+  uint32_t region = UINT32_MAX;
+  uint64_t size = 0;
+  uint8_t *base = NULL;
+  uint16_t n;
+
+  for (n = 0; n < most; n++)
+    {
+      const uint16_t slot = (uint16_t) (first + n);
+      const desc_t d = desc_read (&desc[slot & mask]);
+      if (d.region != region)
+	{
+	  if (d.region >= num_regions)
+	    break;
+	  region = d.region;
+	  size = regions[region].size;
+	  base = regions[region].addr;
+	}
+      if ((d.flags & DESC_NEXT) || (uint64_t) d.offset + d.length > size)
+	break;
+      bufs[n].desc_index = slot;
+      bufs[n].queue = q;
+      bufs[n].len = d.length;
+      bufs[n].flags = 0;
+      bufs[n].data = base + d.offset;
+    }
+  return n;
+}
+
 /* Hands out buffers in place; n: how many. */
 static void
 hand_out (queue_t *q, memif_buffer_t *bufs, uint16_t most, uint16_t *n)
 {
-  uint16_t whole = 0; /* buffers of whole packets */
-  for (uint16_t i = 0; i < most; i++)
+  uint16_t whole = q->slave ? 0 : hand_out_singles (q, bufs, most); /* buffers of whole packets */
+  for (uint16_t i = whole; i < most; i++)
     {
       uint16_t slot = (uint16_t) (q->next + i);
       desc_t d = desc_read (&q->ring->desc[slot & q->mask]);

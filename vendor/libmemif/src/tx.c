@@ -7,6 +7,17 @@
 
 enum { RECLAIM_AFTER = 32 };
 
+/* Puts the buffers of the slots back among the spare ones of their size, all the same. */
+static inline uint16_t
+put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, unsigned count, unsigned size)
+{
+  const unsigned first = count < size - from ? count : size - from;
+  memcpy (spare + num_spare, own + from, first * sizeof *own);
+  if (first < count) /* the rest is at the ring's start */
+    memcpy (spare + num_spare + first, own, (count - first) * sizeof *own);
+  return (uint16_t) (num_spare + count);
+}
+
 /* The buffers of the slots up to this one are no longer in use. */
 static inline void
 reclaim (queue_t *q, uint16_t end)
@@ -15,14 +26,24 @@ reclaim (queue_t *q, uint16_t end)
   own_t *const small = q->spare[1], *const large = q->spare[0];
   uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0];
   const uint16_t mask = q->mask;
-  for (uint16_t slot = q->reclaimed; slot != end; slot++)
-    {
-      const own_t b = own[slot & mask];
-      if (own_small (b))
-	small[num_small++] = b;
-      else
-	large[num_large++] = b;
-    }
+  const unsigned size = mask + 1u, large_used = size - num_large;
+  const uint16_t count = (uint16_t) (end - q->reclaimed);
+  const uint16_t used = (uint16_t) (q->next - q->reclaimed);
+  if (count == 0)
+    return;
+  if (large_used == 0)
+    num_small = put_back (small, num_small, own, q->reclaimed & mask, count, size);
+  else if (large_used == used)
+    num_large = put_back (large, num_large, own, q->reclaimed & mask, count, size);
+  else
+    for (uint16_t slot = q->reclaimed; slot != end; slot++)
+      {
+	const own_t b = own[slot & mask];
+	if (own_small (b))
+	  small[num_small++] = b;
+	else
+	  large[num_large++] = b;
+      }
   q->num_spare[1] = num_small;
   q->num_spare[0] = num_large;
   q->reclaimed = end;
@@ -488,6 +509,36 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
   return err;
 }
 
+/* Puts the first of a slave's reserved buffers into their slots: packets of one buffer each.
+ * Stops before the first that is not, or has anything wrong. As copy_singles. */
+static uint16_t __attribute__ ((noinline))
+place_singles (queue_t *q, const memif_buffer_t *bufs, uint16_t count)
+{
+  const uint32_t buffer_size = q->buffer_size;
+  const uint8_t *const base = q->base;
+  const uint16_t mask = q->mask, region = q->base_region, first = q->done;
+  shared_desc_t *const desc = q->ring->desc;
+  const own_t *const own = q->own;
+  const uint16_t reserved = (uint16_t) (q->next - first);
+  uint16_t n;
+
+  if (count > reserved)
+    count = reserved;
+  for (n = 0; n < count; n++)
+    {
+      const memif_buffer_t *const b = &bufs[n];
+      const uint16_t slot = (uint16_t) (first + n);
+      const uint32_t offset = own_offset (own[slot & mask]);
+      const size_t into = (size_t) ((const uint8_t *) b->data - (base + offset));
+      if (b->queue != q || b->desc_index != slot || b->flags || into > buffer_size
+	  || b->len > buffer_size - into)
+	break;
+      desc_write (&desc[slot & mask],
+		  (desc_t){ .region = region, .length = b->len, .offset = offset + (uint32_t) into });
+    }
+  return n;
+}
+
 /* Puts a reserved buffer into its slot. */
 static inline int
 place (queue_t *q, const memif_buffer_t *b)
@@ -537,7 +588,9 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   queue_enter (q);
   if (q->state != QUEUE_UP)
     err = MEMIF_ERR_DISCONNECTED;
-  for (uint16_t i = 0; i < count && !err; i++)
+  else if (q->slave)
+    whole = place_singles (q, bufs, count);
+  for (uint16_t i = whole; i < count && !err; i++)
     {
       const memif_buffer_t *b = &bufs[i];
       uint16_t reserved = (uint16_t) (q->next - q->done);
