@@ -51,7 +51,10 @@ event_add (sock_t *s, int fd, void (*handle) (event_t *), void *owner)
     {
       e = zalloc (s->alloc, sizeof *e);
       if (!e)
-	return NULL;
+	{
+	  errno = ENOMEM; /* which the program's allocator need not set */
+	  return NULL;
+	}
       e->sock = s;
       e->next = s->events;
       s->events = e;
@@ -204,6 +207,8 @@ sock_free (sock_t *s)
       s->events = e->next;
       s->free (e);
     }
+  if (s->allowed)
+    s->free (s->allowed);
   s->free (s);
 }
 
