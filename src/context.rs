@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
 use crate::config::cut_name;
-use crate::ffi::{Loop, SocketArgs, Waker};
+use crate::ffi::{Access, Loop, SocketArgs, Waker};
 use crate::interface::{CLOSE_FLUSH, Inner};
 use crate::{Error, ErrorKind, Memif, MemifConfig};
 
@@ -21,6 +21,11 @@ use crate::{Error, ErrorKind, Memif, MemifConfig};
 ///
 /// Callbacks may call anything of their own context. Two contexts whose callbacks call each
 /// other wait for each other for ever.
+///
+/// After `fork` a child has no control thread, but its parent's sockets, eventfds and mappings. It
+/// may use nothing of this crate, and has to call `exec` (the descriptors are close-on-exec), or
+/// `_exit`: as long as it lives, the parent's death does not end the parent's links.
+/// [`std::process::Command`] does all that.
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -53,6 +58,7 @@ impl Context {
             reconnect: Duration::from_millis(100),
             handshake: Duration::from_secs(5),
             max_half_open: 64,
+            access: Access::default(),
         }
     }
 
@@ -119,6 +125,7 @@ pub struct ContextBuilder {
     reconnect: Duration,
     handshake: Duration,
     max_half_open: u32,
+    access: Access,
 }
 
 impl ContextBuilder {
@@ -141,12 +148,74 @@ impl ContextBuilder {
         self
     }
 
+    /// The permissions of the file of a socket that a master here listens on, whatever the umask
+    /// is; `0o600` unless set, so that only the same user, and root, can connect. At most `0o777`.
+    /// Abstract names have no file: anyone in the network namespace may connect to those, and
+    /// only [`allow_uids`](Self::allow_uids), [`allow_gids`](Self::allow_gids) and secrets keep
+    /// peers out.
+    ///
+    /// ```
+    /// # let dir = std::env::temp_dir().join(format!("memif-doc-mode-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir).unwrap();
+    /// # let path = dir.join("memif.sock").display().to_string();
+    /// use memif::{Context, MemifConfig, Role};
+    /// use std::os::unix::fs::PermissionsExt;
+    ///
+    /// // For the members of the file's group.
+    /// let context = Context::builder("my program").socket_mode(0o660).build()?;
+    /// let master = context.create_interface(MemifConfig::new(&path).role(Role::Master))?;
+    /// assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+    /// # drop(master);
+    /// # drop(context);
+    /// # std::fs::remove_dir_all(&dir).unwrap();
+    /// # Ok::<(), memif::Error>(())
+    /// ```
+    pub fn socket_mode(mut self, mode: u32) -> Self {
+        self.access.file_mode = mode;
+        self
+    }
+
+    /// The owner and the group of that file; `None`: as it is made. Another owner takes root, a
+    /// group of this user's anyone. Where it can't be done, creating a master fails.
+    pub fn socket_owner(mut self, uid: Option<u32>, gid: Option<u32>) -> Self {
+        self.access.file_uid = uid;
+        self.access.file_gid = gid;
+        self
+    }
+
+    /// Peers are only those of these users, and those of [`allow_gids`](Self::allow_gids): in
+    /// both roles, by what the kernel knows of the process at the other end. Without either list
+    /// all are. A slave asks this of its master before it tells it the secret.
+    ///
+    /// ```
+    /// use memif::{Context, MemifConfig, Role};
+    /// use std::time::Duration;
+    ///
+    /// let root_only = Context::builder("doc").allow_uids([0]).build()?;
+    /// let socket = format!("@memif-doc-allow-{}", std::process::id());
+    /// let master = root_only.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+    /// # Ok::<(), memif::Error>(())
+    /// ```
+    pub fn allow_uids(mut self, uids: impl IntoIterator<Item = u32>) -> Self {
+        self.access.uids = uids.into_iter().collect();
+        self
+    }
+
+    /// As [`allow_uids`](Self::allow_uids), by group: the effective one of the peer's process,
+    /// not the others it is a member of.
+    pub fn allow_gids(mut self, gids: impl IntoIterator<Item = u32>) -> Self {
+        self.access.gids = gids.into_iter().collect();
+        self
+    }
+
     /// Starts the context.
     ///
     /// # Errors
     ///
-    /// As [`Context::new`].
+    /// As [`Context::new`]; [`Error::Config`] for a socket mode beyond `0o777`, or more than
+    /// 65535 users or groups.
     pub fn build(self) -> Result<Context, Error> {
+        self.access.check()?;
         let app_name = cut_name("program name", self.app_name);
         let starting = |e| Error::io("starting the control thread", e);
         let waker = Arc::new(Waker::new().map_err(starting)?);
@@ -170,6 +239,7 @@ impl ContextBuilder {
                     reconnect: self.reconnect,
                     handshake: self.handshake,
                     max_half_open: self.max_half_open.max(1),
+                    access: self.access,
                 },
                 commands: Mutex::new(commands),
                 waker,
@@ -179,6 +249,25 @@ impl ContextBuilder {
                 interfaces: Mutex::default(),
             }),
         })
+    }
+}
+
+impl Access {
+    fn check(&self) -> Result<(), Error> {
+        if self.file_mode > 0o777 {
+            let said = format!("0{:o} is no mode of a file, 0 to 0777 are", self.file_mode);
+            return Err(Error::config("socket mode", said));
+        }
+        for (what, ids) in [
+            ("allowed users", &self.uids),
+            ("allowed groups", &self.gids),
+        ] {
+            if ids.len() > usize::from(u16::MAX) {
+                let said = format!("{} given, at most {} are possible", ids.len(), u16::MAX);
+                return Err(Error::config(what, said));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -33,6 +33,8 @@ pub struct MemifDetails {
     pub remote_name: String,
     /// The peer's interface, as it says; empty before the first link.
     pub remote_interface_name: String,
+    /// The peer's process, as the kernel knows it; none before the first attempt at a link.
+    pub remote_process: Option<PeerProcess>,
     /// Whether the link is up.
     pub link_up: bool,
     /// Why the link went down, or could not be made; empty when it is up.
@@ -45,6 +47,33 @@ pub struct MemifDetails {
     pub tx_queues: Vec<QueueDetails>,
     /// The memory of the link.
     pub regions: Vec<RegionDetails>,
+}
+
+/// The process at the other end, as the kernel saw it when it connected (a slave) or began to
+/// listen (a master). It can't be lied about, but may have given its socket to another process.
+///
+/// ```
+/// use memif::{Context, MemifConfig, Role};
+/// use std::time::Duration;
+///
+/// let context = Context::new("doc")?;
+/// let socket = format!("@memif-doc-peer-{}", std::process::id());
+/// let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+/// let slave = context.create_interface(MemifConfig::new(&socket))?;
+/// assert!(slave.wait_link_up(Some(Duration::from_secs(5)))?);
+/// // Both are in this process.
+/// assert_eq!(slave.details()?.remote_process.unwrap().pid, std::process::id());
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerProcess {
+    /// Its process id; 0 when it is in a PID namespace that can't be seen from here.
+    pub pid: u32,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
 }
 
 /// A queue of a link that is up.

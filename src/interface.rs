@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use self::events::Events;
 use crate::context::{Control, lock};
-use crate::details::{MemifDetails, QueueDetails, RegionDetails};
+use crate::details::{MemifDetails, PeerProcess, QueueDetails, RegionDetails};
 use crate::ffi::{Conn, ConnArgs, QueueRecord, RxEnd, TxEnd};
 use crate::interrupts::{Bell, Interrupts};
 use crate::queue::{RxMode, RxQueue, TxQueue, back_off, spin_of};
@@ -184,6 +184,11 @@ impl Memif {
             remote_name: d.remote_name,
             remote_interface_name: d.remote_interface,
             program_name: self.inner.control.socket_args("").app_name,
+            remote_process: d.peer.map(|(pid, uid, gid)| PeerProcess {
+                pid: u32::try_from(pid).unwrap_or(0),
+                uid,
+                gid,
+            }),
             link_up: d.link_up,
             last_disconnect: lock(&self.inner.status).last_disconnect.clone(),
             error: d.error,

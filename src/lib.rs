@@ -74,7 +74,7 @@ pub mod stream;
 
 pub use config::{IfMode, MemifConfig, Role};
 pub use context::{Context, ContextBuilder};
-pub use details::{MemifDetails, QueueDetails, RegionDetails};
+pub use details::{MemifDetails, PeerProcess, QueueDetails, RegionDetails};
 pub use error::{Eof, Error, ErrorKind};
 pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
 pub use interface::{ConnectFailure, Memif};

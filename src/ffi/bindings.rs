@@ -1121,11 +1121,20 @@ pub struct memif_ext_socket_args_t {
     pub log_ctx: *mut ::core::ffi::c_void,
     pub handshake_ms: u32,
     pub max_half_open: u32,
+    pub file_mode: u32,
+    pub file_uid: u32,
+    pub file_gid: u32,
+    pub set_file_uid: u8,
+    pub set_file_gid: u8,
+    pub num_allowed_uids: u16,
+    pub num_allowed_gids: u16,
+    pub allowed_uids: *const u32,
+    pub allowed_gids: *const u32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of memif_ext_socket_args_t"]
-        [::core::mem::size_of::<memif_ext_socket_args_t>() - 24usize];
+        [::core::mem::size_of::<memif_ext_socket_args_t>() - 64usize];
     ["Alignment of memif_ext_socket_args_t"]
         [::core::mem::align_of::<memif_ext_socket_args_t>() - 8usize];
     ["Offset of field: memif_ext_socket_args_t::log"]
@@ -1136,6 +1145,24 @@ const _: () = {
         [::core::mem::offset_of!(memif_ext_socket_args_t, handshake_ms) - 16usize];
     ["Offset of field: memif_ext_socket_args_t::max_half_open"]
         [::core::mem::offset_of!(memif_ext_socket_args_t, max_half_open) - 20usize];
+    ["Offset of field: memif_ext_socket_args_t::file_mode"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, file_mode) - 24usize];
+    ["Offset of field: memif_ext_socket_args_t::file_uid"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, file_uid) - 28usize];
+    ["Offset of field: memif_ext_socket_args_t::file_gid"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, file_gid) - 32usize];
+    ["Offset of field: memif_ext_socket_args_t::set_file_uid"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_uid) - 36usize];
+    ["Offset of field: memif_ext_socket_args_t::set_file_gid"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_gid) - 37usize];
+    ["Offset of field: memif_ext_socket_args_t::num_allowed_uids"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_uids) - 38usize];
+    ["Offset of field: memif_ext_socket_args_t::num_allowed_gids"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_gids) - 40usize];
+    ["Offset of field: memif_ext_socket_args_t::allowed_uids"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, allowed_uids) - 48usize];
+    ["Offset of field: memif_ext_socket_args_t::allowed_gids"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, allowed_gids) - 56usize];
 };
 impl Default for memif_ext_socket_args_t {
     fn default() -> Self {
@@ -1183,6 +1210,30 @@ unsafe extern "C" {
         on_disconnect: memif_connection_update_t,
         on_interrupt: memif_on_interrupt_t,
         private_ctx: *mut ::core::ffi::c_void,
+    ) -> ::core::ffi::c_int;
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct memif_ext_peer_t {
+    pub pid: i32,
+    pub uid: u32,
+    pub gid: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of memif_ext_peer_t"][::core::mem::size_of::<memif_ext_peer_t>() - 12usize];
+    ["Alignment of memif_ext_peer_t"][::core::mem::align_of::<memif_ext_peer_t>() - 4usize];
+    ["Offset of field: memif_ext_peer_t::pid"]
+        [::core::mem::offset_of!(memif_ext_peer_t, pid) - 0usize];
+    ["Offset of field: memif_ext_peer_t::uid"]
+        [::core::mem::offset_of!(memif_ext_peer_t, uid) - 4usize];
+    ["Offset of field: memif_ext_peer_t::gid"]
+        [::core::mem::offset_of!(memif_ext_peer_t, gid) - 8usize];
+};
+unsafe extern "C" {
+    pub fn memif_ext_get_peer(
+        conn: memif_conn_handle_t,
+        peer: *mut memif_ext_peer_t,
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {

@@ -31,6 +31,18 @@ pub(crate) struct SocketArgs {
     pub(crate) reconnect: Duration,
     pub(crate) handshake: Duration,
     pub(crate) max_half_open: u32,
+    pub(crate) access: Access,
+}
+
+/// Who may be a peer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Access {
+    /// Of the socket's file; 0: 0600.
+    pub(crate) file_mode: u32,
+    pub(crate) file_uid: Option<u32>,
+    pub(crate) file_gid: Option<u32>,
+    pub(crate) uids: Vec<u32>,
+    pub(crate) gids: Vec<u32>,
 }
 
 /// Settings of an interface, checked by the caller.
@@ -53,6 +65,8 @@ pub(crate) struct ConnArgs {
 pub(crate) struct ConnDetails {
     pub(crate) remote_name: String,
     pub(crate) remote_interface: String,
+    /// Process, user, group.
+    pub(crate) peer: Option<(i32, u32, u32)>,
     pub(crate) link_up: bool,
     pub(crate) error: String,
     pub(crate) rx: Vec<QueueRecord>,
@@ -175,6 +189,9 @@ impl Loop {
             Some(ptr) if err == SUCCESS => ptr,
             _ => return Err((err, String::new())),
         };
+        let access = &args.access;
+        // Checked by the caller to fit.
+        let count = |ids: &[u32]| u16::try_from(ids.len()).unwrap_or(u16::MAX);
         let ext = memif_ext_socket_args_t {
             log: Some(log_line),
             log_ctx: ptr::null_mut(),
@@ -182,9 +199,27 @@ impl Loop {
                 .unwrap_or(u32::MAX)
                 .max(1),
             max_half_open: args.max_half_open,
+            file_mode: access.file_mode,
+            file_uid: access.file_uid.unwrap_or_default(),
+            file_gid: access.file_gid.unwrap_or_default(),
+            set_file_uid: access.file_uid.is_some().into(),
+            set_file_gid: access.file_gid.is_some().into(),
+            num_allowed_uids: count(&access.uids),
+            num_allowed_gids: count(&access.gids),
+            allowed_uids: access.uids.as_ptr(),
+            allowed_gids: access.gids.as_ptr(),
         };
-        // SAFETY: a live socket without interfaces, on the control thread.
-        unsafe { memif_ext_configure_socket(ptr.as_ptr(), &ext) };
+        // SAFETY: a live socket without interfaces, on the control thread; the lists, as long as
+        // said, are copied within the call.
+        let err = unsafe { memif_ext_configure_socket(ptr.as_ptr(), &ext) };
+        if err != SUCCESS {
+            // SAFETY: as above; the text is copied before the socket goes.
+            let said = unsafe { text(memif_ext_socket_error(ptr.as_ptr())) };
+            let mut ptr = ptr.as_ptr();
+            // SAFETY: as above. Nobody else has the pointer.
+            unsafe { memif_delete_socket(&mut ptr) };
+            return Err((err, said));
+        }
         sockets.push(Socket {
             ptr,
             path: args.path.clone(),
@@ -309,12 +344,16 @@ impl Loop {
             if err != SUCCESS {
                 return Err(err);
             }
+            let mut peer = memif_ext_peer_t::default();
+            // SAFETY: a live interface, on the control thread; `peer` outlives the call.
+            let known = unsafe { memif_ext_get_peer(conn.ptr.as_ptr(), &mut peer) } == SUCCESS;
             // SAFETY: on success the strings are NUL-terminated and the arrays have as many
             // elements as said, all in `memory`.
             return Ok(unsafe {
                 ConnDetails {
                     remote_name: text(d.remote_inst_name.cast()),
                     remote_interface: text(d.remote_if_name.cast()),
+                    peer: known.then_some((peer.pid, peer.uid, peer.gid)),
                     link_up: d.link_up_down != 0,
                     error: text(d.error.cast()),
                     rx: queues(d.rx_queues, d.rx_queues_num),

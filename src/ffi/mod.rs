@@ -40,7 +40,7 @@ pub(crate) use bindings::{
     MEMIF_ERR_DISCONNECTED, MEMIF_ERR_INVAL_ARG, MEMIF_ERR_NOBUF_RING, MEMIF_ERR_SUCCESS,
 };
 pub(crate) use conn::{Conn, QueueState, RxEnd, TxEnd, WaitOutcome};
-pub(crate) use control::{ConnArgs, ConnEvents, Loop, QueueRecord, SocketArgs};
+pub(crate) use control::{Access, ConnArgs, ConnEvents, Loop, QueueRecord, SocketArgs};
 pub(crate) use epoll::{QueueFds, Waker};
 #[cfg(feature = "tokio")]
 pub(crate) use reactor::{Readable, Timer};

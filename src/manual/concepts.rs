@@ -89,4 +89,5 @@
 //! shared. A peer that breaks the protocol loses its link, with a reason that is logged and sent to it; reading
 //! then reports it once. What the peer can still do: stop, send nothing, or send any bytes as packets. A secret is a guard
 //! against mistakes: it crosses the socket as it is, and whoever may connect may try.
-//! The permissions of the socket's folder are what keeps others out.
+//! What keeps others out are the permissions of the socket's file and its folder, and lists of users:
+//! [`socket_mode`](crate::ContextBuilder::socket_mode), [`allow_uids`](crate::ContextBuilder::allow_uids).

@@ -24,7 +24,8 @@
 //! | what is said | why | what to do |
 //! |---|---|---|
 //! | nobody listens | no master runs, or its path is another; an abstract name (`@…`) is another place than the file of that name | start the master, or be it; DPDK uses an abstract name unless told `socket-abstract=no` |
-//! | permission denied | the file's or the folder's permissions; connecting needs the right to write the socket | run as its owner or in its group |
+//! | permission denied | the file's or the folder's permissions; connecting needs the right to write the socket | run as its owner; or let the master's `socket_mode` and `socket_owner` (`--socket-mode`, `--socket-owner`) open it to a group: it is 0600 by itself |
+//! | user … may not be a peer here | one side has a list of users or groups, and the other's is not on it | `allow_uids`, `allow_gids` (`--allow-user`, `--allow-group`) |
 //! | the interface id is unknown | the master has no interface with this id; DPDK says so too while it starts | the same id on both sides; try again in a few seconds |
 //! | incorrect secret, a secret is required | as it says | the same secret on both sides, at most 24 bytes |
 //! | the modes differ | one side has Ethernet, the other IP | the same on both sides |

@@ -4,6 +4,7 @@
 //! Nothing here waits by the clock: a test waits for a line, a file, a process's state or its end,
 //! with a limit that only a hang reaches.
 
+mod access;
 mod capture;
 mod demo;
 mod files;
@@ -21,5 +22,6 @@ mod replay;
 mod replay_options;
 mod restarts;
 mod rotation;
+mod stopped;
 mod terminal;
 mod usage;

@@ -15,7 +15,7 @@ use crate::replay::start_capture;
 
 const IP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/ip.pcap");
 
-fn in_file(place: &Place) -> String {
+pub(crate) fn in_file(place: &Place) -> String {
     let file = place.text("in.pcap");
     write_numbered(&file, 0, 10, &[64]);
     file

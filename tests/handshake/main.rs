@@ -1,18 +1,16 @@
-//! The control channel and what a peer may do on it and in the shared memory, message by
-//! message, against a raw peer. Its worst must be a disconnect with a reason, after which the
-//! next peer finds everything in order.
+//! The handshake and a link by the book, message by message, against a raw peer, and what is odd
+//! but no offence. Offences are in tests/hostile.
 
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../peer/mod.rs"]
 mod peer;
 
-mod bends;
 mod book;
 mod hello;
+mod limits;
 mod memory;
-mod silence;
-mod turns;
+mod refusals;
 mod wakeups;
 
 use std::os::fd::OwnedFd;
@@ -64,26 +62,6 @@ fn works_as_master_after(raw: &Master, slave: &Memif) {
     let _link = raw.go(Stage::Up);
     // A waiter may still be told of an earlier refusal.
     until("a link", || slave.is_link_up());
-}
-
-/// Reads what came before, then the violation, once, then the link's end.
-#[track_caller]
-fn violated(handle: &mut PacketHandle, before: &[&[u8]], case: usize) {
-    for wanted in before {
-        assert_eq!(read(handle), *wanted, "case {case}");
-    }
-    let error = handle.read_packet_timeout(Some(LONG)).unwrap_err();
-    assert_eq!(
-        error.kind(),
-        ErrorKind::MalformedMessage,
-        "case {case}: {error}"
-    );
-    assert_eq!(
-        handle.wait(Some(LONG)).unwrap(),
-        Wait::LinkDown,
-        "case {case}"
-    );
-    assert_eq!(eof(handle.read_packet()), Eof::LinkDown, "case {case}");
 }
 
 /// A raw master, our slave, a link that is up.

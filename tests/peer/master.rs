@@ -50,10 +50,21 @@ impl Master {
         Wire(unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
+    /// Waits until a slave has asked for a connection.
+    pub(crate) fn wait_asked(&self) {
+        wait_readable(&self.listener, "a slave");
+    }
+
     /// Goes by the book up to this stage: the messages so far are read, the last not answered
     /// (but with [`Stage::Up`], where all is done).
     #[track_caller]
     pub(crate) fn go(&self, stage: Stage) -> Link {
+        self.try_go(stage).expect("a slave that stays")
+    }
+
+    /// As `go`; `None` when the slave has gone meanwhile.
+    #[track_caller]
+    pub(crate) fn try_go(&self, stage: Stage) -> Option<Link> {
         let mut link = Link {
             wire: self.accept(),
             regions: Vec::new(),
@@ -61,16 +72,20 @@ impl Master {
             m2s: Vec::new(),
         };
         if stage == Stage::Accepted {
-            return link;
+            return Some(link);
         }
-        link.wire.send(&self.hello);
-        link.wire.expect(INIT);
+        link.wire.send_bytes(&self.hello.0, &[]).ok()?;
+        let init = link.wire.receive()?.message;
+        if init.kind() == DISCONNECT {
+            return None;
+        }
+        assert_eq!(init.kind(), INIT);
         if stage == Stage::Init {
-            return link;
+            return Some(link);
         }
         loop {
-            link.wire.send(&Message::new(ACK));
-            let mut got = link.wire.receive().expect("a message");
+            link.wire.send_bytes(&Message::new(ACK).0, &[]).ok()?;
+            let mut got = link.wire.receive()?;
             let m = got.message;
             match m.kind() {
                 ADD_REGION => {
@@ -78,7 +93,7 @@ impl Master {
                     let size = m.u64(at::REGION_SIZE) as usize;
                     link.regions.push(Memory::map(fd, size));
                     if stage == Stage::Region {
-                        return link;
+                        return Some(link);
                     }
                 }
                 ADD_RING => {
@@ -94,15 +109,16 @@ impl Master {
                         link.m2s.push(ring);
                     }
                     if stage == Stage::Ring {
-                        return link;
+                        return Some(link);
                     }
                 }
                 CONNECT => {
                     if stage == Stage::Up {
-                        link.wire.send(&Message::connected());
+                        link.wire.send_bytes(&Message::connected().0, &[]).ok()?;
                     }
-                    return link;
+                    return Some(link);
                 }
+                DISCONNECT => return None,
                 kind => panic!("message {kind} while shaking hands"),
             }
         }

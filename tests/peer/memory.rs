@@ -31,6 +31,8 @@ pub(crate) struct Memory {
 
 // SAFETY: a mapping belongs to the process, not to a thread, and is only accessed atomically.
 unsafe impl Send for Memory {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Memory {}
 
 impl Memory {
     /// A sealed memfd.

@@ -165,7 +165,7 @@ impl Plan {
                         reason: answer.message.reason(),
                     });
                 }
-                CONNECTED => assert_eq!(i + 1, self.steps.len(), "CONNECTED comes last"),
+                CONNECTED => assert_eq!(step.message.kind(), CONNECT),
                 kind => assert_eq!(kind, ACK, "the answer to step {i}"),
             }
         }

@@ -53,9 +53,21 @@ pub(super) fn wait_readable(fd: &OwnedFd, what: &str) {
 
 impl Wire {
     pub(crate) fn connect(path: &str) -> Self {
-        let fd = seqpacket();
-        connect(fd.as_raw_fd(), &address(path)).expect("connecting");
-        Self(fd)
+        Self::try_connect(path).expect("connecting")
+    }
+
+    pub(crate) fn try_connect(path: &str) -> Result<Self, Errno> {
+        let wire = Self::unconnected();
+        wire.connect_to(path).map(|()| wire)
+    }
+
+    /// Its descriptor, for when there will be none.
+    pub(crate) fn unconnected() -> Self {
+        Self(seqpacket())
+    }
+
+    pub(crate) fn connect_to(&self, path: &str) -> Result<(), Errno> {
+        connect(self.0.as_raw_fd(), &address(path))
     }
 
     /// Sends any bytes with any descriptors. An error means that the peer has closed.
@@ -117,6 +129,11 @@ impl Wire {
             message: Message(bytes[..128].try_into().unwrap()),
             fds,
         })
+    }
+
+    /// Reads until the peer has closed.
+    pub(crate) fn wait_hang_up(&self) {
+        while self.receive().is_some() {}
     }
 
     /// The next message, which must be of this kind.

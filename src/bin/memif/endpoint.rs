@@ -12,6 +12,7 @@ use memif::pcap::InterfaceInfo;
 use memif::{Context, Error, ErrorKind, IfMode, Memif, MemifConfig, Role, RxMode};
 
 use crate::Failure;
+use crate::access::Access;
 use crate::report::notice;
 use crate::stop::Stop;
 
@@ -58,6 +59,8 @@ pub(crate) struct Endpoint {
     /// Accept memory that the peer could take away, which would kill this process (DPDK zero-copy)
     #[arg(long)]
     pub(crate) allow_unsealed: bool,
+    #[command(flatten)]
+    pub(crate) access: Access,
 }
 
 /// A secret as it was typed. It is not shown.
@@ -131,7 +134,7 @@ impl Endpoint {
     /// In this role, unless another was asked for.
     pub(crate) fn open_as(&self, role: Role, quiet: bool) -> Result<Session, Failure> {
         let role = self.role.unwrap_or(role);
-        let context = Context::new("memif")?;
+        let context = self.access.apply(Context::builder("memif")).build()?;
         let links = Arc::<AtomicU64>::default();
         let lost = Arc::<AtomicU64>::default();
         let (counted, gone) = (Arc::clone(&links), Arc::clone(&lost));
@@ -309,6 +312,10 @@ impl Session {
             (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => format!(
                 "nobody listens on {}; start the master first, or use --role master",
                 memif.socket()
+            ),
+            (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
+                "{memif}: {}; the user has to be one that both sides let in (--socket-mode, --socket-owner, --allow-user)",
+                f.reason
             ),
             (_, Some(f)) => format!("{memif}: {}", f.reason),
             (Role::Master, None) => format!("{memif}: no slave has connected"),

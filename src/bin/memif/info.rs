@@ -82,6 +82,10 @@ fn as_text(d: &MemifDetails) -> String {
     row("role", &d.role.to_string(), &other(d.role).to_string());
     row("program", &d.program_name, &d.remote_name);
     row("interface", &d.interface_name, &d.remote_interface_name);
+    let process = d.remote_process.map_or_else(String::new, |p| {
+        format!("{} (user {}, group {})", p.pid, p.uid, p.gid)
+    });
+    row("process", &std::process::id().to_string(), &process);
     for (what, queues) in [("receive", &d.rx_queues), ("transmit", &d.tx_queues)] {
         for q in queues {
             let wakes = if q.polling { "polling" } else { "interrupts" };
@@ -114,13 +118,16 @@ fn as_json(d: &MemifDetails) -> serde_json::Value {
         };
         queues.iter().map(one).collect()
     };
+    let process = d
+        .remote_process
+        .map(|p| json!({"pid": p.pid, "uid": p.uid, "gid": p.gid}));
     let regions = d.regions.iter();
     let regions = regions.map(|r| json!({"index": r.index, "bytes": r.size}));
     json!({
         "socket": d.socket, "id": d.id, "mode": d.mode.to_string(), "protocol": "2.0",
         "this": {"role": d.role.to_string(), "program": d.program_name, "interface": d.interface_name},
         "peer": {"role": other(d.role).to_string(), "program": d.remote_name,
-                 "interface": d.remote_interface_name},
+                 "interface": d.remote_interface_name, "process": process},
         "receive_queues": queues(&d.rx_queues), "transmit_queues": queues(&d.tx_queues),
         "regions": regions.collect::<Vec<_>>(),
     })

@@ -1,5 +1,6 @@
 //! The `memif` command: capture, replay and try out shared-memory packet interfaces.
 
+pub(crate) mod access;
 pub(crate) mod bench;
 pub(crate) mod bridge;
 pub(crate) mod capture;

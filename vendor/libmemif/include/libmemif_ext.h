@@ -39,9 +39,18 @@ typedef struct
   void *log_ctx;
   uint32_t handshake_ms;  /* a handshake must finish within; 0: 5000 */
   uint32_t max_half_open; /* unfinished handshakes at a time, the oldest goes; 0: 64 */
+  /* Of the file of a listening socket; abstract names have none. */
+  uint32_t file_mode; /* permissions, as 0660; 0: 0600, the owner alone */
+  uint32_t file_uid, file_gid; /* its owner and group, where the next two are set */
+  uint8_t set_file_uid, set_file_gid;
+  /* Peers, in either role, whose user or group is none of these are refused; both empty: all may
+   * be peers. Copied. A peer's groups beside its effective one do not count. */
+  uint16_t num_allowed_uids, num_allowed_gids;
+  const uint32_t *allowed_uids, *allowed_gids;
 } memif_ext_socket_args_t;
 
-/* To be called before the first interface is created on the socket. */
+/* To be called before the first interface is created on the socket. INVAL_ARG: a mode beyond
+ * 0777. NOMEM: nothing is changed. */
 int memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_args_t *args);
 
 /* What went wrong in the last failed call on this socket, in words. */
@@ -59,6 +68,16 @@ int memif_ext_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
 		      const memif_ext_conn_args_t *ext, memif_connection_update_t *on_connect,
 		      memif_connection_update_t *on_disconnect, memif_on_interrupt_t *on_interrupt,
 		      void *private_ctx);
+
+/* Who a process is, as the kernel says (SO_PEERCRED): when it connected, or began to listen. */
+typedef struct
+{
+  int32_t pid; /* 0: not to be seen from this PID namespace */
+  uint32_t uid, gid;
+} memif_ext_peer_t;
+
+/* The peer of the link, or of the last attempt at one. NOCONN: there was none. */
+int memif_ext_get_peer (memif_conn_handle_t conn, memif_ext_peer_t *peer);
 
 /* Disconnects for good. What had arrived stays readable until memif_delete. */
 int memif_ext_close (memif_conn_handle_t conn);

@@ -72,6 +72,7 @@ struct sock
   int paused_listener; /* not watched for a while, as there are no descriptors; else -1 */
   uint64_t resume_at;
   uint64_t listener_dev, listener_ino; /* of the file we made; 0: none */
+  uint32_t *allowed;			/* ext's uids, then its gids; NULL: none */
   uint64_t period_ns, first_ns; /* of the connection request timer; 0: never */
   uint64_t next_request;	/* 0: not armed */
   uint64_t armed_at;		/* what the timer is set to; 0: off */
@@ -248,6 +249,8 @@ struct conn
   uint16_t num_rx, num_tx;
   uint16_t run_rx, run_tx; /* as many as the link settled on */
   uint8_t remote_name[NAME_SIZE + 1], remote_if[NAME_SIZE + 1];
+  memif_ext_peer_t peer;
+  bool known_peer;
   char error[ERROR_TEXT];
 
   _Atomic int fault_lock; /* guards what follows */
@@ -276,6 +279,7 @@ struct channel
   channel_state_t state;
   uint16_t step; /* slave: index of the region or ring that waits for its ACK */
   uint64_t deadline;
+  memif_ext_peer_t peer;
   char peer_name[NAME_SIZE + 1];
 };
 
@@ -315,6 +319,12 @@ void listener_close (sock_t *s);
 void listener_resume (sock_t *s);
 int listener_adopt (sock_t *s, int fd);
 socklen_t socket_address (const char *path, void *sockaddr_un);
+
+/* access.c */
+/* The owner and the permissions of the file of a socket that is bound, and does not listen yet. */
+int access_set (sock_t *s, uint64_t *dev, uint64_t *ino);
+/* Who is at the other end, and whether that may be a peer: if not, *why gets the reason. */
+int access_check (const sock_t *s, int fd, memif_ext_peer_t *peer, char *why, size_t size);
 
 /* handshake.c */
 void channel_accept (sock_t *s, int fd);

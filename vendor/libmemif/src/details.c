@@ -65,6 +65,18 @@ put_queues (space_t *s, queue_t *queues, unsigned count)
 }
 
 int
+memif_ext_get_peer (memif_conn_handle_t conn, memif_ext_peer_t *peer)
+{
+  const conn_t *c = conn;
+  if (!c || !c->known_peer)
+    return MEMIF_ERR_NOCONN;
+  if (!peer)
+    return MEMIF_ERR_INVAL_ARG;
+  *peer = c->peer;
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
 memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf, ssize_t buflen)
 {
   conn_t *c = conn;

@@ -215,6 +215,8 @@ sock_free (sock_t *s)
       s->events = e->next;
       s->free (e);
     }
+  if (s->allowed)
+    s->free (s->allowed);
   s->free (s);
 }
 

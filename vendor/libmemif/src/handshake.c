@@ -137,6 +137,8 @@ on_init (channel_t *ch, input_t *in)
     return refuse (in, MEMIF_ERR_NOMEM, "out of memory");
   c->channel = ch;
   ch->conn = c;
+  c->peer = ch->peer;
+  c->known_peer = true;
   memcpy (c->remote_name, ch->peer_name, sizeof c->remote_name);
   ch->state = CH_MASTER_SETUP;
   return send_ack (ch, in);
@@ -402,6 +404,15 @@ on_channel (event_t *e)
     channel_close (ch, err, END_OURS, "%s", in.why);
 }
 
+static void
+disconnect_send (int fd, int err, const char *reason)
+{
+  message_t m = { .type = MSG_DISCONNECT };
+  m.disconnect.code = (uint32_t) err;
+  fill_text (m.disconnect.reason, REASON_SIZE, reason);
+  message_send (fd, &m, -1);
+}
+
 static channel_t *
 channel_new (sock_t *s, int fd, channel_state_t state)
 {
@@ -434,10 +445,23 @@ channel_accept (sock_t *s, int fd)
   m.hello.max_m2s_ring = max_ring (s, false);
   m.hello.max_log2_ring_size = MAX_LOG2_RING_SIZE;
 
+  memif_ext_peer_t peer;
+  char why[REASON_SIZE];
+  int err = access_check (s, fd, &peer, why, sizeof why);
+  if (err)
+    {
+      logf_ (s, MEMIF_EXT_LOG_WARN, "%s: refused process %d: %s", s->path, (int) peer.pid, why);
+      disconnect_send (fd, err, why);
+      close (fd);
+      return;
+    }
+
+  /* Silent ones first: who has sent its INIT knows our secret. */
   channel_t *oldest = NULL;
   if (s->half_open >= s->ext.max_half_open)
     for (channel_t *ch = s->channels; ch; ch = ch->next)
-      if (ch->state == CH_MASTER_INIT || ch->state == CH_MASTER_SETUP)
+      if (ch->state == CH_MASTER_INIT
+	  || (ch->state == CH_MASTER_SETUP && (!oldest || oldest->state == CH_MASTER_SETUP)))
 	oldest = ch; /* new ones go to the head */
   if (oldest)
     channel_close (oldest, MEMIF_ERR_AGAIN, END_OURS, "too many unfinished handshakes");
@@ -449,7 +473,8 @@ channel_accept (sock_t *s, int fd)
       logf_ (s, MEMIF_EXT_LOG_ERROR, "%s: no memory for a peer", s->path);
       return;
     }
-  int err = message_send (fd, &m, -1);
+  ch->peer = peer;
+  err = message_send (fd, &m, -1);
   if (err)
     channel_close (ch, err, END_LOST, "the peer does not take our messages");
   timer_update (s);
@@ -483,6 +508,14 @@ channel_connect (conn_t *c)
 	      why == EPROTOTYPE ? "it is no memif socket" : memif_strerror (err), why);
       return connect_failed (c, why == EPROTOTYPE ? MEMIF_ERR_FILE_NOT_SOCK : err, false, reason);
     }
+  int err = access_check (s, fd, &c->peer, reason, sizeof reason);
+  c->known_peer = true;
+  if (err)
+    {
+      disconnect_send (fd, err, reason);
+      close (fd);
+      return connect_failed (c, err, false, reason);
+    }
   channel_t *ch = channel_new (s, fd, CH_SLAVE_HELLO);
   if (!ch)
     {
@@ -506,12 +539,7 @@ channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
   va_end (args);
 
   if (end == END_OURS)
-    {
-      message_t m = { .type = MSG_DISCONNECT };
-      m.disconnect.code = (uint32_t) err;
-      fill_text (m.disconnect.reason, REASON_SIZE, reason);
-      message_send (ch->event->fd, &m, -1);
-    }
+    disconnect_send (ch->event->fd, err, reason);
   int fd = ch->event->fd;
   event_remove (ch->event);
   close (fd);
@@ -529,8 +557,9 @@ channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
   bool ours = c && c->closed;
   if (!c)
     {
-      logf_ (s, MEMIF_EXT_LOG_WARN, "%s: refused a peer (%s): %s", s->path,
-	     ch->peer_name[0] ? ch->peer_name : "unnamed", reason);
+      logf_ (s, MEMIF_EXT_LOG_WARN, "%s: refused process %d of user %u (%s): %s", s->path,
+	     (int) ch->peer.pid, (unsigned) ch->peer.uid, ch->peer_name[0] ? ch->peer_name : "unnamed",
+	     reason);
       timer_update (s);
       return;
     }

@@ -44,7 +44,30 @@ memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_a
   sock_t *s = sock;
   if (!s || !args)
     return MEMIF_ERR_INVAL_ARG;
+  if (args->file_mode > 0777)
+    return fail (s, MEMIF_ERR_INVAL_ARG, "%s: 0%o are no permissions of a file", s->path,
+		 (unsigned) args->file_mode);
+  size_t uids = args->allowed_uids ? args->num_allowed_uids : 0;
+  size_t gids = args->allowed_gids ? args->num_allowed_gids : 0;
+  uint32_t *allowed = NULL;
+  if (uids + gids > 0)
+    {
+      allowed = s->alloc ((uids + gids) * sizeof *allowed);
+      if (!allowed)
+	return fail (s, MEMIF_ERR_NOMEM, "no memory for the settings of %s", s->path);
+      for (size_t i = 0; i < uids + gids; i++)
+	allowed[i] = i < uids ? args->allowed_uids[i] : args->allowed_gids[i - uids];
+    }
+  if (s->allowed)
+    s->free (s->allowed);
+  s->allowed = allowed;
   s->ext = *args;
+  s->ext.num_allowed_uids = (uint16_t) uids;
+  s->ext.num_allowed_gids = (uint16_t) gids;
+  s->ext.allowed_uids = allowed;
+  s->ext.allowed_gids = allowed ? allowed + uids : NULL;
+  if (!s->ext.file_mode)
+    s->ext.file_mode = 0600;
   if (!s->ext.handshake_ms)
     s->ext.handshake_ms = 5000;
   if (!s->ext.max_half_open)

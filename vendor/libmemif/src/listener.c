@@ -40,13 +40,11 @@ listener_resume (sock_t *s)
   int fd = s->paused_listener;
   if (fd < 0 || now_ns () < s->resume_at)
     return;
-  s->paused_listener = -1;
   s->listener = event_add (s, fd, on_listener, s);
-  if (!s->listener)
-    {
-      close (fd);
-      logf_ (s, MEMIF_EXT_LOG_ERROR, "%s: can't listen any more", s->path);
-    }
+  if (s->listener)
+    s->paused_listener = -1;
+  else
+    s->resume_at = now_ns () + PAUSE_MS * 1000000ull; /* no memory: later */
 }
 
 static void
@@ -90,6 +88,9 @@ check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
   close (fd);
   if (connected == 0 || why == EAGAIN)
     return fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+  if (why == EACCES)
+    return fail (s, MEMIF_ERR_ACCES, "%s is another user's, who may be listening on it: it is left alone",
+		 s->path);
   if (why != ECONNREFUSED)
     return fail (s, why == EPROTOTYPE ? MEMIF_ERR_ALREADY : error_of_errno (why),
 		 "%s is in use by something other than memif (errno %d)", s->path, why);
@@ -123,6 +124,8 @@ listener_open (sock_t *s)
   if (fd < 0)
     return fail (s, error_of_errno (errno), "can't make a socket (errno %d)", errno);
 
+  /* The file gets the permissions of its socket less the umask: never more than it is to have. */
+  fchmod (fd, s->ext.file_mode);
   int bound = bind (fd, (struct sockaddr *) &sun, len);
   if (bound < 0 && errno == EADDRINUSE)
     {
@@ -134,12 +137,9 @@ listener_open (sock_t *s)
   if (!err && bound < 0)
     err = fail (s, error_of_errno (errno), "can't listen on %s: %s (errno %d)", s->path,
 		memif_strerror (error_of_errno (errno)), errno);
-  struct stat st;
-  if (!err && s->path[0] != '@' && lstat (s->path, &st) == 0)
-    {
-      s->listener_dev = st.st_dev;
-      s->listener_ino = st.st_ino;
-    }
+  /* Nobody can connect yet. */
+  if (!err && s->path[0] != '@')
+    err = access_set (s, &s->listener_dev, &s->listener_ino);
   if (!err && (listen (fd, BACKLOG) < 0 || !(s->listener = event_add (s, fd, on_listener, s))))
     {
       err = event_error ();

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -529,6 +530,74 @@ details_of_both_sides (void)
   pair_close (&p);
 }
 
+/* Sets what the next pair's master asks of its peers. */
+static memif_ext_socket_args_t asked;
+
+static void
+prepare_master (memif_socket_handle_t sock, bool master)
+{
+  if (master)
+    OK (memif_ext_configure_socket (sock, &asked));
+}
+
+static void
+who_may_be_a_peer (void)
+{
+  unsigned fds = open_fds ();
+  char folder[] = "/tmp/memif-control-XXXXXX", path[64];
+  struct stat st;
+  const uint32_t us = geteuid (), nobody = 4000000001u;
+  CHECK (mkdtemp (folder));
+  snprintf (path, sizeof path, "%s/memif.sock", folder);
+  settings_t settings = { .prepare = prepare_master };
+  static const mode_t masks[] = { 0, 077 };
+  for (int i = 0; i < 4; i++)
+    {
+      side_t master = { 0 };
+      asked = (memif_ext_socket_args_t){ .file_mode = i / 2 ? 0660 : 0 };
+      mode_t before = umask (masks[i % 2]);
+      side_open (&master, path, true, settings);
+      umask (before);
+      CHECK (stat (path, &st) == 0);
+      EQUAL (st.st_mode & 07777, i / 2 ? 0660 : 0600);
+      side_close (&master);
+      CHECK (stat (path, &st) < 0);
+    }
+  rmdir (folder);
+
+  memif_ext_peer_t peer;
+  for (int allowed = 0; allowed < 2; allowed++)
+    {
+      pair_t p = { 0 };
+      asked = (memif_ext_socket_args_t){ .allowed_uids = allowed ? &us : &nobody, .num_allowed_uids = 1 };
+      const char *name = fresh_path ();
+      side_open (&p.master, name, true, settings);
+      FAILS (memif_ext_get_peer (p.master.conn, &peer), MEMIF_ERR_NOCONN);
+      side_open (&p.slave, name, false, settings);
+      for (int i = 0; i < 20; i++)
+	pair_turn (&p);
+      if (allowed)
+	{
+	  pair_up (&p);
+	  OK (memif_ext_get_peer (p.master.conn, &peer));
+	  EQUAL (peer.pid, getpid ());
+	  EQUAL (peer.uid, us);
+	}
+      else
+	{
+	  char memory[4096];
+	  memif_details_t d;
+	  EQUAL (p.slave.ups, 0);
+	  OK (memif_get_details (p.slave.conn, &d, memory, sizeof memory));
+	  CHECK (strstr ((char *) d.error, "may not be a peer"));
+	}
+      asked.file_mode = 01000;
+      FAILS (memif_ext_configure_socket (p.master.sock, &asked), MEMIF_ERR_INVAL_ARG);
+      pair_close (&p);
+    }
+  EQUAL (open_fds (), fds);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -544,6 +613,7 @@ main (int argc, char **argv)
     { "signals_do_not_show", signals_do_not_show },
     { "a_timer_that_has_fired_is_quiet", a_timer_that_has_fired_is_quiet },
     { "details_of_both_sides", details_of_both_sides },
+    { "who_may_be_a_peer", who_may_be_a_peer },
   };
   return RUN (argc, argv, tests);
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use memif::{Burst, Eof, Error, IfMode, Packet, RxMode, RxQueue, TxQueue, Wait};
 
 use crate::Failure;
+use crate::access::Access;
 use crate::endpoint::{Endpoint, Linked, Session};
 use crate::report::notice;
 use crate::stop::Stop;
@@ -72,6 +73,7 @@ impl FromStr for Spec {
                     buffer_size: 2048,
                     name: "bridge".into(),
                     allow_unsealed: false,
+                    access: Access::default(),
                 };
                 options.try_for_each(|option| endpoint.set(option?))?;
                 let name = format!("memif:{name}:{}", endpoint.id);
@@ -114,6 +116,7 @@ impl Endpoint {
                     .parse()
                     .map_err(|_| format!("'{value}' is neither true nor false"))?;
             }
+            other if self.access.set(other, value)? => {}
             other => return Err(format!("a memif has no option '{other}'")),
         }
         Ok(())

@@ -1,36 +1,6 @@
-//! Silence, and too many at once.
+//! Silence, and too many at once: what follows. All steps of it are in tests/hostile.
 
 use crate::*;
-
-#[test]
-fn a_silent_slave_is_dropped_in_time() {
-    let context = Context::builder("test").handshake_timeout(Duration::from_millis(20));
-    let context = context.build().unwrap();
-    let master = side(&context, Role::Master);
-    for steps in 0..=P_CONNECT {
-        let wire = Wire::connect(master.socket());
-        wire.expect(HELLO);
-        let plan = Plan::new(0);
-        let mut refused = false;
-        for step in &plan.steps[..steps] {
-            // On a machine this slow it may be refused before it is silent.
-            if step.send(&wire).is_err() {
-                refused = true;
-                break;
-            }
-            if wire
-                .receive()
-                .is_none_or(|got| got.message.kind() == DISCONNECT)
-            {
-                refused = true;
-                break;
-            }
-        }
-        if !refused {
-            wire.expect_refusal().says("in time");
-        }
-    }
-}
 
 #[test]
 fn a_silent_master_is_left_in_time_and_asked_again() {

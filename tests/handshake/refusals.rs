@@ -1,0 +1,62 @@
+//! What a master refuses, by the reason that a slave gets. All else is in tests/hostile.
+
+use crate::*;
+
+#[test]
+fn a_second_slave_is_refused_while_the_first_is_connected() {
+    let context = context();
+    let master = side(&context, Role::Master);
+    let link = Plan::new(0).up(master.socket());
+    Plan::new(0)
+        .refused(master.socket())
+        .says("already connected");
+    works_as_slave(&link, &master);
+}
+
+#[test]
+fn secrets_count_in_all_their_24_bytes() {
+    let context = context();
+    let secret = b"0123456789abcdefghijklmn";
+    let config = MemifConfig::new(socket()).role(Role::Master);
+    let master = context.create_interface(config.secret(secret)).unwrap();
+    let with = |bytes: &[u8]| {
+        let mut plan = Plan::new(0);
+        plan.steps[P_INIT].message = plan.steps[P_INIT].message.put(at::INIT_SECRET, bytes);
+        plan
+    };
+    let refusal = with(b"").refused(master.socket());
+    refusal.says("secret required");
+    assert_eq!(refusal.code, ErrorKind::SecretRequired.code() as u32);
+    for wrong in [
+        &secret[..23],
+        b"x",
+        b"0123456789abcdefghijklmN",
+        b"\x000123456789abcdefghijkl",
+    ] {
+        let refusal = with(wrong).refused(master.socket());
+        refusal.says("incorrect secret");
+        assert_eq!(refusal.code, ErrorKind::WrongSecret.code() as u32);
+    }
+    works_as_slave(&with(secret).up(master.socket()), &master);
+}
+
+#[test]
+fn names_that_do_not_end_or_are_not_text_do_no_harm() {
+    let context = context();
+    let master = side(&context, Role::Master);
+    let mut plan = Plan::new(0);
+    plan.steps[P_INIT].message = plan.steps[P_INIT].message.put(at::INIT_NAME, &[b'x'; 32]);
+    let name = b"a\x1b[2J\xff\n";
+    let connect = &mut plan.steps[P_CONNECT];
+    connect.message = Message::new(CONNECT).put(at::CONNECT_NAME, name);
+    let link = plan.up(master.socket());
+    up(&master);
+    let details = master.details().unwrap();
+    assert_eq!(details.remote_name, "x".repeat(32));
+    assert_eq!(details.remote_interface_name, "a?[2J??");
+    link.wire
+        .send(&Message::new(DISCONNECT).put(at::DISCONNECT_REASON, &[b'y'; 96]));
+    assert!(link.wire.receive().is_none());
+    down(&master);
+    assert!(master.details().unwrap().error.contains(&"y".repeat(90)));
+}
