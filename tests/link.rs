@@ -314,7 +314,7 @@ fn both_sides_are_called_when_the_link_comes_and_goes() {
                 .on_disconnect(move |memif| {
                     assert!(!memif.is_link_up());
                     assert!(!memif.details().unwrap().link_up);
-                    down.send((memif.role(), false)).unwrap();
+                    down.send((memif.role(), false)).ok(); // at the end nobody listens
                 });
             context.create_interface(config).unwrap()
         };
