@@ -431,7 +431,7 @@ unsafe extern "C" fn watch(event: memif_fd_event_t, context: *mut c_void) -> c_i
     match epoll::control(epoll_fd, op, event.fd, event.private_ctx as u64) {
         Ok(()) => 0,
         Err(e) => {
-            log::error!("watching control descriptor {}: {e}", event.fd);
+            contained(|| log::error!("watching control descriptor {}: {e}", event.fd));
             -1
         }
     }
@@ -446,16 +446,21 @@ unsafe extern "C" fn log_line(level: c_int, line: *const c_char, _: *mut c_void)
         MEMIF_EXT_LOG_INFO => log::Level::Info,
         _ => log::Level::Debug,
     };
-    log::log!(target: "memif::core", level, "{line}");
+    contained(|| log::log!(target: "memif::core", level, "{line}"));
 }
 
-/// A panic must not unwind into C.
+/// A panic must not unwind into C: neither one of the program's callbacks, nor one of its logger.
+/// Whether there was none.
+fn contained(f: impl FnOnce()) -> bool {
+    catch_unwind(AssertUnwindSafe(f)).is_ok()
+}
+
 fn guarded(context: *mut c_void, f: impl FnOnce(&dyn ConnEvents)) -> c_int {
     // SAFETY: the pointer that `create` made; freed only after the interface is deleted, and
     // `delete` runs on this thread, not within a callback of the same interface.
     let events = unsafe { &**context.cast::<Box<dyn ConnEvents>>() };
-    if catch_unwind(AssertUnwindSafe(|| f(events))).is_err() {
-        log::error!("a callback panicked");
+    if !contained(|| f(events)) {
+        contained(|| log::error!("a callback panicked"));
     }
     0
 }

@@ -238,6 +238,18 @@ fn secrets() -> Vec<Case> {
             with(vec![], "secret required"),
         )
         .on(Kind::Secret),
+        case(
+            Rule::Secret,
+            "none, while another link is up",
+            "secret required",
+            |scene| {
+                let link = scene.link();
+                // Whether it is connected is nobody's business.
+                Plan::new(0).refused(&scene.socket).says("secret required");
+                drop(link);
+            },
+        )
+        .on(Kind::Secret),
         wrong("the last byte differs", last(b"X")),
         wrong("a byte less", last(b"")),
         wrong("a byte more", [right, b"!"].concat()),

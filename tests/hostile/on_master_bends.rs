@@ -222,9 +222,9 @@ const BENDS: &[Bend] = &[
     ),
     (
         Rule::Region,
-        "2^40 bytes more than its file",
+        "8 GiB of a small file",
         "larger than its file",
-        |p| p.steps[P_REGION0].message = Message::add_region(0, 1 << 40),
+        |p| p.steps[P_REGION0].message = Message::add_region(0, 1 << 33),
     ),
     (Rule::Region, "size 0", "size is 0", |p| {
         p.steps[P_REGION0].message = Message::add_region(0, 0)
@@ -232,24 +232,24 @@ const BENDS: &[Bend] = &[
     (
         Rule::Region,
         "size 2^63",
-        "beyond what can be mapped",
+        "beyond the 8 GiB",
         |p| p.steps[P_REGION0].message = Message::add_region(0, 1 << 63),
     ),
     (
         Rule::Region,
         "size 2^64 - 1",
-        "beyond what can be mapped",
+        "beyond the 8 GiB",
         |p| p.steps[P_REGION0].message = Message::add_region(0, u64::MAX),
     ),
     (
         Rule::Region,
-        "more than an address space",
-        "can't be mapped",
+        "sparse regions of 72 GiB",
+        "more than 16 GiB",
         |p| {
             // Nothing of it is ever used.
-            let file = sealed(1 << 46, SealFlag::empty());
+            let file = sealed(1 << 33, SealFlag::empty());
             let more: Vec<_> = (2..=9)
-                .map(|i| Step::new(Message::add_region(i, 1 << 46), &[&file]))
+                .map(|i| Step::new(Message::add_region(i, 1 << 33), &[&file]))
                 .collect();
             p.steps.splice(P_REGION1 + 1..P_REGION1 + 1, more);
         },

@@ -79,8 +79,9 @@ struct sock
 
   _Atomic bool cancelled;
   _Atomic bool stuck; /* an owner may hang in an eventfd */
-  pthread_t control;  /* while depth > 0 */
-  int depth;		/* of dispatches and calls; the dead are freed at 0 */
+  /* Looked at by any thread that asks whether it is the control thread. */
+  _Atomic pthread_t control; /* while depth > 0 */
+  _Atomic int depth;	     /* of dispatches and calls; the dead are freed at 0 */
   bool deleted;		/* by a callback: it is freed at depth 0 too */
   conn_t *conns, *dead; /* dead: deleted, not yet freed */
   channel_t *channels, *dead_channels;
@@ -349,6 +350,7 @@ int link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2
 int link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why);
 int link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char **why);
 int link_map_master (link_t *l, const char **why);
+bool is_eventfd (int fd);
 
 /* queue.c */
 int queues_create (conn_t *c);
@@ -363,6 +365,10 @@ int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (pr
 bool fault_take (conn_t *c, char text[ERROR_TEXT]);
 /* With the lock held: nothing left on a draining queue. Takes the next link, or is gone. */
 void queue_drained (queue_t *q);
+
+/* foreign.c; neither waits for what the last close waits for */
+void foreign_close (int fd); /* a descriptor that came from a peer */
+void foreign_hang_up (int fd); /* a connection, with what the peer sent and nobody read */
 
 /* eventfd.c; neither blocks */
 void eventfds_open (void); /* once */

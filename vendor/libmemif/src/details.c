@@ -107,7 +107,7 @@ memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf, ssi
       const region_t *r = &c->link->regions[i];
       md->regions[i] = (memif_region_details_t){ .index = (uint8_t) i,
 						 .addr = r->addr,
-						 .size = (uint32_t) r->size,
+						 .size = r->size > UINT32_MAX ? UINT32_MAX : (uint32_t) r->size,
 						 .fd = r->fd,
 						 .is_external = r->external };
     }

@@ -56,7 +56,7 @@ signal_by_aio (int efd, int file)
 			  .aio_flags = IOCB_FLAG_RESFD,
 			  .aio_resfd = (uint32_t) efd };
   struct iocb *list = &nothing;
-  for (int tries = 0; ctx && tries < 2; tries++)
+  for (int tries = 0; ctx && tries < AT_A_TIME; tries++ /* others use it too */)
     {
       if (syscall (SYS_io_submit, ctx, 1L, &list) == 1)
 	return 0;

@@ -118,11 +118,7 @@ on_init (channel_t *ch, input_t *in)
       break;
   if (!c)
     return refuse (in, MEMIF_ERR_ID, "unmatched interface id %u", (unsigned) init->id);
-  if (c->channel)
-    return refuse (in, MEMIF_ERR_ALRCONN, "already connected: interface id %u", (unsigned) init->id);
-  if (c->args.mode != init->mode)
-    return refuse (in, MEMIF_ERR_MODE, "mode mismatch: we have %u, you have %u", c->args.mode,
-		   init->mode);
+  /* Before anything more is told of the interface. */
   if (!secrets_equal (c->args.secret, none))
     {
       if (secrets_equal (init->secret, none))
@@ -130,7 +126,11 @@ on_init (channel_t *ch, input_t *in)
       if (!secrets_equal (init->secret, c->args.secret))
 	return refuse (in, MEMIF_ERR_SECRET, "incorrect secret");
     }
-
+  if (c->channel)
+    return refuse (in, MEMIF_ERR_ALRCONN, "already connected: interface id %u", (unsigned) init->id);
+  if (c->args.mode != init->mode)
+    return refuse (in, MEMIF_ERR_MODE, "mode mismatch: we have %u, you have %u", c->args.mode,
+		   init->mode);
   queues_return_external (c);
   c->link = link_new (c);
   if (!c->link)
@@ -376,7 +376,7 @@ on_channel (event_t *e)
       char reason[REASON_SIZE + 1];
       copy_text (reason, m.disconnect.reason, REASON_SIZE);
       if (in.fd >= 0)
-	close (in.fd);
+	foreign_close (in.fd);
       /* Some peers give an error number that is also ours. */
       err = m.disconnect.code >= MEMIF_ERR_PROTO && m.disconnect.code <= MEMIF_ERR_NO_INTFD
 	      ? (int) m.disconnect.code
@@ -399,7 +399,8 @@ on_channel (event_t *e)
 	break;
       }
   if (in.fd >= 0)
-    close (in.fd);
+    foreign_close (in.fd);
+  explicit_bzero (&m, sizeof m); /* a secret, perhaps */
   if (err)
     channel_close (ch, err, END_OURS, "%s", in.why);
 }
@@ -456,12 +457,12 @@ channel_accept (sock_t *s, int fd)
       return;
     }
 
-  /* Silent ones first: who has sent its INIT knows our secret. */
+  /* Silent ones only: who has sent its INIT knows our secret, and there are no
+   * more of these than interfaces. */
   channel_t *oldest = NULL;
   if (s->half_open >= s->ext.max_half_open)
     for (channel_t *ch = s->channels; ch; ch = ch->next)
-      if (ch->state == CH_MASTER_INIT
-	  || (ch->state == CH_MASTER_SETUP && (!oldest || oldest->state == CH_MASTER_SETUP)))
+      if (ch->state == CH_MASTER_INIT)
 	oldest = ch; /* new ones go to the head */
   if (oldest)
     channel_close (oldest, MEMIF_ERR_AGAIN, END_OURS, "too many unfinished handshakes");
@@ -542,7 +543,7 @@ channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
     disconnect_send (ch->event->fd, err, reason);
   int fd = ch->event->fd;
   event_remove (ch->event);
-  close (fd);
+  foreign_hang_up (fd);
   for (channel_t **at = &s->channels; *at; at = &(*at)->next)
     if (*at == ch)
       {

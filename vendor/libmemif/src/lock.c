@@ -17,16 +17,20 @@ membarrier (int command)
   return syscall (SYS_membarrier, command, 0, 0);
 }
 
-void
-locks_open (void)
+static void
+open_once (void)
 {
-  static _Atomic bool opened;
-  /* Who comes second may go on at once: owners fence until the first is done. */
-  if (atomic_exchange (&opened, true))
-    return;
   eventfds_open ();
   if (membarrier (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
     atomic_store (&owner_needs_fence, false);
+}
+
+void
+locks_open (void)
+{
+  /* Nobody has a queue before it is decided how owners and lockers meet. */
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once (&once, open_once);
 }
 
 /* Spins, yields, then sleeps: whoever is in may have a lower priority. */
@@ -51,9 +55,15 @@ queue_wait_gate (queue_t *q)
 static void
 barrier (void)
 {
-  if (!atomic_load (&owner_needs_fence) && membarrier (MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0)
-    return;
-  if (!atomic_exchange (&owner_needs_fence, true))
+  static _Atomic bool lost;
+  if (!atomic_load (&owner_needs_fence))
+    {
+      if (membarrier (MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0)
+	return;
+      atomic_store (&lost, true);
+      atomic_store (&owner_needs_fence, true);
+    }
+  if (atomic_load (&lost))
     /* It was taken away from us: let entries without a fence end. */
     nanosleep (&(struct timespec){ .tv_nsec = 1000000 }, NULL);
   /* Pairs with the fence in queue_enter: it sees the gate, or we see busy. */

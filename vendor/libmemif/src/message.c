@@ -93,7 +93,7 @@ message_receive (int fd, message_t *m, int *attached, const char **why)
 	  if (fds++ == 0)
 	    *attached = received;
 	  else
-	    close (received);
+	    foreign_close (received);
 	}
     }
   if (n == 0)
@@ -110,7 +110,7 @@ message_receive (int fd, message_t *m, int *attached, const char **why)
       return 1;
     }
   if (*attached >= 0)
-    close (*attached);
+    foreign_close (*attached);
   *attached = -1;
   return n == 0 ? -MEMIF_ERR_DISCONNECTED : -MEMIF_ERR_MFMSG;
 }

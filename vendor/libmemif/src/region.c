@@ -74,6 +74,8 @@ link_unref (link_t *l)
       const region_t *r = &l->regions[i];
       if (r->external && l->external.del)
 	l->external.del (r->addr, (uint32_t) r->size, r->fd, l->external_ctx);
+      else if (r->external && r->fd >= 0)
+	close (r->fd);
       else if (!r->external && r->addr)
 	munmap (r->addr, r->size);
     }
@@ -311,21 +313,34 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
   return MEMIF_ERR_SUCCESS;
 }
 
+/* Sparse files cost a peer nothing, but us the addresses. Offset and length have 32 bits. */
+static const uint64_t MAX_REGION_SIZE = 1ull << 33, MAX_LINK_SIZE = 1ull << 34;
+
 int
 link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why)
 {
   struct stat st;
   struct statfs fs;
 
-  *why = "its size is 0 or beyond what can be mapped";
-  if (size == 0 || size > (uint64_t) INT64_MAX / 2)
+  *why = "its size is 0, or beyond the 8 GiB that descriptors reach";
+  if (size == 0 || size > MAX_REGION_SIZE)
+    return MEMIF_ERR_MFMSG;
+  uint64_t total = size;
+  for (unsigned i = 0; i < l->num_regions; i++)
+    total += l->regions[i].size;
+  *why = "with it the regions take more than 16 GiB";
+  if (total > MAX_LINK_SIZE)
+    return MEMIF_ERR_MFMSG;
+  /* First, as it asks no file system: one of the peer's own need not answer. */
+  int seals = fcntl (fd, F_GET_SEALS);
+  *why = "it is not a memfd of normal pages (allow unsealed regions to accept it)";
+  if (seals < 0 && !allow_unsealed)
     return MEMIF_ERR_MFMSG;
   /* Only plain shared memory does not fault when pages run out, as huge pages do. */
   bool plain = fstatfs (fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
-  int seals = fcntl (fd, F_GET_SEALS);
   bool sealed = seals >= 0 && ((seals & F_SEAL_SHRINK) || fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
-  *why = plain ? "it can't be sealed against shrinking (allow unsealed regions to accept it)"
-	       : "it is not a memfd of normal pages (allow unsealed regions to accept it)";
+  if (plain)
+    *why = "it can't be sealed against shrinking (allow unsealed regions to accept it)";
   if (!allow_unsealed && (!plain || !sealed))
     return MEMIF_ERR_MFMSG;
   l->unsealed |= !sealed;
@@ -337,7 +352,7 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   return region_append (l, (region_t){ .size = size, .fd = fd });
 }
 
-static bool
+bool
 is_eventfd (int fd)
 {
   char link[64], target[64];
@@ -440,6 +455,9 @@ link_map_master (link_t *l, const char **why)
     {
       link_ring_t *r = ring_at (l, i);
       r->shm = (ring_t *) ((uint8_t *) l->regions[r->region].addr + r->offset);
+      *why = "the program mapped a ring's region at an odd address";
+      if ((uintptr_t) r->shm % 8)
+	return MEMIF_ERR_INVAL_ARG;
       *why = "a ring has a wrong cookie";
       /* Relaxed: the slave wrote it before its message, and learns of the tail by ours. */
       if (atomic_load_explicit (&r->shm->cookie, memory_order_relaxed) != RING_COOKIE)

@@ -80,13 +80,14 @@ typedef struct __attribute__ ((packed))
   uint16_t type;
   union __attribute__ ((packed))
   {
+    /* First, so that an initialiser that names none zeroes it all: it goes to the peer. */
+    uint8_t fill[MESSAGE_SIZE - 2];
     hello_t hello;
     init_t init;
     add_region_t add_region;
     add_ring_t add_ring;
     connect_t connect; /* of CONNECT and CONNECTED */
     disconnect_t disconnect;
-    uint8_t fill[MESSAGE_SIZE - 2];
   };
 } message_t;
 

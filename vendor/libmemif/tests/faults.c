@@ -1,10 +1,13 @@
 /* Faults at home: memory that is refused, descriptors that run out, an eventfd that can't be written. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -256,10 +259,92 @@ an_eventfd_that_can_t_be_written_ends_the_link (void)
   pair_close (&p);
 }
 
+/* A TCP socket with more to send than its other end has room for, whose close waits a minute for it. */
+static int
+lingering_socket (int *other_end)
+{
+  struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
+  socklen_t len = sizeof at;
+  int listener = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK (bind (listener, (struct sockaddr *) &at, len) == 0 && listen (listener, 1) == 0);
+  CHECK (getsockname (listener, (struct sockaddr *) &at, &len) == 0);
+  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK (connect (fd, (struct sockaddr *) &at, len) == 0);
+  *other_end = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
+  CHECK (*other_end >= 0);
+  close (listener);
+
+  static const char bytes[65536];
+  while (send (fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+    ;
+  struct linger minute = { .l_onoff = 1, .l_linger = 60 };
+  CHECK (setsockopt (fd, SOL_SOCKET, SO_LINGER, &minute, sizeof minute) == 0);
+  return fd;
+}
+
+/* An INIT may not have a descriptor: it is refused, and closed, by us last of all. */
+static void
+send_init_with (const char *path, int fd)
+{
+  struct sockaddr_un at = { .sun_family = AF_UNIX };
+  size_t len = strlen (path);
+  memcpy (at.sun_path + 1, path + 1, len - 1);
+  int wire = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  CHECK (connect (wire, (struct sockaddr *) &at,
+		  (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len)) == 0);
+  uint8_t message[128] = { 3, 0, 0, 2 };
+  union
+  {
+    char bytes[CMSG_SPACE (sizeof (int))];
+    struct cmsghdr align;
+  } control;
+  memset (&control, 0, sizeof control);
+  struct iovec iov = { .iov_base = message, .iov_len = sizeof message };
+  struct msghdr mh = { .msg_iov = &iov,
+		       .msg_iovlen = 1,
+		       .msg_control = &control,
+		       .msg_controllen = sizeof control };
+  struct cmsghdr *c = CMSG_FIRSTHDR (&mh);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN (sizeof fd);
+  memcpy (CMSG_DATA (c), &fd, sizeof fd);
+  CHECK (sendmsg (wire, &mh, 0) == sizeof message);
+  close (fd);
+  close (wire);
+}
+
+/* The control thread waits for no close, of however many descriptors. */
+static void
+a_descriptor_whose_close_waits_holds_nobody_up (void)
+{
+  enum { PEERS = 20 };
+  const char *path = fresh_path ();
+  unsigned fds_before = open_fds ();
+  side_t master = { 0 };
+  int other_end[PEERS];
+  uint64_t start = now_ms ();
+  side_open (&master, path, true, (settings_t){ 0 });
+  for (int i = 0; i < PEERS; i++)
+    {
+      send_init_with (path, lingering_socket (&other_end[i]));
+      for (int turns = 0; turns < 3; turns++)
+	OK (memif_poll_event (master.sock, 0));
+    }
+  CHECK (now_ms () - start < 30000);
+  side_close (&master);
+
+  for (int i = 0; i < PEERS; i++)
+    close (other_end[i]); /* ends what waits */
+  while (open_fds () > fds_before)
+    CHECK (now_ms () - start < LONG_MS);
+}
+
 static const test_t tests[] = {
   { "each_allocation_may_be_refused", each_allocation_may_be_refused },
   { "descriptors_may_run_out", descriptors_may_run_out },
   { "an_eventfd_that_can_t_be_written_ends_the_link", an_eventfd_that_can_t_be_written_ends_the_link },
+  { "a_descriptor_whose_close_waits_holds_nobody_up", a_descriptor_whose_close_waits_holds_nobody_up },
 };
 
 int
