@@ -29,6 +29,8 @@ reclaim (queue_t *q, uint16_t end)
   const unsigned size = mask + 1u, large_used = size - num_large;
   const uint16_t count = (uint16_t) (end - q->reclaimed);
   const uint16_t used = (uint16_t) (q->next - q->reclaimed);
+  if (count == 0)
+    return;
   if (large_used == 0)
     num_small = put_back (small, num_small, own, q->reclaimed & mask, count, size);
   else if (large_used == used)
