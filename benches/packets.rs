@@ -194,12 +194,51 @@ fn files(c: &mut Criterion) {
     group.finish();
 }
 
+/// smoltcp's tokens, on a device at either end.
+#[cfg(feature = "smoltcp")]
+fn device(c: &mut Criterion) {
+    use memif::phy::MemifDevice;
+    use smoltcp::phy::{Device, RxToken, TxToken};
+    use smoltcp::time::Instant;
+
+    let mut group = c.benchmark_group("device");
+    let pair = Pair::new();
+    each(&mut group, "tokens", |group, id, size, burst| {
+        let open = |memif| {
+            MemifDevice::new(memif, 0)
+                .expect("the queue is free")
+                .with_mtu(9000)
+        };
+        let (mut to, mut from) = (open(&pair.slave), open(&pair.master));
+        from.set_rx_mode(RxMode::Polling)
+            .expect("an open interface");
+        let data = vec![7; size];
+        group.bench_function(id, |b| {
+            b.iter(|| {
+                for _ in 0..burst {
+                    let token = to.transmit(Instant::ZERO).expect("a link with room");
+                    token.consume(size, |frame| frame.copy_from_slice(black_box(&data)));
+                }
+                to.publish();
+                for _ in 0..burst {
+                    let (token, _) = from.receive(Instant::ZERO).expect("a frame");
+                    token.consume(|frame| black_box(frame[0]));
+                }
+            });
+        });
+    });
+    group.finish();
+}
+
+#[cfg(not(feature = "smoltcp"))]
+fn device(_: &mut Criterion) {}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1))
         .sample_size(20);
-    targets = ring, files
+    targets = ring, files, device
 }
 criterion_main!(benches);
