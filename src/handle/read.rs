@@ -131,8 +131,8 @@ impl PacketReader {
             .wait_while(timeout, follow, || closer.is_closed())
     }
 
-    /// Fills the empty cache with at least one packet.
-    #[inline]
+    /// Fills the empty cache with at least one packet. Apart, so that reading from the cache is inlined.
+    #[inline(never)]
     fn fill(&mut self) -> Result<(), Error> {
         self.next = 0;
         self.burst.clear();

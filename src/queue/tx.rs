@@ -57,18 +57,39 @@ impl TxQueue {
             return Err(Eof::Closed.into());
         }
         let conn = self.inner.conn()?;
-        let (sent, err) = match packets {
-            [one] => conn.tx_one(&mut self.end, one.as_ref()),
-            _ => conn.tx_burst(&mut self.end, packets),
+        let (sent, err, bytes) = match packets {
+            [one] => {
+                let one = one.as_ref();
+                let (sent, err) = conn.tx_one(&mut self.end, one);
+                (usize::from(sent), err, one.len() as u64)
+            }
+            _ => {
+                let (sent, err) = conn.tx_burst(&mut self.end, packets);
+                let sent = usize::from(sent);
+                let lengths = packets[..sent].iter().map(|p| p.as_ref().len() as u64);
+                (sent, err, lengths.sum())
+            }
         };
-        let sent = usize::from(sent);
         let counters = &self.inner.counters.tx[usize::from(self.id)];
         if sent > 0 {
-            let bytes = packets[..sent].iter().map(|p| p.as_ref().len() as u64);
-            counters.passed(sent, bytes.sum());
+            counters.passed(sent, bytes);
+            if sent == packets.len() {
+                return Ok(sent);
+            }
         }
+        self.sent_less(packets, sent, err)
+    }
+
+    /// What it means that not all were sent.
+    #[inline(never)]
+    fn sent_less<T: AsRef<[u8]>>(
+        &self,
+        packets: &[T],
+        sent: usize,
+        err: i32,
+    ) -> Result<usize, Error> {
         if sent < packets.len() && (err == SUCCESS || err == NOBUF_RING) {
-            counters.ring_full();
+            self.inner.counters.tx[usize::from(self.id)].ring_full();
         }
         if err == SUCCESS || err == NOBUF_RING || sent > 0 {
             return Ok(sent);
