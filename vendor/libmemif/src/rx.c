@@ -368,7 +368,8 @@ hand_out_singles (queue_t *q, memif_buffer_t *bufs, uint16_t most)
 static void
 hand_out (queue_t *q, memif_buffer_t *bufs, uint16_t most, uint16_t *n)
 {
-  uint16_t whole = q->slave ? 0 : hand_out_singles (q, bufs, most); /* buffers of whole packets */
+  /* Buffers of whole packets. For one alone the preparations don't pay. */
+  uint16_t whole = q->slave || most == 1 ? 0 : hand_out_singles (q, bufs, most);
   for (uint16_t i = whole; i < most; i++)
     {
       uint16_t slot = (uint16_t) (q->next + i);

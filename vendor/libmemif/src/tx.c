@@ -588,7 +588,7 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   queue_enter (q);
   if (q->state != QUEUE_UP)
     err = MEMIF_ERR_DISCONNECTED;
-  else if (q->slave)
+  else if (q->slave && count > 1) /* for one alone the preparations don't pay */
     whole = place_singles (q, bufs, count);
   for (uint16_t i = whole; i < count && !err; i++)
     {
