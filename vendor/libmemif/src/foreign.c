@@ -3,7 +3,6 @@
  * with SO_LINGER still has to send. The control thread must not. */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -38,16 +37,11 @@ close_waiting (void *unused)
 static bool
 start_thread (pthread_t *thread)
 {
-  pthread_attr_t attr;
   sigset_t all, before;
-  if (pthread_attr_init (&attr) != 0)
-    return false;
-  pthread_attr_setstacksize (&attr, (size_t) PTHREAD_STACK_MIN + 65536);
   sigfillset (&all); /* signals are for the program's threads */
   pthread_sigmask (SIG_SETMASK, &all, &before);
-  int err = pthread_create (thread, &attr, close_waiting, NULL);
+  int err = pthread_create (thread, NULL, close_waiting, NULL);
   pthread_sigmask (SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy (&attr);
   return err == 0;
 }
 
