@@ -71,7 +71,7 @@ fn owners_and_modes_that_are_none_are_refused() {
         run(&["capture", "-s", &socket, option, value]).failed(2, &[says]);
     }
     let args = ["-q", "-s", &socket, "--role", "master", "--socket-owner"];
-    if let Some(ended) = as_nobody(&[&["capture"], &args[..], &["root"]].concat()) {
+    if let Some(ended) = as_nobody(&[&["capture"][..], &args[..], &["root"]].concat()) {
         ended.failed(1, &[&socket]);
     }
     let end = format!("memif:{socket},role=master,socket-mode=rw");
