@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use memif::{Context, Eof, ErrorKind, IfMode, Memif, MemifConfig, PacketHandle, Role, Wait};
+use memif::{Context, Eof, ErrorKind, IfMode, Memif, MemifConfig, Role, Wait};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use peer::*;

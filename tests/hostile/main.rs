@@ -48,8 +48,6 @@ pub(crate) enum Rule {
     /// Deadline and bounded number of handshakes.
     Limits,
     Secret,
-    /// Not in the protocol's list: what else can be done to us.
-    Beyond,
 }
 
 pub(crate) struct Case {

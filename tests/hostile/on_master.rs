@@ -328,7 +328,7 @@ fn floods() -> Vec<Case> {
         case(
             Rule::Turn,
             "the whole handshake at once, answers unread",
-            "closed its control",
+            "connected: the peer",
             |scene| {
                 let wire = Wire::connect(&scene.socket);
                 for step in &scene.plan().steps {

@@ -121,7 +121,8 @@ impl Scene {
                 }
             },
         };
-        up(&self.memif);
+        // A waiter would be told of an earlier refusal.
+        until("a link", || self.memif.is_link_up());
         if self.memif.role() == Role::Slave {
             until("offered buffers", || link.m2s().head() == 1 << LOG2);
         }

@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
@@ -39,7 +38,9 @@ impl Held {
     pub(crate) fn over(time: Duration) -> Self {
         let used = || {
             let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-            (usage.user_time() + usage.system_time()).num_microseconds() as f64
+            let times = [usage.user_time(), usage.system_time()];
+            let us = times.map(|t| t.tv_sec() as f64 * 1e6 + t.tv_usec() as f64);
+            us.iter().sum::<f64>()
         };
         let (before, start) = (used(), Instant::now());
         thread::sleep(time);

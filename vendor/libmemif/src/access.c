@@ -53,8 +53,8 @@ access_set (sock_t *s, uint64_t *dev, uint64_t *ino)
       *ino = st.st_ino;
     }
   if (file < 0 || set (s, file, &what) < 0)
-    err = fail (s, error_of_errno (errno), "can't %s the socket's file %s (errno %d)", what, s->path,
-		errno);
+    err = fail (s, errno == EPERM ? MEMIF_ERR_ACCES : error_of_errno (errno),
+		"can't %s the socket's file %s (errno %d)", what, s->path, errno);
   if (file >= 0)
     close (file);
   return err;
