@@ -229,18 +229,12 @@ const BENDS: &[Bend] = &[
     (Rule::Region, "size 0", "size is 0", |p| {
         p.steps[P_REGION0].message = Message::add_region(0, 0)
     }),
-    (
-        Rule::Region,
-        "size 2^63",
-        "beyond the 8 GiB",
-        |p| p.steps[P_REGION0].message = Message::add_region(0, 1 << 63),
-    ),
-    (
-        Rule::Region,
-        "size 2^64 - 1",
-        "beyond the 8 GiB",
-        |p| p.steps[P_REGION0].message = Message::add_region(0, u64::MAX),
-    ),
+    (Rule::Region, "size 2^63", "beyond the 8 GiB", |p| {
+        p.steps[P_REGION0].message = Message::add_region(0, 1 << 63)
+    }),
+    (Rule::Region, "size 2^64 - 1", "beyond the 8 GiB", |p| {
+        p.steps[P_REGION0].message = Message::add_region(0, u64::MAX)
+    }),
     (
         Rule::Region,
         "sparse regions of 72 GiB",

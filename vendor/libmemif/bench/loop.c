@@ -7,6 +7,7 @@
  * bursts:  memif_ext_tx_burst and memif_ext_rx_burst
  *
  * A slave sends, a master receives, as to the floor also. Numbers in the packets are checked. */
+#define _GNU_SOURCE
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
