@@ -293,7 +293,9 @@ descriptor_0_is_like_any_other (void)
       while (!p.master.ups || !p.slave.ups)
 	{
 	  step ();
-	  pair_turn (&p);
+	  OK (memif_poll_event (p.master.sock, 0));
+	  step ();
+	  OK (memif_poll_event (p.slave.sock, 1));
 	}
       for (uint32_t i = 0; i < 20; i++)
 	{
