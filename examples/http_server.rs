@@ -22,6 +22,11 @@ fn serve(mut host: Host<MemifDevice>) {
     let mut visitors: Vec<_> = (0..4)
         .map(|_| (add_socket(&mut host), Vec::new()))
         .collect();
+    // Before the stack works: a visitor that is there already would be refused.
+    for (handle, _) in &visitors {
+        let socket = host.sockets.get_mut::<tcp::Socket>(*handle);
+        socket.listen(80).unwrap();
+    }
     loop {
         host.poll();
         for (handle, request) in &mut visitors {
@@ -82,6 +87,9 @@ fn get(mut host: Host<MemifDevice>) -> Vec<u8> {
         }
         if asked && !socket.may_recv() {
             return answer;
+        }
+        if !socket.is_open() {
+            fail("the connection was refused");
         }
         if !host.wait() {
             fail("closed");

@@ -47,7 +47,7 @@ fn ask(mut host: Host<MemifDevice>, question: &[u8]) -> Vec<u8> {
     let connected = socket.connect(host.iface.context(), (address(1), 7), 50_000);
     connected.unwrap();
     let (mut sent, mut answer) = (0, Vec::new());
-    while answer.len() < question.len() {
+    loop {
         host.poll();
         let socket = host.sockets.get_mut::<tcp::Socket>(handle);
         if !socket.is_open() {
@@ -61,11 +61,14 @@ fn ask(mut host: Host<MemifDevice>, question: &[u8]) -> Vec<u8> {
                 .recv(|data| (data.len(), answer.extend_from_slice(data)))
                 .unwrap();
         }
+        // Before the wait: after the last byte nothing may come any more.
+        if answer.len() >= question.len() {
+            return answer;
+        }
         if !host.wait() {
             fail("closed");
         }
     }
-    answer
 }
 
 fn main() -> Result<(), Error> {
@@ -76,10 +79,12 @@ fn main() -> Result<(), Error> {
         serve(server);
         return Ok(());
     };
-    std::thread::spawn(move || serve(server));
+    let serving = std::thread::spawn(move || serve(server));
     let question = b"Is anybody there?".repeat(10_000);
     let answer = ask(Host::new(MemifDevice::new(&far, 0)?, 2), &question);
     assert!(answer == question);
     println!("{} bytes came back as they were", answer.len());
+    near.close();
+    serving.join().unwrap();
     Ok(())
 }
