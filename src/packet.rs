@@ -95,6 +95,13 @@ impl<'a> Packet<'a> {
 }
 
 /// Packets are equal when their bytes and what is known about them are.
+/// An empty one, of the epoch: to begin an array with.
+impl Default for Packet<'_> {
+    fn default() -> Self {
+        Self::new(&[], CaptureInfo::whole(0, Timestamp::default()))
+    }
+}
+
 impl PartialEq for Packet<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.data == other.data && self.info() == other.info()

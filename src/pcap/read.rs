@@ -58,6 +58,8 @@ pub struct CaptureReader<R> {
     link_type: LinkType,
     path: Option<PathBuf>,
     ended: bool,
+    /// Damage that was met after packets which were to be delivered first.
+    met: Option<String>,
 }
 
 impl CaptureReader<FileReader> {
@@ -101,6 +103,75 @@ impl<R: Read> CaptureReader<R> {
         self.input.offset
     }
 
+    /// The next packets, without a copy: at least one, and no more than lie in memory or than
+    /// `packets` has room for. They take the first places of `packets`; how many they are is
+    /// returned. 0 only where `packets` is empty. Blocks as [`read_packet`](PacketSource::read_packet)
+    /// does, for the first packet only.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_packet`](PacketSource::read_packet), after the packets before them.
+    ///
+    /// ```
+    /// use memif::pcap::{CaptureReader, PcapWriter};
+    /// # use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
+    ///
+    /// # fn main() -> Result<(), memif::Error> {
+    /// # let mut bytes = Vec::new();
+    /// # let mut file = PcapWriter::new(&mut bytes, LinkType::ETHERNET, 0)?;
+    /// # for n in 0..3 {
+    /// #     file.write_packet(&Packet::new(&[n; 60], CaptureInfo::whole(60, Timestamp::now())))?;
+    /// # }
+    /// # file.close()?;
+    /// let mut reader = CaptureReader::new(&bytes[..])?;
+    /// let mut packets = [Packet::default(); 64];
+    /// let count = reader.read_packets(&mut packets)?;
+    /// assert_eq!(packets[..count].iter().map(|packet| packet[0]).collect::<Vec<_>>(), [0, 1, 2]);
+    /// // To a peer: handle.write_packets(&packets[..count])
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn read_packets<'a>(&'a mut self, packets: &mut [Packet<'a>]) -> Result<usize, Error> {
+        let Some((first, others)) = packets.split_first_mut() else {
+            return Ok(0);
+        };
+        let (data, info) = loop {
+            if let Some(found) = self.step()? {
+                break found;
+            }
+        };
+        let Input {
+            buffer,
+            start,
+            end,
+            offset,
+            ..
+        } = &mut self.input;
+        let (before, mut left) = buffer[..*end].split_at_mut(*start);
+        *first = Packet::new(&before[data], info);
+        let mut count = 1;
+        while let Some(packet) = others.get_mut(count - 1) {
+            let (size, found) = match self.format.step(left) {
+                Ok(Step::Packet { size, data, info }) => (size, Some((data, info))),
+                Ok(Step::Skip(size)) => (size, None),
+                Ok(Step::More(_)) => break,
+                Err(problem) => {
+                    self.met = Some(problem);
+                    break;
+                }
+            };
+            let (record, rest) = left.split_at_mut(size);
+            left = rest;
+            *start += size;
+            *offset += size as u64;
+            if let Some((data, info)) = found {
+                *packet = Packet::new(&record[data], info);
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
     fn start(reader: R, path: Option<PathBuf>) -> Result<Self, Error> {
         let mut this = Self {
             input: Input::new(reader),
@@ -108,6 +179,7 @@ impl<R: Read> CaptureReader<R> {
             link_type: LinkType::ETHERNET,
             path,
             ended: false,
+            met: None,
         };
         match this.read_header() {
             Err(Error::Eof(Eof::Empty)) => Err(this.io(io::ErrorKind::WouldBlock.into())),
@@ -169,11 +241,10 @@ impl<R: Read> CaptureReader<R> {
         if self.ended {
             return Err(Eof::EndOfFile.into());
         }
-        let step = match &mut self.format {
-            Format::Classic(classic) => classic.step(self.input.filled()),
-            Format::Ng(ng) => ng.step(self.input.filled()),
-        };
-        match step {
+        if let Some(problem) = self.met.take() {
+            return Err(self.damage(problem));
+        }
+        match self.format.step(self.input.filled()) {
             Ok(Step::Packet { size, data, info }) => {
                 let start = self.input.start;
                 self.input.consume(size);
@@ -275,6 +346,16 @@ impl<R> fmt::Debug for CaptureReader<R> {
 enum Format {
     Classic(Classic),
     Ng(Ng),
+}
+
+impl Format {
+    #[inline]
+    fn step(&mut self, bytes: &mut [u8]) -> Result<Step, String> {
+        match self {
+            Self::Classic(classic) => classic.step(bytes),
+            Self::Ng(ng) => ng.step(bytes),
+        }
+    }
 }
 
 /// What was read and not yet consumed. `pcap-file`'s own buffer has a fixed

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use memif::pcap::CaptureReader;
-use memif::{Error, PacketSource};
+use memif::{Error, Packet, PacketSource};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Order {
@@ -63,16 +63,7 @@ pub(crate) fn drain<R: Read>(reader: &mut CaptureReader<R>) -> (Vec<Seen>, Error
     let mut packets = Vec::new();
     let end = loop {
         match reader.read_packet() {
-            Ok(packet) => {
-                let info = packet.info();
-                assert_eq!(info.capture_length, packet.len());
-                packets.push(seen(
-                    info.timestamp.as_nanos(),
-                    &packet,
-                    info.length,
-                    info.interface_index,
-                ));
-            }
+            Ok(packet) => packets.push(of(&packet)),
             Err(error) => break error,
         }
     };
@@ -83,12 +74,43 @@ pub(crate) fn drain<R: Read>(reader: &mut CaptureReader<R>) -> (Vec<Seen>, Error
     (packets, end)
 }
 
-/// As [`drain`], where opening may fail too.
+/// As [`drain`], where opening may fail too. Packets that are read many at a time must be the same.
 pub(crate) fn read_all(bytes: &[u8]) -> (Vec<Seen>, Error) {
-    match CaptureReader::new(bytes) {
+    let (seen, end) = match CaptureReader::new(bytes) {
         Ok(mut reader) => drain(&mut reader),
-        Err(error) => (Vec::new(), error),
+        Err(error) => return (Vec::new(), error),
+    };
+    for most in [1, 2, 64] {
+        let mut reader = CaptureReader::new(bytes).unwrap();
+        let mut together = Vec::new();
+        let other_end = loop {
+            let mut packets = vec![Packet::default(); most];
+            match reader.read_packets(&mut packets) {
+                Ok(count) => {
+                    assert!((1..=most).contains(&count));
+                    together.extend(packets[..count].iter().map(of));
+                }
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(together, seen, "{most} at a time");
+        assert_eq!(other_end.to_string(), end.to_string());
+        let again = reader.read_packets(&mut [Packet::default()]);
+        assert_eq!(again.unwrap_err().eof(), Some(memif::Eof::EndOfFile));
+        assert_eq!(reader.read_packets(&mut []).unwrap(), 0);
     }
+    (seen, end)
+}
+
+fn of(packet: &Packet<'_>) -> Seen {
+    let info = packet.info();
+    assert_eq!(info.capture_length, packet.len());
+    seen(
+        info.timestamp.as_nanos(),
+        packet,
+        info.length,
+        info.interface_index,
+    )
 }
 
 pub(crate) fn assert_clean(end: &Error) {

@@ -159,6 +159,11 @@ impl<C: Clock> Pacer<C> {
         )
     }
 
+    /// Whether nothing is ever waited for.
+    pub(crate) fn is_unpaced(&self) -> bool {
+        matches!(self.pace, Pace::Top)
+    }
+
     fn advance(&mut self, packets: u64, bytes: u64) {
         self.packets = self.packets.saturating_add(packets);
         self.bits += bits(bytes);

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use memif::pcap::{CaptureReader, DEFAULT_SNAPLEN, PcapWriter};
-use memif::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSink, PacketSource, Timestamp};
+use memif::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSink, Timestamp};
 
 use super::{Both, Load, Numbered, Report, number};
 use crate::Failure;
-use crate::replay::Batch;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -39,6 +38,9 @@ const PACKETS_A_FILE: u64 = 1_000_000;
 
 /// Half a ring: filled, then emptied.
 const IN_RING: usize = 512;
+
+/// As `memif replay` reads and sends.
+const BATCH: usize = 64;
 
 pub(super) fn capture(args: &Args) -> Result<Report, Failure> {
     let path = args.path();
@@ -94,23 +96,17 @@ fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
     let mut expected = 0u64;
     while busy < args.load.secs {
         let mut file = CaptureReader::open(path)?;
-        let mut batch = Batch::default();
         let mut ended = false;
         while !ended {
             let start = Instant::now();
             let mut in_ring = 0;
             while in_ring < IN_RING && !ended {
-                while !batch.is_full() {
-                    match file.read_packet() {
-                        Ok(packet) => batch.push(&packet),
-                        Err(Error::Eof(Eof::EndOfFile)) => {
-                            ended = true;
-                            break;
-                        }
-                        Err(e) => return Err(e.into()),
-                    }
+                let mut list = [Packet::default(); BATCH];
+                match file.read_packets(&mut list) {
+                    Ok(count) => in_ring += send_now(&mut both, &list[..count])?,
+                    Err(Error::Eof(Eof::EndOfFile)) => ended = true,
+                    Err(e) => return Err(e.into()),
                 }
-                in_ring += batch.send_now(&mut both.sender)?;
             }
             busy += start.elapsed();
             for _ in 0..in_ring {
@@ -124,6 +120,15 @@ fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
         }
     }
     Ok(per_packet("replay", args, packets, busy))
+}
+
+/// To a ring that has room for them.
+fn send_now(both: &mut Both, packets: &[Packet<'_>]) -> Result<usize, Error> {
+    let sent = both.sender.write_packets(packets)?;
+    if sent < packets.len() {
+        return Err(Eof::Full.into());
+    }
+    Ok(sent)
 }
 
 fn write_file(args: &Args, path: &PathBuf) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memif::{Eof, Error, PacketHandle, PacketReader, PacketWriter, Wait};
+use memif::{Eof, Error, Packet, PacketHandle, PacketReader, PacketWriter, Wait};
 
 use super::Counts;
 use crate::Failure;
@@ -57,19 +57,35 @@ impl Lane {
         if self.batch.len() == 0 {
             return Ok(());
         }
-        self.batch.send(&mut self.writer, session, lost, counts)
+        let packets = self.batch.packets();
+        let packets = &packets[..self.batch.len()];
+        let result = send_all(&mut self.writer, packets, session, lost, counts);
+        self.batch.clear();
+        result
+    }
+
+    /// Sends packets that lie elsewhere, after what has been collected.
+    pub(super) fn send_these(
+        &mut self,
+        packets: &[Packet<'_>],
+        session: &Session,
+        lost: u64,
+        counts: &mut Counts,
+    ) -> Result<(), Ended> {
+        self.send(session, lost, counts)?;
+        send_all(&mut self.writer, packets, session, lost, counts)
     }
 }
 
 /// Packets that are due together, in memory of our own.
 #[derive(Debug, Default)]
-pub(crate) struct Batch {
+pub(super) struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Batch {
-    const PACKETS: usize = 64;
+    pub(super) const PACKETS: usize = 64;
 
     pub(super) fn len(&self) -> usize {
         self.ends.len()
@@ -81,12 +97,12 @@ impl Batch {
         &mut self.bytes[before..]
     }
 
-    pub(crate) fn push(&mut self, packet: &[u8]) {
+    pub(super) fn push(&mut self, packet: &[u8]) {
         self.bytes.extend_from_slice(packet);
         self.ends.push(self.bytes.len());
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.ends.len() >= Self::PACKETS
     }
 
@@ -100,66 +116,53 @@ impl Batch {
         packets
     }
 
-    /// Sends all where there is room for all; how many that were.
-    pub(crate) fn send_now(&mut self, handle: &mut memif::PacketHandle) -> Result<usize, Error> {
-        let packets = self.packets();
-        let sent = handle.write_packets(&packets[..self.ends.len()])?;
-        if sent < self.ends.len() {
-            return Err(Eof::Full.into());
-        }
+    fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
-        Ok(sent)
     }
+}
 
-    /// Sends all, waiting for room as long as the link is up.
-    fn send(
-        &mut self,
-        writer: &mut PacketWriter,
-        session: &Session,
-        lost: u64,
-        counts: &mut Counts,
-    ) -> Result<(), Ended> {
-        // Another link may be up by now; these packets belong to the first.
-        if session.lost_links() != lost && !session.stop.is_set() {
-            return Err(peer_left(session, counts.packets));
-        }
-        let packets = self.packets();
-        let mut left = &packets[..self.ends.len()];
-        let result = loop {
-            if left.is_empty() {
-                break Ok(());
-            }
-            match writer.write_packets(left) {
-                Ok(sent) => {
-                    counts.packets += sent as u64;
-                    counts.bytes += left[..sent].iter().map(|p| p.len() as u64).sum::<u64>();
-                    left = &left[sent..];
-                }
-                Err(Error::Eof(Eof::Full)) => {
-                    counts.waits += 1;
-                    let waited = writer.wait_writable(Some(Duration::from_millis(100)));
-                    if session.stop.is_set() {
-                        break Err(Ended::Stopped);
-                    }
-                    if let Ok(Wait::Ready | Wait::TimedOut) = waited {
-                        continue;
-                    }
-                }
-                Err(Error::Eof(Eof::Closed)) => break Err(Ended::Stopped),
-                Err(Error::Eof(_)) => break Err(peer_left(session, counts.packets)),
-                Err(e @ Error::Config { .. }) => {
-                    break Err(Ended::Failed(Failure::Failed(format!(
-                        "{}: packet {}: {e}; give the slave a larger --ring-size or --buffer-size",
-                        session.memif,
-                        counts.packets + 1
-                    ))));
-                }
-                Err(e) => break Err(e.into()),
-            }
-        };
-        self.bytes.clear();
-        self.ends.clear();
-        result
+/// Sends all, waiting for room as long as the link is up.
+fn send_all<T: AsRef<[u8]>>(
+    writer: &mut PacketWriter,
+    mut left: &[T],
+    session: &Session,
+    lost: u64,
+    counts: &mut Counts,
+) -> Result<(), Ended> {
+    // Another link may be up by now; these packets belong to the first.
+    if session.lost_links() != lost && !session.stop.is_set() {
+        return Err(peer_left(session, counts.packets));
     }
+    while !left.is_empty() {
+        match writer.write_packets(left) {
+            Ok(sent) => {
+                counts.packets += sent as u64;
+                let lengths = left[..sent].iter().map(|p| p.as_ref().len() as u64);
+                counts.bytes += lengths.sum::<u64>();
+                left = &left[sent..];
+            }
+            Err(Error::Eof(Eof::Full)) => {
+                counts.waits += 1;
+                let waited = writer.wait_writable(Some(Duration::from_millis(100)));
+                if session.stop.is_set() {
+                    return Err(Ended::Stopped);
+                }
+                if let Ok(Wait::Ready | Wait::TimedOut) = waited {
+                    continue;
+                }
+            }
+            Err(Error::Eof(Eof::Closed)) => return Err(Ended::Stopped),
+            Err(Error::Eof(_)) => return Err(peer_left(session, counts.packets)),
+            Err(e @ Error::Config { .. }) => {
+                return Err(Ended::Failed(Failure::Failed(format!(
+                    "{}: packet {}: {e}; give the slave a larger --ring-size or --buffer-size",
+                    session.memif,
+                    counts.packets + 1
+                ))));
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
 }

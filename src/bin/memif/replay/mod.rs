@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use memif::{Error, LinkType};
+use memif::pcap::{CaptureReader, FileReader};
+use memif::{Error, LinkType, Packet};
 
 use crate::Failure;
 use crate::endpoint::{Endpoint, Linked, Session};
@@ -20,10 +21,9 @@ mod batch;
 mod rewrite;
 mod source;
 
-pub(crate) use batch::Batch;
-use batch::{Ended, Lane};
+use batch::{Batch, Ended, Lane};
 use rewrite::{Macs, Rewrite};
-use source::Group;
+use source::{Group, Reader};
 
 /// Send the packets of capture files to a peer, with their original timing
 ///
@@ -318,6 +318,14 @@ impl Replay<'_> {
         let rewrites = rewrite.macs.is_some() || rewrite.step > 0;
         let shown = !self.progress.is_hidden();
         self.pacer.next_file();
+        if self.lanes.len() == 1
+            && self.pacer.is_unpaced()
+            && !filtered
+            && !rewrites
+            && let Reader::File(file) = &mut reader
+        {
+            return self.straight(file);
+        }
         loop {
             if self.session.stop.is_set() {
                 return Err(Ended::Stopped);
@@ -371,6 +379,49 @@ impl Replay<'_> {
             }
         }
         self.base += reader.position();
+        self.show(0);
+        Ok(())
+    }
+
+    /// Nothing is to be done to the packets of this file, nor waited for: they go to the ring
+    /// from where they were read.
+    fn straight(&mut self, file: &mut CaptureReader<FileReader>) -> Result<(), Ended> {
+        while self.left > 0 {
+            if self.session.stop.is_set() {
+                return Err(Ended::Stopped);
+            }
+            let position = source::position(file);
+            let mut packets = [Packet::default(); Batch::PACKETS];
+            let most = packets
+                .len()
+                .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let count = match file.read_packets(&mut packets[..most]) {
+                Ok(count) => count,
+                Err(Error::Eof(_)) => break,
+                Err(e) => {
+                    // What came before the damage is sent all the same.
+                    self.send()?;
+                    return Err(e.into());
+                }
+            };
+            let mut full = 0;
+            for at in 0..count {
+                let packet = packets[at];
+                self.counts.empty += u64::from(packet.is_empty());
+                self.counts.cut += u64::from(packet.info().is_truncated());
+                packets[full] = packet;
+                full += usize::from(!packet.is_empty());
+            }
+            self.left -= full as u64;
+            self.lanes[0].send_these(
+                &packets[..full],
+                self.session,
+                self.lost,
+                &mut self.counts,
+            )?;
+            self.show(position);
+        }
+        self.base += source::position(file);
         self.show(0);
         Ok(())
     }

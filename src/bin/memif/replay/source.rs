@@ -169,7 +169,7 @@ impl Reader<'_> {
 }
 
 /// To the packet where the file is plain; a compressed one has fewer bytes than its packets.
-fn position(file: &CaptureReader<FileReader>) -> u64 {
+pub(super) fn position(file: &CaptureReader<FileReader>) -> u64 {
     file.position().min(file.file_position())
 }
 
