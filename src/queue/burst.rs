@@ -6,7 +6,13 @@ use super::DEFAULT_SNAPLEN;
 use crate::Packet;
 use crate::ffi::ReceivedPacket;
 
+/// A burst ends with the packet that reaches this many bytes: `BURST_BYTES` of libmemif's rx.c.
+const ENOUGH: usize = 128 << 10;
+
 /// Private memory for a burst of received packets, to be used again and again.
+///
+/// However many packets it has room for, one burst ends when it has 128 KiB of them: they are to be
+/// in the core's own cache when they are read.
 ///
 /// ```
 /// use memif::Burst;
@@ -48,7 +54,7 @@ impl Burst {
     pub fn with_snaplen(mut self, bytes: u32) -> Self {
         // A gigabyte: what nobody means, and what the arena's offsets bear.
         const MOST: u32 = 1 << 30;
-        let usual = self.records.len() * 2048;
+        let usual = (self.records.len() * 2048).min(ENOUGH);
         self.snaplen = if bytes == 0 {
             DEFAULT_SNAPLEN
         } else {

@@ -80,8 +80,10 @@ impl RxQueue {
         }
         burst.filled = usize::from(count);
         if count > 0 {
-            let packets = &burst.records[..burst.filled];
-            let bytes = packets.iter().map(|p| u64::from(p.length)).sum();
+            let bytes = match &burst.records[..burst.filled] {
+                [one] => one.length.into(),
+                many => many.iter().map(|p| u64::from(p.length)).sum(),
+            };
             self.inner.counters.rx[usize::from(self.id)].passed(burst.filled, bytes);
         }
         burst.interface_index = self.inner.config.id;

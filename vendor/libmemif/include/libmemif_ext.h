@@ -91,7 +91,8 @@ typedef struct
 } memif_ext_packet_t;
 
 /* Copies up to count whole packets, chains joined, into the arena and gives
- * their buffers back. arena_len must be at least snaplen. Never blocks.
+ * their buffers back. Ends with the packet that reaches 128 KiB, or does not fit
+ * any more. arena_len must be at least snaplen. Never blocks.
  * SUCCESS with *received = 0: nothing is waiting. DISCONNECTED: the link is
  * down and drained. MFMSG: the peer broke the protocol; the link goes down,
  * what came before has been delivered. */

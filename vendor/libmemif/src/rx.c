@@ -2,6 +2,10 @@
 #define _GNU_SOURCE
 #include "core.h"
 
+/* A burst ends with the packet that reaches this: what it was copied to is still in
+ * the core's own cache when it is read. */
+enum { BURST_BYTES = 128 << 10 };
+
 int
 rx_published (queue_t *q)
 {
@@ -182,7 +186,7 @@ copy_singles (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
 
   if (count > published)
     count = published;
-  for (n = 0; n < count; n++, at++)
+  for (n = 0; n < count && used < BURST_BYTES; n++, at++)
     {
       const desc_t d = desc_read (&desc[at & mask]);
       const uint32_t take = d.length < snaplen ? d.length : snaplen;
@@ -205,21 +209,25 @@ copy_singles (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   return n;
 }
 
-/* The same for one packet, without the preparations. */
-static inline uint16_t
-copy_one (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packet)
+/* The same for the one packet that there is, without the preparations, and gives it back. */
+static inline bool
+receive_one (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packet)
 {
-  const desc_t d = desc_read (&q->ring->desc[q->next & q->mask]);
+  const uint16_t next = q->next;
+  const desc_t d = desc_read (&q->ring->desc[next & q->mask]);
   const uint32_t take = d.length < snaplen ? d.length : snaplen;
   const uint8_t *from = buffer_at (q, d.region, d.offset, d.length);
   if ((d.flags & DESC_NEXT) || !from)
-    return 0;
+    return false;
   copy_bytes (arena, from, take);
   *packet = (memif_ext_packet_t){ .captured = take, .length = d.length };
-  return 1;
+  q->next = q->done = (uint16_t) (next + 1);
+  /* Release, as in rx_give_back. */
+  atomic_store_explicit (&q->ring->tail, q->done, memory_order_release);
+  return true;
 }
 
-/* Whether there are packets, where nothing else is to be seen to. */
+/* Whether there are packets, where nothing else is to be seen to, and no buffers are handed out. */
 static inline bool
 new_packets (queue_t *q)
 {
@@ -228,7 +236,7 @@ new_packets (queue_t *q)
   /* Acquire, as in rx_published. */
   const uint16_t counter = atomic_load_explicit (&q->ring->head, memory_order_acquire);
   const uint16_t published = (uint16_t) (counter - q->next);
-  if (published == 0 || published > q->mask + 1u - (uint16_t) (q->next - q->done))
+  if (published - 1u > q->mask) /* none, or more than there are */
     return false;
   q->idle = 0;
   q->peer = counter;
@@ -271,7 +279,15 @@ copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   if (q->state == QUEUE_UP && !q->slave && q->next != q->done)
     return MEMIF_ERR_INVAL_ARG; /* memif_rx_burst has handed out buffers */
   /* What was seen before suffices: the peer's counter stays in its cache. */
-  if ((q->peer == q->next || q->armed || q->fault != FAULT_NONE) && !new_packets (q))
+  if (q->peer == q->next && new_packets (q))
+    {
+      if ((uint16_t) (q->peer - q->next) == 1 && count && receive_one (q, arena, snaplen, packets))
+	{
+	  *received = 1;
+	  return MEMIF_ERR_SUCCESS;
+	}
+    }
+  else if (q->peer == q->next || q->armed || q->fault != FAULT_NONE)
     {
       int err = MEMIF_ERR_SUCCESS;
       if (look_for_packets (q, &err) <= 0)
@@ -281,11 +297,9 @@ copy_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   uint64_t used = 0;
   uint16_t n = 0;
   if (!q->slave)
-    n = (uint16_t) (q->peer - q->next) == 1 && count
-	  ? copy_one (q, arena, snaplen, packets)
-	  : copy_singles (q, arena, arena_len, snaplen, packets, count, &used);
+    n = copy_singles (q, arena, arena_len, snaplen, packets, count, &used);
   uint16_t at = (uint16_t) (q->next + n);
-  while (n < count && at != q->peer && used <= arena_len)
+  while (n < count && at != q->peer && used <= arena_len && used < BURST_BYTES)
     {
       int copied = copy_packet (q, &at, arena + used, (uint32_t) (arena_len - used), snaplen,
 				&packets[n]);
