@@ -6,8 +6,8 @@
  * the core's own cache when it is read. */
 enum { BURST_BYTES = 128 << 10 };
 
-int
-rx_published (queue_t *q)
+static inline int
+look (queue_t *q)
 {
   if (q->fault != FAULT_NONE)
     return q->fault == FAULT_NEW ? -1 : 0;
@@ -29,6 +29,12 @@ rx_published (queue_t *q)
     }
   q->peer = counter;
   return published;
+}
+
+int
+rx_published (queue_t *q)
+{
+  return look (q);
 }
 
 void
@@ -415,7 +421,7 @@ static int
 hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
 {
   bool cleared = false;
-  int published = rx_published (q);
+  int published = look (q);
   while (published == 0 && q->state == QUEUE_DRAINING && q->pending && queue_holds_none (q))
     {
       queue_drained (q);
