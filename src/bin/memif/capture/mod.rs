@@ -87,6 +87,13 @@ struct Capture<'a> {
 }
 
 pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
+    if let (Some(from), Some(to)) = (&args.read, &args.record.write)
+        && input::is_same(from, to)
+    {
+        return Err(Failure::Usage(format!(
+            "{to} is the file that is read: writing would empty it; give another name with -w"
+        )));
+    }
     let file = args.read.as_deref().map(input::open).transpose()?;
     let link_type = match &file {
         Some(file) => file.link_type(),
