@@ -5,6 +5,7 @@
 //! with a limit that only a hang reaches.
 
 mod access;
+mod bench;
 mod capture;
 mod demo;
 mod files;

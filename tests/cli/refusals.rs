@@ -50,7 +50,7 @@ fn a_second_master() {
     first.wait_said("waiting", 1);
     for command in [&["capture"][..], &["replay", &file]] {
         let args = [command, &["-s", &socket, "--role", "master"]].concat();
-        let ended = run(&args).failed(1, &["another master listens on", &socket]);
+        let ended = run(&args).failed(1, &["another master listens on", &socket, "--role slave"]);
         assert_eq!(ended.said.lines().count(), 1, "{}", ended.said);
     }
     // The first is not disturbed.
@@ -70,7 +70,7 @@ fn a_folder_or_a_file_instead_of_a_socket() {
         for role in ["master", "slave"] {
             for command in [&["capture"][..], &["replay", &file]] {
                 let options = ["-q", "-s", path, "--role", role, "--timeout", "0.3"];
-                run(&[command, &options].concat()).failed(1, &[path]);
+                run(&[command, &options].concat()).failed(1, &[path, " not a socket"]);
             }
         }
     }
@@ -84,8 +84,11 @@ fn a_folder_that_is_not_there() {
     let file = in_file(&place);
     let path = place.text("missing/memif.sock");
     for command in [&["capture"][..], &["replay", &file]] {
-        let options = ["-q", "-s", &path, "--role", "master", "--timeout", "0.3"];
-        run(&[command, &options].concat()).failed(1, &[&path, "no such file"]);
+        let options = ["-q", "-s", &path, "--timeout", "0.3"];
+        let ended = run(&[command, &options, &["--role", "master"]].concat());
+        ended.failed(1, &[&path, "no such file"]);
+        let ended = run(&[command, &options].concat());
+        ended.failed(1, &[&path, "no folder", "--socket"]);
     }
 }
 

@@ -22,6 +22,7 @@ fn options_out_of_range() {
         ("--id", "4294967296"),
         ("--timeout", "soon"),
         ("--timeout", "-1"),
+        ("--timeout", "1e19"),
     ] {
         let given = format!("{option}={value}");
         for command in [&["capture"][..], &["replay", &file]] {
@@ -57,6 +58,8 @@ fn options_of_one_command() {
         (&["replay", &file, "--speed", "fast"], "fast"),
         (&["replay", &file, "--pps", "1", "--topspeed"], "--topspeed"),
         (&["replay", &file, "--loop", "twice"], "twice"),
+        (&["replay", &file, "--linger", "1e19"], "1e19"),
+        (&["capture", "-a", "duration:1e19"], "1e19"),
         (&["replay"], "<FILE>"),
     ] {
         let ended = run(&[args, &["-s", &socket]].concat());
