@@ -6,6 +6,7 @@
 
 mod access;
 mod bench;
+mod bridge;
 mod capture;
 mod demo;
 mod files;
