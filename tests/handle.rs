@@ -3,6 +3,7 @@
 mod common;
 mod peer;
 
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use memif::{Eof, Error, ErrorKind, MemifConfig, PacketHandle, PacketReader, Role, RxMode, Wait};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use peer::{Desc, Plan};
 
 /// Fills the ring; the packets that were accepted.
@@ -241,6 +243,16 @@ fn a_handle_of_one_direction_has_no_queue_in_the_other() {
     assert_eq!(error.kind(), ErrorKind::UnknownQueue);
     assert!(error.to_string().contains("transmit queue 1"), "{error}");
     assert!(handle.wait_writable(Some(LONG)).is_err());
+
+    let config = MemifConfig::new(socket()).role(Role::Master).queues(1, 2);
+    let memif = context.create_interface(config).unwrap();
+    let mut handle = memif.packet_handle(1, 4).unwrap();
+    let error = handle.read_packet().unwrap_err();
+    assert!(error.to_string().contains("receive queue 1"), "{error}");
+    assert!(handle.set_rx_mode(RxMode::Polling).is_err());
+    // What polls it is not told of anything.
+    let mut polled = [PollFd::new(handle.as_fd(), PollFlags::POLLIN)];
+    assert_eq!(poll(&mut polled, PollTimeout::ZERO), Ok(0));
 }
 
 /// The control thread hears of the violation at once, or (`busy`) not before the test is over.

@@ -382,6 +382,31 @@ fn interfaces_may_be_made_and_closed_in_callbacks() {
 }
 
 #[test]
+fn waiting_for_a_link_in_a_callback_is_an_error_where_it_would_hang() {
+    let context = context();
+    let other = slave_on(&context, &socket());
+    let (tell, told) = mpsc::channel();
+    let name = socket();
+    let config = MemifConfig::new(&name).role(Role::Master);
+    let config = config.on_connect(move |memif| {
+        // Its own is up; the other never will be.
+        let waits = [
+            memif.wait_link_up(None),
+            other.wait_link_up(Some(Duration::ZERO)),
+        ];
+        tell.send((waits.map(Result::unwrap), other.wait_link_up(None)))
+            .unwrap();
+    });
+    let master = context.create_interface(config).unwrap();
+    works(&master, &slave_on(&context, &name));
+    let (known, unknown) = told.recv_timeout(LONG).unwrap();
+    assert_eq!(known, [true, false]);
+    let error = unknown.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Again, "{error}");
+    assert!(error.to_string().contains("callback"), "{error}");
+}
+
+#[test]
 fn the_last_owner_may_go_in_a_callback() {
     let name = socket();
     let context = context();
