@@ -248,7 +248,8 @@ impl Memif {
     }
 
     /// Ends the link for good. Waits up to a second until the peer has taken
-    /// what was sent (not from a callback). Packets that had arrived stay readable.
+    /// what was sent (not from a callback, and not while another thread is closing it already).
+    /// Packets that had arrived stay readable.
     pub fn close(&self) {
         self.inner.close();
     }

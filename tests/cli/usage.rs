@@ -139,6 +139,12 @@ fn a_socket_path_that_is_too_long_or_empty() {
 }
 
 #[test]
+fn stats_of_no_process_name_it() {
+    // 0 is nobody's.
+    run(&["stats", "0"]).failed(1, &["as process 0"]);
+}
+
+#[test]
 fn help_and_version_are_no_failures() {
     for args in [
         &["--help"][..],
