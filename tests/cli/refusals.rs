@@ -43,6 +43,23 @@ fn nobody_listens() {
 }
 
 #[test]
+fn an_abstract_name_and_a_path_are_mistaken() {
+    let place = Place::new();
+    let (socket, file) = (place.socket(), in_file(&place));
+    let abstract_name = format!("@{socket}");
+    for (there, given) in [(&abstract_name, &socket), (&socket, &abstract_name)] {
+        let args = ["capture", "-s", there, "--role", "master"];
+        let master = Process::start(&args);
+        master.wait_said("no slave has connected", 1);
+        for command in [&["info"][..], &["replay", &file]] {
+            let ended = run(&[command, &["-s", given, "--timeout", "0.3"]].concat());
+            let (nobody, but) = (format!("listens on {given},"), format!("is {there}:"));
+            ended.failed(1, &[&nobody, &but, "--socket"]);
+        }
+    }
+}
+
+#[test]
 fn a_second_master() {
     let place = Place::new();
     let (socket, file) = (place.socket(), in_file(&place));

@@ -341,25 +341,35 @@ impl Session {
 
 /// With what is at the path instead, as the system's answer is the same.
 fn nobody_listens(socket: &str) -> String {
-    let path = Path::new(socket);
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    if socket.starts_with('@') {
-        // No file.
-    } else if fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
-        return format!(
-            "nobody listens on {socket}, which is not a socket; give the master's path with --socket"
-        );
-    } else if let Some(folder) = folder
-        && !folder.exists()
-    {
-        return format!(
-            "nobody listens on {socket}: there is no folder {}; give the master's path with --socket",
-            folder.display()
-        );
+    let nobody = format!("nobody listens on {socket}");
+    if let Some(other) = namesake(socket) {
+        return format!("{nobody}, but there is {other}: give that with --socket");
     }
-    format!("nobody listens on {socket}; start the master first, or use --role master")
+    let path = Path::new(socket);
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+    match folder.filter(|_| !socket.starts_with('@')) {
+        Some(_) if fs::metadata(path).is_ok_and(|m| !m.file_type().is_socket()) => {
+            format!("{nobody}, which is not a socket; give the master's path with --socket")
+        }
+        Some(folder) if !folder.exists() => format!(
+            "{nobody}: there is no folder {}; give the master's path with --socket",
+            folder.display()
+        ),
+        _ => format!("{nobody}; start the master first, or use --role master"),
+    }
+}
+
+/// A path and an abstract name that differ by the '@' alone are two places, and easily mistaken.
+fn namesake(socket: &str) -> Option<String> {
+    if let Some(path) = socket.strip_prefix('@') {
+        let found = fs::metadata(path).is_ok_and(|m| m.file_type().is_socket());
+        return found.then(|| path.to_owned());
+    }
+    let name = format!("@{socket}");
+    // DPDK pads its names with NULs, which are shown as more of these.
+    let is_name = |line: &str| line.trim_end_matches('@').ends_with(&format!(" {name}"));
+    let sockets = fs::read_to_string("/proc/net/unix").ok()?;
+    sockets.lines().any(is_name).then_some(name)
 }
 
 impl Failure {
