@@ -21,7 +21,10 @@ async fn main() -> Result<(), Error> {
         }
         [socket, file] => (socket.clone(), file.into(), Role::Slave),
         [socket, file, master] if master == "master" => (socket.clone(), file.into(), Role::Master),
-        _ => panic!("usage: async_capture [SOCKET FILE [master]]"),
+        _ => {
+            eprintln!("usage: async_capture [SOCKET FILE [master]]");
+            std::process::exit(2)
+        }
     };
 
     let context = Context::new("async capture")?;

@@ -19,7 +19,10 @@ fn main() -> Result<(), Error> {
         }
         [socket, file] => (socket.clone(), file.into(), Role::Slave),
         [socket, file, master] if master == "master" => (socket.clone(), file.into(), Role::Master),
-        _ => panic!("usage: capture [SOCKET FILE [master]]"),
+        _ => {
+            eprintln!("usage: capture [SOCKET FILE [master]]");
+            std::process::exit(2)
+        }
     };
 
     let context = Context::new("capture")?;

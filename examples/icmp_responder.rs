@@ -16,7 +16,6 @@ mod icmp;
 #[path = "common/sides.rs"]
 mod sides;
 
-use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
 
@@ -31,13 +30,7 @@ const ASKER: Host = Host {
 };
 
 fn main() -> Result<(), Error> {
-    let ip: Result<Ipv4Addr, _> = args::option("--ip", "192.168.1.1").parse();
-    let host = Host {
-        mac: [2, 0, 0, 0, 0, 1],
-        ip: ip
-            .unwrap_or_else(|e| args::fail(&format!("--ip: {e}")))
-            .octets(),
-    };
+    let host = Host::from_option();
     let context = Context::new("icmp_responder")?;
     match sides::open(&context, |config| config)? {
         Sides::One(memif) if args::flag("--ping") => ask(&memif, host),

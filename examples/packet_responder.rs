@@ -16,7 +16,6 @@ mod icmp;
 #[path = "common/sides.rs"]
 mod sides;
 
-use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
 
@@ -25,13 +24,7 @@ use memif::{Context, Error, Memif};
 use sides::Sides;
 
 fn main() -> Result<(), Error> {
-    let ip: Result<Ipv4Addr, _> = args::option("--ip", "192.168.1.1").parse();
-    let host = Host {
-        mac: [2, 0, 0, 0, 0, 1],
-        ip: ip
-            .unwrap_or_else(|e| args::fail(&format!("--ip: {e}")))
-            .octets(),
-    };
+    let host = Host::from_option();
     let context = Context::new("packet_responder")?;
     match sides::open(&context, |config| config)? {
         Sides::One(memif) => respond(&memif, host),

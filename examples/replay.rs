@@ -23,7 +23,10 @@ fn main() -> Result<(), Error> {
         [socket, file, master] if master == "master" => {
             (socket.clone(), file.clone(), Role::Master)
         }
-        _ => panic!("usage: replay [SOCKET FILE [master]]"),
+        _ => {
+            eprintln!("usage: replay [SOCKET FILE [master]]");
+            std::process::exit(2)
+        }
     };
 
     let mut capture = CaptureReader::open(&file)?;

@@ -129,9 +129,11 @@ pub struct ContextBuilder {
 }
 
 impl ContextBuilder {
-    /// How often slaves without a link ask for one; 100 ms unless set. Zero: only once.
+    /// How often slaves without a link ask for one; 100 ms unless set, a year at most. Zero: only once.
     pub fn reconnect_interval(mut self, interval: Duration) -> Self {
-        self.reconnect = interval;
+        // Centuries would wrap round in the C core's nanoseconds.
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        self.reconnect = interval.min(YEAR);
         self
     }
 
@@ -394,4 +396,15 @@ fn run(
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // What the mutexes here guard is whole between any two statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_fits_in_nanoseconds() {
+        let builder = Context::builder("doc").reconnect_interval(Duration::MAX);
+        assert!(u64::try_from(builder.reconnect.as_nanos()).is_ok());
+    }
 }

@@ -52,18 +52,19 @@ impl Memif {
     /// # Errors
     ///
     /// As [`rx_queue`](Self::rx_queue). A queue that exists in one direction
-    /// only is no error: the handle then can't do the other.
+    /// only is no error: the handle then can't do the other. [`Error::Io`] when the system has no
+    /// descriptor left for a handle that only writes.
     pub fn packet_handle(&self, queue: u16, rx_count: u16) -> Result<PacketHandle, Error> {
         let (rx_queues, tx_queues) = (self.inner.config.rx_queues, self.inner.config.tx_queues);
         let rx = (queue < rx_queues || queue >= tx_queues).then(|| self.rx_queue(queue));
         let tx = (queue < tx_queues).then(|| self.tx_queue(queue));
-        Ok(PacketHandle::new(
+        PacketHandle::new(
             Arc::clone(&self.inner),
             queue,
             rx.transpose()?,
             tx.transpose()?,
             rx_count,
-        ))
+        )
     }
 
     /// A receive queue. Each has one owner at a time.
@@ -115,11 +116,12 @@ impl Memif {
     }
 
     /// Waits until the link is up: `true`; `false` when the time is over
-    /// (`None`: no limit). Must not be called from a callback.
+    /// (`None`: no limit).
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when the master refuses this slave, by its own
+    /// [`ErrorKind::Again`] where it would wait in a callback: the control thread, on which
+    /// those run, makes the links. [`Error::Memif`] when the master refuses this slave, by its own
     /// words (wrong secret, unknown id, wrong mode, …) or because the versions
     /// differ; the interface goes on trying, and so may the caller.
     /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
@@ -133,6 +135,10 @@ impl Memif {
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             status = match left {
                 Some(left) if left.is_zero() => return Ok(false),
+                _ if self.inner.control.is_control_thread() => {
+                    let doing = "waiting for the link in a callback, on the thread that makes it";
+                    return Err(self.inner.error(ErrorKind::Again.code(), doing));
+                }
                 Some(left) => {
                     let waited = self.inner.changed.wait_timeout(status, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
@@ -242,7 +248,8 @@ impl Memif {
     }
 
     /// Ends the link for good. Waits up to a second until the peer has taken
-    /// what was sent (not from a callback). Packets that had arrived stay readable.
+    /// what was sent (not from a callback, and not while another thread is closing it already).
+    /// Packets that had arrived stay readable.
     pub fn close(&self) {
         self.inner.close();
     }

@@ -263,11 +263,6 @@ impl Timestamp {
     pub const fn subsec_nanos(self) -> u32 {
         (self.0 % 1_000_000_000) as u32
     }
-
-    /// The time since `earlier`, or zero when that is later.
-    pub const fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
 }
 
 /// Times before 1970 become the epoch, times after 2554 the latest possible.

@@ -1,16 +1,32 @@
 //! ARP and ping for one address: what the two responders share.
 #![allow(dead_code, unreachable_pub)] // No example needs all of it.
 
+use std::net::Ipv4Addr;
+
 use etherparse::{
     ArpEthIpv4Packet, ArpOperation, Icmpv4Type, NetSlice, PacketBuilder, SlicedPacket,
     TransportSlice,
 };
+
+use crate::args;
 
 /// Who answers.
 #[derive(Clone, Copy)]
 pub struct Host {
     pub mac: [u8; 6],
     pub ip: [u8; 4],
+}
+
+impl Host {
+    /// Of 192.168.1.1, or what `--ip` says.
+    pub fn from_option() -> Self {
+        let ip: Result<Ipv4Addr, _> = args::option("--ip", "192.168.1.1").parse();
+        let ip = ip.unwrap_or_else(|e| args::fail(&format!("--ip: {e}")));
+        Self {
+            mac: [2, 0, 0, 0, 0, 1],
+            ip: ip.octets(),
+        }
+    }
 }
 
 /// The answer to an ARP request for the host, or a ping to it; else `None`.

@@ -17,6 +17,8 @@ use super::epoll::{self, Epoll, Waker};
 
 /// What an interface tells, on the control thread.
 pub(crate) trait ConnEvents: Send + Sync {
+    /// Which interface it is, for the log.
+    fn name(&self) -> String;
     fn connected(&self);
     fn disconnected(&self, reason: &str);
     /// An attempt to connect failed; `refused` by the peer's own word.
@@ -460,7 +462,7 @@ fn guarded(context: *mut c_void, f: impl FnOnce(&dyn ConnEvents)) -> c_int {
     // `delete` runs on this thread, not within a callback of the same interface.
     let events = unsafe { &**context.cast::<Box<dyn ConnEvents>>() };
     if !contained(|| f(events)) {
-        contained(|| log::error!("a callback panicked"));
+        contained(|| log::error!("{}: a callback panicked", events.name()));
     }
     0
 }

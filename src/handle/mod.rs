@@ -62,12 +62,12 @@ impl PacketHandle {
         rx: Option<RxQueue>,
         tx: Option<TxQueue>,
         rx_count: u16,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let closer = Closer::new(inner, queue);
-        Self {
-            reader: PacketReader::new(rx, rx_count, closer.clone()),
+        Ok(Self {
+            reader: PacketReader::new(rx, rx_count, closer.clone())?,
             writer: PacketWriter::new(tx, closer),
-        }
+        })
     }
 
     /// The next packet; valid until the next call. Never blocks.
@@ -163,7 +163,7 @@ impl PacketHandle {
     ///
     /// # Errors
     ///
-    /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
+    /// [`Error::Memif`] when the handle has no receive queue.
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
         self.reader.set_rx_mode(mode)
     }
@@ -224,11 +224,7 @@ impl PacketSink for PacketHandle {
 }
 
 impl AsFd for PacketHandle {
-    /// As of [`RxQueue`].
-    ///
-    /// # Panics
-    ///
-    /// When the handle has no receive queue.
+    /// As of [`RxQueue`]; where the handle has no receive queue one that never becomes readable.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
     }

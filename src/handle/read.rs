@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::{Closer, Packets};
+use crate::ffi::Waker;
 use crate::queue::{Burst, RxMode, RxQueue, Wait};
 use crate::{Eof, Error, LinkType, Packet, PacketSource};
 
@@ -22,21 +23,39 @@ use crate::{Eof, Error, LinkType, Packet, PacketSource};
 /// ```
 #[derive(Debug)]
 pub struct PacketReader {
-    queue: Option<RxQueue>,
+    queue: Receiving,
     burst: Burst,
     /// The first packet of the burst that was not read yet.
     next: usize,
     closer: Closer,
 }
 
+#[derive(Debug)]
+enum Receiving {
+    Queue(RxQueue),
+    /// The handle only writes; for poll loops there is a descriptor all the same.
+    Never(Waker),
+}
+
 impl PacketReader {
-    pub(super) fn new(queue: Option<RxQueue>, rx_count: u16, closer: Closer) -> Self {
-        Self {
+    pub(super) fn new(
+        queue: Option<RxQueue>,
+        rx_count: u16,
+        closer: Closer,
+    ) -> Result<Self, Error> {
+        let queue =
+            match queue {
+                Some(queue) => Receiving::Queue(queue),
+                None => Receiving::Never(Waker::new().map_err(|e| {
+                    Error::io(format!("making a handle of {:?}", closer.inner()), e)
+                })?),
+            };
+        Ok(Self {
             queue,
             burst: Burst::new(rx_count),
             next: 0,
             closer,
-        }
+        })
     }
 
     /// See [`PacketHandle::read_packet`](super::PacketHandle::read_packet).
@@ -106,7 +125,7 @@ impl PacketReader {
     /// Whether it can read at all, or belongs to a queue of the other direction only.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_queue(&self) -> bool {
-        self.queue.is_some()
+        matches!(self.queue, Receiving::Queue(_))
     }
 
     /// Sees to it that the next `read_packet` has a packet, without waiting for one.
@@ -139,7 +158,7 @@ impl PacketReader {
         if self.closer.is_closed() {
             return Err(Eof::Closed.into());
         }
-        let Some(queue) = &mut self.queue else {
+        let Receiving::Queue(queue) = &mut self.queue else {
             return Err(self.closer.unknown("receive"));
         };
         match queue.rx_burst(&mut self.burst) {
@@ -151,8 +170,8 @@ impl PacketReader {
 
     fn queue(&mut self) -> Result<&mut RxQueue, Error> {
         match &mut self.queue {
-            Some(queue) => Ok(queue),
-            None => Err(self.closer.unknown("receive")),
+            Receiving::Queue(queue) => Ok(queue),
+            Receiving::Never(_) => Err(self.closer.unknown("receive")),
         }
     }
 }
@@ -168,15 +187,11 @@ impl PacketSource for PacketReader {
 }
 
 impl AsFd for PacketReader {
-    /// As of [`RxQueue`].
-    ///
-    /// # Panics
-    ///
-    /// When the handle has no receive queue.
+    /// As of [`RxQueue`]; where the handle has no receive queue one that never becomes readable.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.queue
-            .as_ref()
-            .expect("the handle has a receive queue")
-            .as_fd()
+        match &self.queue {
+            Receiving::Queue(queue) => queue.as_fd(),
+            Receiving::Never(waker) => waker.as_fd(),
+        }
     }
 }

@@ -21,6 +21,11 @@ impl Events {
 }
 
 impl ConnEvents for Events {
+    fn name(&self) -> String {
+        let inner = self.0.upgrade();
+        inner.map_or_else(|| "an interface".into(), |inner| inner.label.clone())
+    }
+
     fn connected(&self) {
         let inner = self.change(|inner, status| {
             inner.counters.links.fetch_add(1, Ordering::Relaxed);

@@ -36,7 +36,12 @@ impl Filter {
                 pcap::Error::PcapError(text) => text,
                 other => other.to_string(),
             };
-            Error::config("filter", format!("'{expression}': {says}"))
+            Error::config(
+                "filter",
+                format!(
+                    "'{expression}': {says}; the language is that of pcap-filter(7), as 'udp port 9'"
+                ),
+            )
         };
         // libpcap has a number of its own for raw IP.
         let number = match u32::from(link_type) {

@@ -10,7 +10,7 @@ use crate::Error;
 
 /// A [`MemifDevice`] inside middleware that does not let it out, as smoltcp's
 /// `FaultInjector`: one clone goes there, another is for [`wait`](super::wait). Slower than the
-/// device itself: each packet is copied once more.
+/// device itself: each packet is copied once more. While one clone waits, calls of the others block.
 ///
 /// ```
 /// use memif::phy::{self, MemifDevice, SharedDevice};

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::packets::{assert_numbered, read, write_numbered};
-use crate::process::{Place, run};
+use crate::process::{Place, Process, memif, run};
 use crate::replay::{start_capture, start_replay};
 
 const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
@@ -40,6 +40,26 @@ fn no_captures() {
     refused(&place, &[&missing], &[&missing, "No such file"]);
     let folder = place.text("");
     refused(&place, &[&folder], &[&folder]);
+}
+
+#[test]
+fn a_capture_is_not_written_over_while_it_is_read() {
+    let place = Place::new();
+    let (file, link) = (place.text("x.pcap"), place.text("link.pcap"));
+    write_numbered(&file, 0, 10, &[64]);
+    fs::hard_link(&file, &link).unwrap();
+    for other in [&file, &link] {
+        run(&["capture", "-r", &file, "-w", other]).failed(2, &[other, "another name"]);
+    }
+    let piped = Process::spawn(
+        memif(&["capture", "-r", "-", "-w", &file]).stdin(fs::File::open(&file).unwrap()),
+    );
+    piped.finish().failed(2, &[&file, "another name"]);
+    assert_numbered(&read(&file), 0, 10);
+    // Neither is a pipe the same as another, nor a file that is not there.
+    let other = place.text("other.pcap");
+    run(&["capture", "-r", &file, "-w", &other]).good();
+    assert_numbered(&read(&other), 0, 10);
 }
 
 #[test]

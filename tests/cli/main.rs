@@ -5,6 +5,8 @@
 //! with a limit that only a hang reaches.
 
 mod access;
+mod bench;
+mod bridge;
 mod capture;
 mod demo;
 mod files;

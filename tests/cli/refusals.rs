@@ -43,6 +43,23 @@ fn nobody_listens() {
 }
 
 #[test]
+fn an_abstract_name_and_a_path_are_mistaken() {
+    let place = Place::new();
+    let (socket, file) = (place.socket(), in_file(&place));
+    let abstract_name = format!("@{socket}");
+    for (there, given) in [(&abstract_name, &socket), (&socket, &abstract_name)] {
+        let args = ["capture", "-s", there, "--role", "master"];
+        let master = Process::start(&args);
+        master.wait_said("no slave has connected", 1);
+        for command in [&["info"][..], &["replay", &file]] {
+            let ended = run(&[command, &["-s", given, "--timeout", "0.3"]].concat());
+            let (nobody, but) = (format!("listens on {given},"), format!("is {there}:"));
+            ended.failed(1, &[&nobody, &but, "--socket"]);
+        }
+    }
+}
+
+#[test]
 fn a_second_master() {
     let place = Place::new();
     let (socket, file) = (place.socket(), in_file(&place));
@@ -50,7 +67,7 @@ fn a_second_master() {
     first.wait_said("waiting", 1);
     for command in [&["capture"][..], &["replay", &file]] {
         let args = [command, &["-s", &socket, "--role", "master"]].concat();
-        let ended = run(&args).failed(1, &["another master listens on", &socket]);
+        let ended = run(&args).failed(1, &["another master listens on", &socket, "--role slave"]);
         assert_eq!(ended.said.lines().count(), 1, "{}", ended.said);
     }
     // The first is not disturbed.
@@ -70,7 +87,7 @@ fn a_folder_or_a_file_instead_of_a_socket() {
         for role in ["master", "slave"] {
             for command in [&["capture"][..], &["replay", &file]] {
                 let options = ["-q", "-s", path, "--role", role, "--timeout", "0.3"];
-                run(&[command, &options].concat()).failed(1, &[path]);
+                run(&[command, &options].concat()).failed(1, &[path, " not a socket"]);
             }
         }
     }
@@ -84,8 +101,11 @@ fn a_folder_that_is_not_there() {
     let file = in_file(&place);
     let path = place.text("missing/memif.sock");
     for command in [&["capture"][..], &["replay", &file]] {
-        let options = ["-q", "-s", &path, "--role", "master", "--timeout", "0.3"];
-        run(&[command, &options].concat()).failed(1, &[&path, "no such file"]);
+        let options = ["-q", "-s", &path, "--timeout", "0.3"];
+        let ended = run(&[command, &options, &["--role", "master"]].concat());
+        ended.failed(1, &[&path, "no such file"]);
+        let ended = run(&[command, &options].concat());
+        ended.failed(1, &[&path, "no folder", "--socket"]);
     }
 }
 

@@ -22,6 +22,7 @@ fn options_out_of_range() {
         ("--id", "4294967296"),
         ("--timeout", "soon"),
         ("--timeout", "-1"),
+        ("--timeout", "1e19"),
     ] {
         let given = format!("{option}={value}");
         for command in [&["capture"][..], &["replay", &file]] {
@@ -57,6 +58,8 @@ fn options_of_one_command() {
         (&["replay", &file, "--speed", "fast"], "fast"),
         (&["replay", &file, "--pps", "1", "--topspeed"], "--topspeed"),
         (&["replay", &file, "--loop", "twice"], "twice"),
+        (&["replay", &file, "--linger", "1e19"], "1e19"),
+        (&["capture", "-a", "duration:1e19"], "1e19"),
         (&["replay"], "<FILE>"),
     ] {
         let ended = run(&[args, &["-s", &socket]].concat());
@@ -133,6 +136,12 @@ fn a_socket_path_that_is_too_long_or_empty() {
             }
         }
     }
+}
+
+#[test]
+fn stats_of_no_process_name_it() {
+    // 0 is nobody's.
+    run(&["stats", "0"]).failed(1, &["as process 0"]);
 }
 
 #[test]

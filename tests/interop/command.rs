@@ -2,14 +2,16 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
-use crate::peers::PATIENCE;
+use crate::peers::{PATIENCE, installed, one_at_a_time};
 
 const MEMIF: &str = env!("CARGO_BIN_EXE_memif");
 
@@ -66,6 +68,40 @@ impl Drop for Running {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
+    }
+}
+
+/// Where a test with a TAP takes place.
+pub(crate) struct Scene {
+    pub(crate) namespace: Namespace,
+    pub(crate) dir: TempDir,
+    /// In the folder.
+    pub(crate) socket: String,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Scene {
+    /// `None`, with the reason said, where one of these programs, or the right, is missing.
+    pub(crate) fn new(programs: &[&str]) -> Option<Self> {
+        if !installed(programs) {
+            return None;
+        }
+        let turn = one_at_a_time();
+        let namespace = Namespace::new()?;
+        let dir = tempfile::tempdir().unwrap();
+        Some(Self {
+            namespace,
+            socket: dir.path().join("s").display().to_string(),
+            dir,
+            _turn: turn,
+        })
+    }
+
+    /// A bridge in the namespace from a TAP to the socket, on which it is the master.
+    pub(crate) fn bridge(&self, tap: &str, more: &[&str]) -> Running {
+        let master = format!("memif:{},role=master", self.socket);
+        let args = [&["bridge", tap, &master], more].concat();
+        Running::start(Some(&self.namespace), &args)
     }
 }
 
@@ -129,6 +165,13 @@ impl Namespace {
             let out = self.command("ping").args(args.split(' ')).output().unwrap();
             assert!(out.status.success(), "ping {args}, number {n}: {out:?}");
         }
+    }
+
+    /// Whether one ping from it was answered.
+    pub(crate) fn reaches(&self, address: &str) -> bool {
+        let args = ["-c", "1", "-W", "1", address];
+        let out = self.command("ping").args(args).output().unwrap();
+        out.status.success()
     }
 
     /// Whether `ip` did this in it.

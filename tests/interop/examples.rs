@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::command::{Namespace, Running};
-use crate::peers::{PATIENCE, installed, one_at_a_time, wait_until};
+use crate::command::Scene;
+use crate::peers::{PATIENCE, one_at_a_time, wait_until};
 
 /// Ended with its owner.
 struct Example(Child);
@@ -35,36 +35,25 @@ fn example(name: &str) -> Option<PathBuf> {
 
 fn answers_ping(name: &str) {
     let Some(program) = example(name) else { return };
-    if !installed(&["ip", "ping"]) {
-        return;
-    }
-    let _turn = one_at_a_time();
-    let Some(namespace) = Namespace::new() else {
+    let Some(scene) = Scene::new(&["ip", "ping"]) else {
         return;
     };
-    let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("s").display().to_string();
-    let bridge = format!("memif:{socket},role=master");
-    let bridge = Running::start(Some(&namespace), &["bridge", "tap:mf0", &bridge]);
+    let namespace = &scene.namespace;
+    let bridge = scene.bridge("tap:mf0", &[]);
     let responder = Command::new(program)
-        .args(["--slave", "--socket", &socket, "--ip", "10.8.0.1"])
+        .args(["--slave", "--socket", &scene.socket, "--ip", "10.8.0.1"])
         .stdout(Stdio::null())
         .spawn();
     let _responder = Example(responder.unwrap());
     bridge.says("connected to");
     assert!(wait_until(PATIENCE, || namespace.ip("addr add 10.8.0.2/24 dev mf0")));
-    let answers = |address| {
-        let args = ["-c", "1", "-W", "1", address];
-        let out = namespace.command("ping").args(args).output().unwrap();
-        out.status.success()
-    };
     // The way may take a moment to open.
-    assert!(wait_until(PATIENCE, || answers("10.8.0.1")));
+    assert!(wait_until(PATIENCE, || namespace.reaches("10.8.0.1")));
     for size in [0, 56, 1400] {
         namespace.pings(50, &format!("-s {size}"), "10.8.0.1");
     }
     // Nobody has this address.
-    assert!(!answers("10.8.0.3"));
+    assert!(!namespace.reaches("10.8.0.3"));
 }
 
 #[test]

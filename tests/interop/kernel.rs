@@ -3,29 +3,19 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::command::{Namespace, Running};
-use crate::peers::{PATIENCE, Testpmd, installed, one_at_a_time, wait_until};
+use crate::command::{Namespace, Running, Scene};
+use crate::peers::{PATIENCE, Testpmd, wait_until};
 
 #[test]
 fn the_kernel_talks_to_smoltcp() {
-    if !installed(&["ip", "ping", "curl", "socat"]) {
-        return;
-    }
-    let _turn = one_at_a_time();
-    let Some(namespace) = Namespace::new() else {
+    let Some(scene) = Scene::new(&["ip", "ping", "curl", "socat"]) else {
         return;
     };
-    let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("s").display().to_string();
-    let capture = dir.path().join("x.pcapng").display().to_string();
-    let bridge = format!("memif:{socket},role=master");
-    let mut bridge = Running::start(
-        Some(&namespace),
-        &["bridge", "tap:mf0", &bridge, "-w", &capture],
-    );
-    let mut respond = respond(&socket);
+    let capture = scene.dir.path().join("x.pcapng").display().to_string();
+    let mut bridge = scene.bridge("tap:mf0", &["-w", &capture]);
+    let mut respond = respond(&scene.socket);
     bridge.says("connected to");
-    talk(&namespace, dir.path(), 100, 100_000_000);
+    talk(&scene, 100, 100_000_000);
 
     respond.stop();
     let said = bridge.stop();
@@ -41,46 +31,36 @@ fn the_kernel_talks_to_smoltcp() {
 
 #[test]
 fn the_kernel_talks_to_smoltcp_through_testpmd() {
-    if !installed(&["ip", "ping", "curl", "socat", "dpdk-testpmd"]) {
-        return;
-    }
-    let _turn = one_at_a_time();
-    let Some(namespace) = Namespace::new() else {
+    let Some(scene) = Scene::new(&["ip", "ping", "curl", "socat", "dpdk-testpmd"]) else {
         return;
     };
-    let dir = tempfile::tempdir().unwrap();
-    let [left, right] = ["l", "r"].map(|s| dir.path().join(s).display().to_string());
+    let dir = scene.dir.path();
+    let [left, right] = ["l", "r"].map(|s| dir.join(s).display().to_string());
     let devices =
         [&left, &right].map(|s| format!("role=server,socket={s},id=0,socket-abstract=no"));
-    let _testpmd = Testpmd::with_devices(dir.path(), &devices, "io", &[]);
+    let _testpmd = Testpmd::with_devices(dir, &devices, "io", &[]);
     assert!(wait_until(PATIENCE, || {
         [&left, &right]
             .iter()
             .all(|s| std::path::Path::new(s).exists())
     }));
     let bridge = format!("memif:{left}");
-    let bridge = Running::start(Some(&namespace), &["bridge", "tap:mf0", &bridge]);
+    let bridge = Running::start(Some(&scene.namespace), &["bridge", "tap:mf0", &bridge]);
     bridge.says("connected to");
     let _respond = respond(&right);
-    talk(&namespace, dir.path(), 100, 100_000_000);
+    talk(&scene, 100, 100_000_000);
 }
 
 #[test]
 fn jumbo_frames_cross_the_tap_and_many_visitors_at_once_get_the_page() {
-    if !installed(&["ip", "ping", "curl"]) {
-        return;
-    }
-    let _turn = one_at_a_time();
-    let Some(namespace) = Namespace::new() else {
+    let Some(scene) = Scene::new(&["ip", "ping", "curl"]) else {
         return;
     };
-    let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("s").display().to_string();
-    let bridge = format!("memif:{socket},role=master");
-    let bridge = Running::start(Some(&namespace), &["bridge", "tap:mf0,mtu=9000", &bridge]);
-    let respond = respond_with(&socket, &["--mtu", "9000"]);
+    let namespace = &scene.namespace;
+    let bridge = scene.bridge("tap:mf0,mtu=9000", &[]);
+    let respond = respond_with(&scene.socket, &["--mtu", "9000"]);
     bridge.says("connected to");
-    reach(&namespace);
+    reach(namespace);
     namespace.pings_one_by_one(20, 60_000, "10.8.0.1");
     // Whole, not as fragments.
     namespace.pings(20, "-M do -s 8972", "10.8.0.1");
@@ -100,9 +80,9 @@ fn jumbo_frames_cross_the_tap_and_many_visitors_at_once_get_the_page() {
     // Killed, and back: the bridge goes on.
     drop(respond);
     bridge.says("disconnected");
-    let _respond = respond_with(&socket, &["--mtu", "9000"]);
+    let _respond = respond_with(&scene.socket, &["--mtu", "9000"]);
     bridge.says("connected to");
-    reach(&namespace);
+    reach(namespace);
     namespace.pings(20, "-M do -s 8972", "10.8.0.1");
 }
 
@@ -131,15 +111,12 @@ fn reach(namespace: &Namespace) {
     let there = || namespace.ip("addr replace 10.8.0.2/24 dev mf0");
     assert!(wait_until(PATIENCE, there));
     assert!(namespace.ip("addr replace fd08::2/64 dev mf0 nodad"));
-    assert!(wait_until(PATIENCE, || {
-        let args = ["-c", "1", "-W", "1", "10.8.0.1"];
-        let out = namespace.command("ping").args(args).output().unwrap();
-        out.status.success()
-    }));
+    assert!(wait_until(PATIENCE, || namespace.reaches("10.8.0.1")));
 }
 
 /// Ping, curl, and TCP echo of so many bytes.
-fn talk(namespace: &Namespace, dir: &std::path::Path, pings: usize, bytes: usize) {
+fn talk(scene: &Scene, pings: usize, bytes: usize) {
+    let namespace = &scene.namespace;
     reach(namespace);
     let run = |program: &str, args: &str| {
         let out = namespace.command(program).args(args.split(' ')).output();
@@ -160,7 +137,7 @@ fn talk(namespace: &Namespace, dir: &std::path::Path, pings: usize, bytes: usize
     let data: Vec<u8> = (0..bytes as u64)
         .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8)
         .collect();
-    let (sent, back) = (dir.join("sent"), dir.join("back"));
+    let (sent, back) = (scene.dir.path().join("sent"), scene.dir.path().join("back"));
     std::fs::write(&sent, &data).unwrap();
     let echoed = namespace
         .command("socat")

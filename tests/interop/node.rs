@@ -106,22 +106,27 @@ fn two_node_programs_talk_through_our_library() {
     }
 }
 
-fn ours(context: &Context, socket: &Path, role: Role) -> Memif {
-    let config = MemifConfig::new(socket.to_str().unwrap()).role(role);
-    context.create_interface(config).unwrap()
-}
-
-#[test]
-fn a_node_program_echoes_what_a_packet_handle_sends() {
+/// `test` with a program of Node's as the peer, in both roles; the program ends with the link.
+fn with_node(what: &str, test: impl Fn(&Memif)) {
     let Some(package) = package() else { return };
     let _turn = one_at_a_time();
     for (role, theirs) in [(Role::Master, "client"), (Role::Slave, "server")] {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         let context = Context::new("ours").unwrap();
-        let memif = ours(&context, &socket, role);
-        let echo = node(package, "echo", theirs, &socket);
+        let config = MemifConfig::new(socket.to_str().unwrap()).role(role);
+        let memif = context.create_interface(config).unwrap();
+        let program = node(package, what, theirs, &socket);
         assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+        test(&memif);
+        says_all(&ended(program));
+        assert!(wait_until(PATIENCE, || !memif.is_link_up()));
+    }
+}
+
+#[test]
+fn a_node_program_echoes_what_a_packet_handle_sends() {
+    with_node("echo", |memif| {
         let mut handle = memif.packet_handle(0, 64).unwrap();
         for n in 0..COUNT {
             let length = if n % 10 == 9 { 9000 } else { 1 + n % 2048 };
@@ -137,8 +142,7 @@ fn a_node_program_echoes_what_a_packet_handle_sends() {
             );
         }
         memif.close();
-        says_all(&ended(echo));
-    }
+    });
 }
 
 /// Sends back what comes, until the peer leaves.
@@ -164,18 +168,8 @@ fn echo(handle: PacketHandle) -> usize {
 
 #[test]
 fn a_packet_handle_echoes_what_a_node_program_sends() {
-    let Some(package) = package() else { return };
-    let _turn = one_at_a_time();
-    for (role, theirs) in [(Role::Master, "client"), (Role::Slave, "server")] {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("s");
-        let context = Context::new("ours").unwrap();
-        let memif = ours(&context, &socket, role);
-        let ask = node(package, "ask", theirs, &socket);
-        assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+    with_node("ask", |memif| {
         assert_eq!(memif.details().unwrap().remote_name, "node-memif");
         assert_eq!(echo(memif.packet_handle(0, 64).unwrap()), COUNT);
-        says_all(&ended(ask));
-        assert!(wait_until(PATIENCE, || !memif.is_link_up()));
-    }
+    });
 }

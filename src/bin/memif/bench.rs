@@ -53,7 +53,7 @@ pub(crate) struct Load {
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     burst: u16,
     /// How long
-    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::endpoint::some_seconds)]
     secs: Duration,
 }
 

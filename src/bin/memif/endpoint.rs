@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -178,10 +179,14 @@ impl Endpoint {
             }
         })?;
         let memif = context.create_interface(config).map_err(|e| {
-            Failure::from(e).hint(match role {
-                Role::Master => "a master needs a path of its own in a folder it may write to",
-                Role::Slave => "",
-            })
+            let hint = match (role, e.kind()) {
+                (Role::Slave, _) => "",
+                (Role::Master, ErrorKind::Already) => {
+                    "be its slave with --role slave, or give another path"
+                }
+                (Role::Master, _) => "a master needs a path of its own in a folder it may write to",
+            };
+            Failure::from(e).hint(hint)
         })?;
         if created.set(memif.clone()).is_ok() && stop.is_set() {
             memif.close();
@@ -274,7 +279,7 @@ impl Session {
                 Ok(false) => {}
                 Err(Error::Eof(_)) => return Ok(Linked::Stopped),
                 Err(e) => {
-                    let passes = match refusal(&e) {
+                    let passes = match refusal(e.kind(), &e.to_string()) {
                         Refusal::Busy => true,
                         // DPDK listens some time before its interfaces are there.
                         Refusal::UnknownId => {
@@ -309,14 +314,22 @@ impl Session {
         let memif = &self.memif;
         let failure = memif.last_failure();
         match (memif.role(), failure) {
-            (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => format!(
-                "nobody listens on {}; start the master first, or use --role master",
-                memif.socket()
-            ),
+            (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => {
+                nobody_listens(memif.socket())
+            }
             (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
                 "{memif}: {}; the user has to be one that both sides let in (--socket-mode, --socket-owner, --allow-user)",
                 f.reason
             ),
+            (Role::Slave, Some(f)) if f.refused => {
+                let hint = refusal(f.kind, &f.reason).hint();
+                let hint = if hint.is_empty() {
+                    String::new()
+                } else {
+                    format!("; {hint}")
+                };
+                format!("{memif}: {}{hint}", f.reason)
+            }
             (_, Some(f)) => format!("{memif}: {}", f.reason),
             (Role::Master, None) => format!("{memif}: no slave has connected"),
             (Role::Slave, None) => {
@@ -324,6 +337,39 @@ impl Session {
             }
         }
     }
+}
+
+/// With what is at the path instead, as the system's answer is the same.
+fn nobody_listens(socket: &str) -> String {
+    let nobody = format!("nobody listens on {socket}");
+    if let Some(other) = namesake(socket) {
+        return format!("{nobody}, but there is {other}: give that with --socket");
+    }
+    let path = Path::new(socket);
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
+    match folder.filter(|_| !socket.starts_with('@')) {
+        Some(_) if fs::metadata(path).is_ok_and(|m| !m.file_type().is_socket()) => {
+            format!("{nobody}, which is not a socket; give the master's path with --socket")
+        }
+        Some(folder) if !folder.exists() => format!(
+            "{nobody}: there is no folder {}; give the master's path with --socket",
+            folder.display()
+        ),
+        _ => format!("{nobody}; start the master first, or use --role master"),
+    }
+}
+
+/// A path and an abstract name that differ by the '@' alone are two places, and easily mistaken.
+fn namesake(socket: &str) -> Option<String> {
+    if let Some(path) = socket.strip_prefix('@') {
+        let found = fs::metadata(path).is_ok_and(|m| m.file_type().is_socket());
+        return found.then(|| path.to_owned());
+    }
+    let name = format!("@{socket}");
+    // DPDK pads its names with NULs, which are shown as more of these.
+    let is_name = |line: &str| line.trim_end_matches('@').ends_with(&format!(" {name}"));
+    let sockets = fs::read_to_string("/proc/net/unix").ok()?;
+    sockets.lines().any(is_name).then_some(name)
 }
 
 impl Failure {
@@ -348,13 +394,13 @@ enum Refusal {
     Other,
 }
 
-fn refusal(error: &Error) -> Refusal {
-    let text = error.to_string().to_lowercase();
-    // Of the peer's words; what comes before names our own socket.
+/// `text` has the peer's words after "the peer says"; what comes before may name our own socket.
+fn refusal(kind: ErrorKind, text: &str) -> Refusal {
+    let text = text.to_lowercase();
     let said = text
         .split_once("the peer says")
         .map_or("", |(_, said)| said);
-    match error.kind() {
+    match kind {
         ErrorKind::AlreadyConnected => Refusal::Busy,
         ErrorKind::InterfaceId => Refusal::UnknownId,
         ErrorKind::WrongSecret | ErrorKind::SecretRequired => Refusal::Secret,
@@ -362,14 +408,22 @@ fn refusal(error: &Error) -> Refusal {
         _ if said.contains("already") => Refusal::Busy,
         _ if said.contains("secret") => Refusal::Secret,
         _ if said.contains("mode") => Refusal::Mode,
-        _ if said.contains("id ") => Refusal::UnknownId,
+        // A word of its own: "invalid" has it too.
+        _ if said
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|word| word == "id") =>
+        {
+            Refusal::UnknownId
+        }
         _ => Refusal::Other,
     }
 }
 
 /// With what to do about it.
 pub(crate) fn refused(error: &Error) -> Failure {
-    Failure::Failed(error.to_string()).hint(refusal(error).hint())
+    let text = error.to_string();
+    let hint = refusal(error.kind(), &text).hint();
+    Failure::Failed(text).hint(hint)
 }
 
 impl Refusal {
@@ -378,7 +432,8 @@ impl Refusal {
             Self::Secret => "give the peer's secret with --secret",
             Self::Mode => "give the peer's mode with --mode",
             Self::UnknownId => "give the id that the peer has with --id",
-            Self::Busy | Self::Other => "",
+            Self::Busy => "an interface has one link: end the other, or use another --id",
+            Self::Other => "",
         }
     }
 }
@@ -387,12 +442,32 @@ fn shown(name: &str) -> &str {
     if name.is_empty() { "(unnamed)" } else { name }
 }
 
-/// Seconds on the command line; 0 is for ever.
+/// Seconds on the command line: so few that they can be added to any time.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(1_000_000_000);
     text.parse::<f64>()
         .ok()
         .and_then(|s| Duration::try_from_secs_f64(s).ok())
-        .ok_or_else(|| format!("'{text}' is no number of seconds"))
+        .filter(|time| *time <= MOST)
+        .ok_or_else(|| {
+            format!(
+                "'{text}' is no number of seconds from 0 to {}",
+                MOST.as_secs()
+            )
+        })
+}
+
+/// A limit to the wait for a link, of which 0 is none.
+pub(crate) fn some_time(limit: Option<Duration>) -> Option<Duration> {
+    limit.filter(|limit| !limit.is_zero())
+}
+
+/// As `seconds`, at least a millisecond.
+pub(crate) fn some_seconds(text: &str) -> Result<Duration, String> {
+    seconds(text)?
+        .checked_sub(Duration::from_millis(1))
+        .ok_or_else(|| format!("'{text}' s is too short a time"))?;
+    seconds(text)
 }
 
 /// A receive mode on the command line.
@@ -412,6 +487,35 @@ pub(crate) fn rx_mode(text: &str) -> Result<RxMode, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_can_be_added_to_any_time() {
+        for text in ["0", "0.5", "1e9"] {
+            assert!(Instant::now().checked_add(seconds(text).unwrap()).is_some());
+        }
+        for text in ["", "-1", "nan", "inf", "1e10", "1e19", "1e300"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refusals_without_a_number_are_told_by_their_words() {
+        for (words, is) in [
+            ("ID not found", Refusal::UnknownId),
+            ("unmatched interface id", Refusal::UnknownId),
+            ("invalid ring size", Refusal::Other),
+            ("Only ethernet mode supported", Refusal::Mode),
+            ("Incorrect secret", Refusal::Secret),
+            ("Already connected", Refusal::Busy),
+        ] {
+            let text = format!("id 7 on /secret/mode: the peer says: {words}");
+            assert_eq!(refusal(ErrorKind::Disconnected, &text), is, "{words}");
+        }
+        assert_eq!(
+            refusal(ErrorKind::Disconnected, "id 7 on @secret"),
+            Refusal::Other
+        );
+    }
 
     #[test]
     fn the_secret_is_not_shown() {

@@ -23,6 +23,7 @@ pub(crate) mod stop;
 pub(crate) mod tap;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
@@ -119,9 +120,16 @@ pub(crate) fn start_log(verbose: u8) {
         1 => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
+    let repeats = report::Repeats::default();
     env_logger::Builder::new()
         .filter_level(level)
         .parse_default_env()
-        .format(|out, record| writeln!(out, "memif: {}", record.args()))
+        .format(move |out, record| {
+            let line = record.args().to_string();
+            if record.level() <= log::Level::Warn && !repeats.is_new(&line, Instant::now()) {
+                return Ok(());
+            }
+            writeln!(out, "memif: {line}")
+        })
         .init();
 }

@@ -1,14 +1,37 @@
 //! What the commands say on standard error.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A line for the user; a closed standard error is nobody's problem.
 pub(crate) fn notice(text: impl fmt::Display) {
     // In one piece, as others may write there too.
     let line = format!("memif: {text}\n");
     let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// The last warnings: a peer that is refused comes again ten times a second, and the first time
+/// says it all.
+#[derive(Debug, Default)]
+pub(crate) struct Repeats(Mutex<VecDeque<(String, Instant)>>);
+
+impl Repeats {
+    /// Whether it was not said in the last ten seconds.
+    pub(crate) fn is_new(&self, line: &str, now: Instant) -> bool {
+        const AGAIN_AFTER: Duration = Duration::from_secs(10);
+        const KEPT: usize = 16;
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|(_, at)| now.saturating_duration_since(*at) < AGAIN_AFTER);
+        if said.iter().any(|(before, _)| before == line) {
+            return false;
+        }
+        said.truncate(KEPT - 1);
+        said.push_front((line.to_owned(), now));
+        true
+    }
 }
 
 /// `1 packet`, `2 packets`.
@@ -32,6 +55,19 @@ pub(crate) fn rate(packets: u64, bytes: u64, time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_warning_is_said_again_after_a_while() {
+        let (repeats, start) = (Repeats::default(), Instant::now());
+        let at = |line: &str, seconds| repeats.is_new(line, start + Duration::from_secs(seconds));
+        assert!(at("a", 0) && at("b", 0));
+        assert!(!at("a", 9) && !at("b", 9));
+        assert!(at("a", 10) && !at("a", 19) && at("a", 20));
+        for n in 0..100 {
+            assert!(at(&n.to_string(), 20), "{n}");
+        }
+        assert!(at("a", 20), "only the last ones are known");
+    }
 
     #[test]
     fn rates_are_those_of_the_time() {

@@ -13,7 +13,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use crate::Failure;
-use crate::endpoint::{Endpoint, Linked};
+use crate::endpoint::{Endpoint, Linked, some_time};
 use crate::metrics::MetricsArgs;
 use crate::report::{count, notice};
 
@@ -59,7 +59,7 @@ pub(crate) struct Args {
     /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
     #[arg(long, default_value = "interrupt", value_parser = crate::endpoint::rx_mode)]
     rx_mode: RxMode,
-    /// Fail when there is no link within so many seconds [default: wait for ever]
+    /// Fail when there is no link within so many seconds; 0: wait for ever [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
     timeout: Option<StdDuration>,
     /// Say nothing of peers that come and leave
@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let session = args.endpoint.open(args.quiet)?;
     let _serving = args.metrics.serve("respond", &[&session])?;
-    if session.wait_link(args.timeout)? == Linked::Stopped {
+    if session.wait_link(some_time(args.timeout))? == Linked::Stopped {
         return Ok(());
     }
     let mut device = MemifDevice::new(&session.memif, 0)?.with_mtu(args.mtu.into());
@@ -139,8 +139,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if !args.quiet {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         notice(format_args!(
-            "answering as {} ({hardware})",
-            list.join(" and ")
+            "answering as {}{}",
+            list.join(" and "),
+            match hardware {
+                HardwareAddress::Ethernet(mac) => format!(" ({})", colons(mac)),
+                _ => String::new(),
+            }
         ));
     }
     loop {
@@ -164,6 +168,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         stats.rx_dropped + stats.tx_dropped,
     ));
     Ok(())
+}
+
+/// As `--mac` takes it; smoltcp has hyphens.
+fn colons(address: EthernetAddress) -> String {
+    address.to_string().replace('-', ":")
 }
 
 fn default_mac(ip: Option<Ipv4Cidr>) -> EthernetAddress {
@@ -310,6 +319,6 @@ mod tests {
         assert!(cidr::<Ipv4Cidr>("192.168.1.1/24").is_ok());
         assert!(cidr::<Ipv4Cidr>("192.168.1.1").is_err());
         let ip = cidr("10.0.0.9/8").unwrap();
-        assert_eq!(default_mac(Some(ip)).to_string(), "02-fe-0a-00-00-09");
+        assert_eq!(colons(default_mac(Some(ip))), "02:fe:0a:00:00:09");
     }
 }

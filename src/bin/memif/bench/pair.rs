@@ -33,7 +33,7 @@ pub(super) fn connect(
     role: Role,
     burst: u16,
 ) -> Result<(Session, PacketHandle), Failure> {
-    let session = endpoint.open_as(role, true)?;
+    let session = endpoint.open_as(role, false)?;
     let handle = session.memif.packet_handle(0, burst)?;
     match session.wait_link(None)? {
         Linked::Up => Ok((session, handle)),
@@ -65,7 +65,8 @@ pub(super) fn send(args: &SendArgs) -> Result<Report, Failure> {
                             break;
                         }
                     }
-                    Err(e) => return Err(e.into()),
+                    Err(Error::Eof(Eof::Closed)) => break, // by Ctrl-C
+                    Err(e) => return Err(left_alone(&session, e)),
                 }
             }
             packets += (burst - left.len()) as u64;
@@ -73,10 +74,15 @@ pub(super) fn send(args: &SendArgs) -> Result<Report, Failure> {
         }
         time = start.elapsed();
     }
-    if !handle.flush(Duration::from_secs(10))? {
-        return Err(Failure::Failed(
-            "the peer did not take the last packets within 10 s".into(),
-        ));
+    match handle.flush(Duration::from_secs(10)) {
+        Ok(true) | Err(Error::Eof(Eof::Closed)) => {}
+        Ok(false) => {
+            return Err(Failure::Failed(format!(
+                "{}: the peer did not take the last packets within 10 s",
+                session.memif
+            )));
+        }
+        Err(e) => return Err(left_alone(&session, e)),
     }
     session.memif.close();
     Ok(rates(
@@ -86,6 +92,18 @@ pub(super) fn send(args: &SendArgs) -> Result<Report, Failure> {
         time,
     )
     .with("ring_full", full as f64))
+}
+
+/// What a peer that left, or is silent, means to a measurement.
+pub(super) fn left_alone(session: &Session, error: Error) -> Failure {
+    let memif = &session.memif;
+    match error {
+        Error::Eof(Eof::LinkDown) => Failure::Failed(format!("{memif}: the peer left")),
+        Error::Eof(Eof::Empty) => Failure::Failed(format!(
+            "{memif}: the peer sent nothing back; is it 'memif bench pong'?"
+        )),
+        other => other.into(),
+    }
 }
 
 fn rates(report: Report, packets: u64, len: u64, time: Duration) -> Report {
@@ -112,7 +130,8 @@ pub(super) fn receive(args: &RecvArgs) -> Result<Report, Failure> {
                 packets += 1;
                 if n != expected {
                     if n > expected {
-                        lost += n - expected;
+                        // Packets of others have any number.
+                        lost = lost.saturating_add(n - expected);
                     } else {
                         out_of_order += 1;
                         lost = lost.saturating_sub(1);

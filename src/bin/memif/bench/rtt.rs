@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use memif::{Eof, Error, PacketHandle, Role, RxMode, Wait};
 
 use super::Report;
-use super::pair::connect;
+use super::pair::{connect, left_alone};
 use crate::Failure;
 use crate::endpoint::{Endpoint, rx_mode};
 
@@ -18,7 +18,7 @@ pub(crate) struct PingArgs {
           value_parser = clap::value_parser!(u16).range(8..))]
     len: u16,
     /// How long
-    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::endpoint::some_seconds)]
     secs: Duration,
     /// How to wait for packets: polling, interrupt or adaptive
     #[arg(long, default_value = "polling", value_parser = rx_mode)]
@@ -50,8 +50,14 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
     while start.elapsed() < args.secs && !session.stop.is_set() {
         packet[..8].copy_from_slice(&n.to_ne_bytes());
         let sent = Instant::now();
-        handle.write_packet(&packet)?;
-        let back = wait_packet(&mut handle)?;
+        let back = handle
+            .write_packet(&packet)
+            .and_then(|()| wait_packet(&mut handle));
+        let back = match back {
+            Ok(back) => back,
+            Err(Error::Eof(Eof::Closed)) => break, // by Ctrl-C
+            Err(e) => return Err(left_alone(&session, e)),
+        };
         let took = sent.elapsed();
         if back.as_slice() != n.to_ne_bytes() {
             return Err(Failure::Failed(format!("packet {n} came back as another")));

@@ -175,11 +175,13 @@ impl Way<'_> {
                 }
                 Some(_) => {
                     let packets = source.packets();
-                    if let Some(recording) = self.recording
-                        && !recording.take(self.from as u32, &packets, self.ports)?
-                    {
-                        return Ok(());
-                    }
+                    let goes_on = match self.recording {
+                        Some(recording) => {
+                            recording.take(self.from as u32, &packets, self.ports)?
+                        }
+                        None => true,
+                    };
+                    // Also what came with the last that is recorded: it has left the ring.
                     let (sent, bytes) = sink.send(&packets)?;
                     self.passed
                         .packets
@@ -189,6 +191,9 @@ impl Way<'_> {
                     self.passed.lost.fetch_add(lost as u64, Ordering::Relaxed);
                     if let Some(session) = self.ports[self.from].session() {
                         session.dropped.add(0, lost as u64);
+                    }
+                    if !goes_on {
+                        return Ok(());
                     }
                 }
             }

@@ -1,6 +1,5 @@
 //! What a bridge records: every packet once, where it arrives.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,8 +19,6 @@ pub(super) struct Recording {
     snaplen: u32,
     link_type: LinkType,
     stop_at: Option<Instant>,
-    /// Links of both ends that the file tells of.
-    described: AtomicU64,
 }
 
 struct Inner {
@@ -29,6 +26,8 @@ struct Inner {
     filter: PacketFilter,
     left: Option<u64>,
     full: bool,
+    /// Links of both ends that the file tells of.
+    described: Option<u64>,
 }
 
 impl Recording {
@@ -51,12 +50,12 @@ impl Recording {
                 filter,
                 left: stop.packets,
                 full: false,
+                described: None,
             }),
             names: [args.a.name(), args.b.name()],
             snaplen: args.snaplen,
             link_type,
             stop_at: stop.duration.map(|time| Instant::now() + time),
-            described: AtomicU64::new(u64::MAX),
         }))
     }
 
@@ -67,9 +66,9 @@ impl Recording {
         packets: &[Packet<'_>],
         ports: &[Port; 2],
     ) -> Result<bool, Failure> {
-        self.describe(ports)?;
-        let mut inner = self.lock();
-        let inner = &mut *inner;
+        let inner = &mut *self.lock();
+        // By one way, while the other waits: no packet may come before its interface.
+        self.describe(inner, ports)?;
         let (mut accepted, mut full) = (0, false);
         for packet in packets.iter().filter(|packet| inner.filter.matches(packet)) {
             full |= inner.left == Some(0) || inner.full;
@@ -120,11 +119,8 @@ impl Recording {
     }
 
     pub(super) fn end(self, ports: &[Port; 2]) -> Result<(), Failure> {
-        self.describe(ports)?;
-        let mut inner = self
-            .inner
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *self.lock();
+        self.describe(inner, ports)?;
         inner.recorder.end(false)?;
         let (files, name) = inner.recorder.files();
         let packets = count(inner.recorder.packets_written(), "packet");
@@ -136,9 +132,9 @@ impl Recording {
     }
 
     /// Tells the file who the peers are, when there are others.
-    fn describe(&self, ports: &[Port; 2]) -> Result<(), Failure> {
-        let links = ports.iter().map(Port::links).sum();
-        if self.described.swap(links, Ordering::Relaxed) == links {
+    fn describe(&self, inner: &mut Inner, ports: &[Port; 2]) -> Result<(), Failure> {
+        let links = Some(ports.iter().map(Port::links).sum());
+        if inner.described == links {
             return Ok(());
         }
         let interfaces = [0, 1].map(|end| {
@@ -147,7 +143,9 @@ impl Recording {
             info.description = ports[end].about(self.snaplen);
             info
         });
-        self.lock().recorder.describe(interfaces.into())
+        inner.recorder.describe(interfaces.into())?;
+        inner.described = links;
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::Failure;
-use crate::endpoint::{Endpoint, Linked, Session, rx_mode};
+use crate::endpoint::{Endpoint, Linked, Session, rx_mode, some_time};
 use crate::filter::PacketFilter;
 use crate::input;
 use crate::metrics::{MetricsArgs, Serving};
@@ -51,7 +51,7 @@ pub(crate) struct Args {
     /// End when the peer leaves
     #[arg(long)]
     once: bool,
-    /// Fail when there is no link within so many seconds [default: wait for ever]
+    /// Fail when there is no link within so many seconds; 0: wait for ever [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
     timeout: Option<Duration>,
     /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
@@ -87,6 +87,13 @@ struct Capture<'a> {
 }
 
 pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
+    if let (Some(from), Some(to)) = (&args.read, &args.record.write)
+        && input::is_same(from, to)
+    {
+        return Err(Failure::Usage(format!(
+            "{to} is the file that is read: writing would empty it; give another name with -w"
+        )));
+    }
     let file = args.read.as_deref().map(input::open).transpose()?;
     let link_type = match &file {
         Some(file) => file.link_type(),
@@ -188,7 +195,7 @@ impl Capture<'_> {
         let queues = (0..args.endpoint.queues)
             .map(|q| session.memif.rx_queue(q))
             .collect::<Result<Vec<_>, _>>()?;
-        if session.wait_link_after(0, args.timeout)? == Linked::Stopped {
+        if session.wait_link_after(0, some_time(args.timeout))? == Linked::Stopped {
             self.state().describe(self.interfaces(session));
             return Ok(());
         }

@@ -7,7 +7,7 @@ use memif::pcap::Compression;
 
 use super::names::Names;
 use crate::Failure;
-use crate::endpoint::seconds;
+use crate::endpoint::some_seconds;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Files")]
@@ -81,13 +81,6 @@ impl FromStr for Limit {
             _ => return Err(format!("'{key}' is no limit: {KEYS}")),
         })
     }
-}
-
-fn some_seconds(text: &str) -> Result<Duration, String> {
-    seconds(text)?
-        .checked_sub(Duration::from_millis(1))
-        .ok_or_else(|| format!("'{text}' s is too short a time"))?;
-    seconds(text)
 }
 
 fn tcpdump_size(text: &str) -> Result<u64, String> {

@@ -11,7 +11,7 @@ use memif::pcap::{CaptureReader, FileReader};
 use memif::{Error, LinkType, Packet};
 
 use crate::Failure;
-use crate::endpoint::{Endpoint, Linked, Session};
+use crate::endpoint::{Endpoint, Linked, Session, some_time};
 use crate::filter::PacketFilter;
 use crate::metrics::MetricsArgs;
 use crate::pace::{Pacer, Rate};
@@ -123,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let lanes = (0..args.endpoint.queues)
         .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue, 1)?)))
         .collect::<Result<Vec<_>, Error>>()?;
-    let limit = (!args.timeout.is_zero()).then_some(args.timeout);
+    let limit = some_time(Some(args.timeout));
     let lost = session.lost_links();
     if session.wait_link(limit)? == Linked::Stopped {
         return Ok(());

@@ -35,10 +35,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let stop = Stop::on_signals(|| {})?;
     let mut before = look(args);
     if before.is_empty() {
-        return Err(Failure::Failed(
-            "no capture, replay, bridge or respond of this user runs (other users' are not seen)"
-                .into(),
-        ));
+        let pids: Vec<_> = args.pids.iter().map(u32::to_string).collect();
+        let these = match &pids[..] {
+            [] => String::new(),
+            pids => format!(" as process {}", pids.join(" or ")),
+        };
+        return Err(Failure::Failed(format!(
+            "no capture, replay, bridge or respond of this user runs{these} (other users' are not seen)"
+        )));
     }
     let interval = args.interval.max(Duration::from_millis(10));
     let mut left = args.count.unwrap_or(u64::MAX);

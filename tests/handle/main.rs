@@ -1,0 +1,13 @@
+//! `PacketHandle`: every row of its end-of-file table, waiting, closing, bursts, receive modes.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../peer/mod.rs"]
+mod peer;
+
+mod halves;
+mod modes;
+mod packets;
+mod support;
+mod table;
+mod waiting;

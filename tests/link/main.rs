@@ -1,0 +1,13 @@
+//! Links between interfaces: making them, refusing them, losing them, making them again.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../peer/mod.rs"]
+mod peer;
+
+mod callbacks;
+mod files;
+mod losing;
+mod making;
+mod refusals;
+mod support;
