@@ -191,7 +191,7 @@ impl MemifDevice {
     ///
     /// # Errors
     ///
-    /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
+    /// As [`RxQueue::set_rx_mode`].
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
         self.rx.set_rx_mode(mode)
     }

@@ -146,11 +146,11 @@ impl RxQueue {
         }
     }
 
-    /// How to wait. Holds over reconnects.
+    /// How to wait. Holds over reconnects; on a closed interface it does nothing.
     ///
     /// # Errors
     ///
-    /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
+    /// [`Error::Memif`] when libmemif refuses, of which no case is known.
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
         self.inner.set_rx_mode(self.id, mode)
     }
