@@ -1335,6 +1335,14 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn memif_ext_tx_room(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        buffer_size: *mut u32,
+        slots: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn memif_ext_tx_pending(
         conn: memif_conn_handle_t,
         qid: u16,

@@ -7,6 +7,9 @@
 
 enum { RECLAIM_AFTER = 32 };
 
+/* 64 KiB fit into a long chain of buffers of the least size. */
+enum { LONG_CHAIN = 1024, LEAST_BUFFER = 64 };
+
 /* Puts the buffers of the slots back among the spare ones of their size, all the same. */
 static inline uint16_t
 put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, unsigned count, unsigned size)
@@ -151,6 +154,10 @@ slots_for (queue_t *q, uint32_t length, unsigned limit)
 	return 0;
       room += d.length;
     }
+  /* Else a peer's buffers of a byte cost us a thousand times what they cost it. */
+  if (n >= LONG_CHAIN && room < (uint64_t) n * LEAST_BUFFER)
+    return queue_fault (q, "the offered buffers are too small: %u of them hold %u bytes", n, (unsigned) room),
+	   0;
   return room < length ? limit + 1 : n;
 }
 
@@ -393,6 +400,20 @@ int
 memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots)
 {
   return look (conn, qid, true, slots);
+}
+
+int
+memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size, uint16_t *slots)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q || !buffer_size || !slots)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_enter (q);
+  const bool up = q->state == QUEUE_UP;
+  *buffer_size = up ? q->buffer_size : 0;
+  *slots = !up ? 0 : q->slave ? (uint16_t) (q->mask + 1u) : q->offered;
+  queue_leave (q);
+  return up ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
 }
 
 /* Reserves a large buffer for each of up to count packets, all of which fit one. */
