@@ -39,6 +39,8 @@ typedef struct
   void *log_ctx;
   uint32_t handshake_ms;  /* a handshake must finish within; 0: 5000 */
   uint32_t max_half_open; /* unfinished handshakes at a time, the oldest goes; 0: 64 */
+  uint32_t log_lines; /* lines a second about the peers of each interface, and about refused ones;
+			 how many were left out is told after it; 0: 20 */
   /* Of the file of a listening socket; abstract names have none. */
   uint32_t file_mode; /* permissions, as 0660; 0: 0600, the owner alone */
   uint32_t file_uid, file_gid; /* its owner and group, where the next two are set */
