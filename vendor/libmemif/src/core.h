@@ -135,7 +135,7 @@ typedef struct
 {
   void *addr; /* NULL: not mapped yet */
   uint64_t size;
-  int fd;
+  int fd; /* -1: closed, as it is mapped */
   bool external; /* the program mapped it, and has its descriptor */
 } region_t;
 
@@ -364,6 +364,7 @@ void link_unref (link_t *l);
 void link_close_fds (link_t *l); /* of the regions: a link that is drained needs its mappings only */
 int link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
 		       unsigned log2, const char **why);
+/* Maps it; takes the descriptor over on success. */
 int link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why);
 int link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char **why);
 int link_map_master (link_t *l, const char **why);
@@ -385,6 +386,7 @@ void queue_drained (queue_t *q);
 
 /* foreign.c; neither waits for what the last close waits for */
 void foreign_close (int fd); /* a descriptor that came from a peer */
+void foreign_close_all (int *fds, unsigned count); /* spoils the array */
 void foreign_hang_up (int fd); /* a connection, with what the peer sent and nobody read */
 
 /* eventfd.c; neither blocks */
