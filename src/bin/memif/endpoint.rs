@@ -352,7 +352,7 @@ fn refusal(error: &Error) -> Refusal {
     let text = error.to_string().to_lowercase();
     // Of the peer's words; what comes before names our own socket.
     let said = text
-        .split_once("the peer says")
+        .split_once("the peer refuses: ")
         .map_or("", |(_, said)| said);
     match error.kind() {
         ErrorKind::AlreadyConnected => Refusal::Busy,
