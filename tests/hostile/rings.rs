@@ -372,7 +372,7 @@ pub(crate) fn on_master() -> Vec<Case> {
         Case::new(
             Rule::Descriptor,
             "sending: 16384 buffers of a byte",
-            "too small: 1500 of them hold 1500 bytes",
+            "too small: 1500 of them for 1500 bytes",
             |scene| {
                 let link = offers_bytes(scene, 14);
                 let mut handle = scene.handle();

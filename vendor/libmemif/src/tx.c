@@ -154,11 +154,18 @@ slots_for (queue_t *q, uint32_t length, unsigned limit)
 	return 0;
       room += d.length;
     }
-  /* Else a peer's buffers of a byte cost us a thousand times what they cost it. */
-  if (n >= LONG_CHAIN && room < (uint64_t) n * LEAST_BUFFER)
-    return queue_fault (q, "the offered buffers are too small: %u of them hold %u bytes", n, (unsigned) room),
-	   0;
   return room < length ? limit + 1 : n;
+}
+
+/* Whether a packet that takes n offered slots and more ends the link: else a peer's buffers of
+ * a byte cost us a thousand times what they cost it. */
+static bool __attribute__ ((noinline, cold))
+too_small (queue_t *q, uint32_t length, unsigned n)
+{
+  if (q->slave || n < LONG_CHAIN || length > (uint64_t) (n - 1) * LEAST_BUFFER)
+    return false;
+  queue_fault (q, "the offered buffers are too small: %u of them for %u bytes", n, length);
+  return true;
 }
 
 /* Whether a packet that did not fit can't fit even into an empty ring. A master
@@ -274,10 +281,14 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
 	  slots = slots_for (q, p->len, free_slots);
 	  if (slots > free_slots)
 	    {
+	      if (too_small (q, p->len, free_slots))
+		break;
 	      *err = too_large (q, p->len, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
 	      break;
 	    }
 	}
+      if (__builtin_expect (slots >= LONG_CHAIN, 0) && too_small (q, p->len, slots))
+	break;
       if (q->fault != FAULT_NONE || copy_in (q, p->data, p->len, slots) < 0)
 	break;
       q->next = (uint16_t) (q->next + slots);
@@ -487,12 +498,12 @@ reserve_others (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size,
 	  free_slots = known_free (q);
 	  slots = slots_for (q, size ? size : 1, free_slots);
 	  if (slots > free_slots)
-	    return MEMIF_ERR_NOBUF_RING;
+	    return too_small (q, size, free_slots) ? MEMIF_ERR_MFMSG : MEMIF_ERR_NOBUF_RING;
 	}
       if (q->fault != FAULT_NONE)
 	return MEMIF_ERR_MFMSG;
       if (slots > most - *n)
-	return MEMIF_ERR_NOBUF_RING;
+	return too_small (q, size, slots) ? MEMIF_ERR_MFMSG : MEMIF_ERR_NOBUF_RING;
       int err = reserve (q, bufs + *n, size, slots);
       if (err)
 	return err;

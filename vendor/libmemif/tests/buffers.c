@@ -145,7 +145,7 @@ too_small_buffers_of_the_peer (void)
 	  static char memory[8192];
 	  memif_details_t d;
 	  OK (memif_get_details (p.master.conn, &d, memory, sizeof memory));
-	  CHECK (strstr ((const char *) d.error, "the offered buffers are too small: 1024 of them hold 64512 bytes"));
+	  CHECK (strstr ((const char *) d.error, "the offered buffers are too small: 1024 of them for 64512 bytes"));
 	  FAILS (memif_ext_tx_room (p.master.conn, 0, &most, &slots), MEMIF_ERR_DISCONNECTED);
 	}
       pair_close (&p);
