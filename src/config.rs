@@ -213,7 +213,8 @@ impl MemifConfig {
     }
 
     /// Bytes of a buffer, 1 to 65535; 0 means 2048. Longer packets cross as
-    /// chains. The slave's setting counts.
+    /// chains. The slave's setting counts. Below 64 a master of this crate may take the slave for
+    /// an attacker, as chains of more than 1024 buffers come of it.
     pub fn buffer_size(mut self, bytes: u16) -> Self {
         self.buffer_size = bytes;
         self

@@ -58,6 +58,7 @@ impl Context {
             reconnect: Duration::from_millis(100),
             handshake: Duration::from_secs(5),
             max_half_open: 64,
+            peer_log_lines: 20,
             access: Access::default(),
         }
     }
@@ -125,6 +126,7 @@ pub struct ContextBuilder {
     reconnect: Duration,
     handshake: Duration,
     max_half_open: u32,
+    peer_log_lines: u32,
     access: Access,
 }
 
@@ -147,6 +149,14 @@ impl ContextBuilder {
     /// the oldest; 64 unless set, at least 1.
     pub fn max_half_open(mut self, count: u32) -> Self {
         self.max_half_open = count;
+        self
+    }
+
+    /// How many lines a second are logged about the peers of each interface, and of each socket
+    /// about those it refused; 20 unless set, at least 1. What is beyond is counted, and the
+    /// count is logged when the second is over: a peer that comes and goes in a loop fills no disk.
+    pub fn peer_log_lines(mut self, per_second: u32) -> Self {
+        self.peer_log_lines = per_second;
         self
     }
 
@@ -241,6 +251,7 @@ impl ContextBuilder {
                     reconnect: self.reconnect,
                     handshake: self.handshake,
                     max_half_open: self.max_half_open.max(1),
+                    log_lines: self.peer_log_lines.max(1),
                     access: self.access,
                 },
                 commands: Mutex::new(commands),

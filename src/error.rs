@@ -24,7 +24,7 @@ pub enum Error {
     Eof(#[from] Eof),
 
     /// The C core refused or failed; the kind says whether the caller, the peer or the system is to blame.
-    #[error("{context}: {kind}")]
+    #[error("{}", in_words(kind, context))]
     Memif {
         /// What was wrong, one variant for each error number of libmemif and of the Go adapter.
         kind: ErrorKind,
@@ -60,6 +60,18 @@ pub enum Error {
         /// What was expected, what came.
         problem: String,
     },
+}
+
+/// Before the words in which a peer refuses; they say all.
+pub(crate) const REFUSES: &str = "the peer refuses: ";
+
+fn in_words(kind: &ErrorKind, context: &str) -> String {
+    let kind = kind.to_string();
+    if context.contains(REFUSES) || context.contains(&kind) {
+        context.into()
+    } else {
+        format!("{context}: {kind}")
+    }
 }
 
 /// Why there is nothing to read, or no room to write.
@@ -347,6 +359,16 @@ mod tests {
         for code in [-1, 0, 40, 99, 103, -2, i32::MAX, i32::MIN] {
             assert_eq!(ErrorKind::from_code(code), ErrorKind::Unknown);
         }
+    }
+
+    #[test]
+    fn nothing_is_said_twice() {
+        let error = |code, context: &str| Error::memif(code, context).to_string();
+        assert_eq!(error(4, "looking at x"), "looking at x: no such file");
+        let whole = "can't listen on x: no such file (errno 2)";
+        assert_eq!(error(4, whole), whole);
+        let refused = "slave id 0 on x: the peer refuses: Incorrect secret";
+        assert_eq!(error(34, refused), refused);
     }
 
     #[test]

@@ -1121,6 +1121,7 @@ pub struct memif_ext_socket_args_t {
     pub log_ctx: *mut ::core::ffi::c_void,
     pub handshake_ms: u32,
     pub max_half_open: u32,
+    pub log_lines: u32,
     pub file_mode: u32,
     pub file_uid: u32,
     pub file_gid: u32,
@@ -1145,20 +1146,22 @@ const _: () = {
         [::core::mem::offset_of!(memif_ext_socket_args_t, handshake_ms) - 16usize];
     ["Offset of field: memif_ext_socket_args_t::max_half_open"]
         [::core::mem::offset_of!(memif_ext_socket_args_t, max_half_open) - 20usize];
+    ["Offset of field: memif_ext_socket_args_t::log_lines"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, log_lines) - 24usize];
     ["Offset of field: memif_ext_socket_args_t::file_mode"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, file_mode) - 24usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, file_mode) - 28usize];
     ["Offset of field: memif_ext_socket_args_t::file_uid"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, file_uid) - 28usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, file_uid) - 32usize];
     ["Offset of field: memif_ext_socket_args_t::file_gid"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, file_gid) - 32usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, file_gid) - 36usize];
     ["Offset of field: memif_ext_socket_args_t::set_file_uid"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_uid) - 36usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_uid) - 40usize];
     ["Offset of field: memif_ext_socket_args_t::set_file_gid"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_gid) - 37usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_gid) - 41usize];
     ["Offset of field: memif_ext_socket_args_t::num_allowed_uids"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_uids) - 38usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_uids) - 42usize];
     ["Offset of field: memif_ext_socket_args_t::num_allowed_gids"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_gids) - 40usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_gids) - 44usize];
     ["Offset of field: memif_ext_socket_args_t::allowed_uids"]
         [::core::mem::offset_of!(memif_ext_socket_args_t, allowed_uids) - 48usize];
     ["Offset of field: memif_ext_socket_args_t::allowed_gids"]
@@ -1331,6 +1334,14 @@ unsafe extern "C" {
     pub fn memif_ext_tx_free(
         conn: memif_conn_handle_t,
         qid: u16,
+        slots: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_tx_room(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        buffer_size: *mut u32,
         slots: *mut u16,
     ) -> ::core::ffi::c_int;
 }

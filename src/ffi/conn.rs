@@ -263,6 +263,19 @@ impl Conn {
         }
     }
 
+    /// Bytes of the largest buffer, and buffers.
+    pub(crate) fn tx_room(&self, end: &mut TxEnd) -> Result<(u32, u16), i32> {
+        let (mut size, mut slots) = (0, 0);
+        if end.serial != self.serial {
+            return Err(MEMIF_ERR_QID as i32);
+        }
+        // SAFETY: both outlive the call. The owner, by `end`.
+        match unsafe { memif_ext_tx_room(self.ptr.as_ptr(), end.qid, &mut size, &mut slots) } {
+            SUCCESS => Ok((size, slots)),
+            err => Err(err),
+        }
+    }
+
     /// How many, also of a link that went down, and the error number.
     pub(crate) fn tx_pending(&self, qid: u16) -> (u16, i32) {
         let mut slots = 0;

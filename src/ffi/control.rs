@@ -33,6 +33,7 @@ pub(crate) struct SocketArgs {
     pub(crate) reconnect: Duration,
     pub(crate) handshake: Duration,
     pub(crate) max_half_open: u32,
+    pub(crate) log_lines: u32,
     pub(crate) access: Access,
 }
 
@@ -201,6 +202,7 @@ impl Loop {
                 .unwrap_or(u32::MAX)
                 .max(1),
             max_half_open: args.max_half_open,
+            log_lines: args.log_lines,
             file_mode: access.file_mode,
             file_uid: access.file_uid.unwrap_or_default(),
             file_gid: access.file_gid.unwrap_or_default(),

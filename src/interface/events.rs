@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use super::{ConnectFailure, Inner, Status};
 use crate::context::lock;
+use crate::error::REFUSES;
 use crate::ffi::ConnEvents;
 use crate::{ErrorKind, Memif, Role};
 
@@ -63,7 +64,8 @@ impl ConnEvents for Events {
             let kind = ErrorKind::from_code(err);
             // A master waits for the next slave, whatever the last one said.
             if refused && inner.config.role == Role::Slave {
-                let context = format!("refused by the peer ({reason})");
+                let words = reason.strip_prefix("the peer says: ").unwrap_or(reason);
+                let context = format!("{REFUSES}{words}");
                 status.refusal = Some(inner.error(err, &context));
             } else if kind == ErrorKind::IncompatibleProtocol && inner.config.role == Role::Slave {
                 status.refusal = Some(inner.error(err, reason));

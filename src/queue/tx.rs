@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS, Wait, down};
 use crate::ffi::TxEnd;
 use crate::interface::Inner;
-use crate::{Eof, Error};
+use crate::{Eof, Error, Role};
 
 /// A transmit queue. One owner at a time; it may move to another thread.
 ///
@@ -83,7 +83,7 @@ impl TxQueue {
     /// What it means that not all were sent.
     #[inline(never)]
     fn sent_less<T: AsRef<[u8]>>(
-        &self,
+        &mut self,
         packets: &[T],
         sent: usize,
         err: i32,
@@ -98,7 +98,7 @@ impl TxQueue {
     }
 
     #[cold]
-    fn send_error(&self, err: i32, length: usize) -> Error {
+    fn send_error(&mut self, err: i32, length: usize) -> Error {
         match err {
             DISCONNECTED => down(&self.inner),
             INVAL_ARG => self.unsendable(length),
@@ -219,15 +219,24 @@ impl TxQueue {
         }
     }
 
-    fn unsendable(&self, length: usize) -> Error {
-        Error::config(
-            "packet",
-            if length == 0 {
-                "it is empty; a packet has at least 1 byte".into()
-            } else {
-                format!("it has {length} bytes, more than the whole transmit ring")
-            },
-        )
+    #[cold]
+    fn unsendable(&mut self, length: usize) -> Error {
+        if length == 0 {
+            return Error::config("packet", "it is empty; a packet has at least 1 byte");
+        }
+        let conn = self.inner.conn();
+        let (size, slots) = match conn.map(|conn| conn.tx_room(&mut self.end)) {
+            Ok(Ok(room)) => room,
+            _ => return down(&self.inner),
+        };
+        let whose = match self.inner.config.role {
+            Role::Master => "the peer offers",
+            Role::Slave => "the transmit ring has",
+        };
+        let s = if size == 1 { "" } else { "s" };
+        let problem =
+            format!("it has {length} bytes, and {whose} {slots} buffers of at most {size} byte{s}");
+        Error::config("packet", problem)
     }
 }
 

@@ -13,6 +13,33 @@ fn a_second_slave_is_refused_while_the_first_is_connected() {
     works_as_slave(&link, &master);
 }
 
+/// As DPDK and VPP refuse: in words, without a number that means anything.
+#[test]
+fn a_slave_tells_the_peer_s_words_and_nothing_twice() {
+    let (_context, raw, slave) = attacked();
+    let link = raw.go(Stage::Init);
+    let words = Message::disconnect(0, "Unmatched interface ID");
+    link.wire.send(&words);
+    let error = slave.wait_link_up(Some(LONG)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Disconnect);
+    assert_eq!(
+        error.to_string(),
+        format!("{slave}: the peer refuses: Unmatched interface ID")
+    );
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named_once() {
+    let path = "/nonexistent/memif.sock";
+    let config = MemifConfig::new(path).role(Role::Master);
+    let error = context().create_interface(config).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(
+        error.to_string(),
+        format!("creating master id 0 on {path}: can't listen on {path}: no such file (errno 2)")
+    );
+}
+
 #[test]
 fn secrets_count_in_all_their_24_bytes() {
     let context = context();

@@ -16,6 +16,7 @@ mod peer;
 
 mod killed;
 mod log;
+mod meanwhile;
 mod on_master;
 mod on_master_bends;
 mod on_slave;
@@ -62,21 +63,26 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// `main` says in which role.
     pub(crate) fn new(
-        role: Role,
         rule: Rule,
         name: impl Into<String>,
         says: &'static str,
         attack: impl Fn(&Scene) + 'static,
     ) -> Self {
         Self {
-            role,
+            role: Role::Master,
             kind: Kind::Plain,
             rule,
             name: name.into(),
             says,
             attack: Box::new(attack),
         }
+    }
+
+    fn in_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
     }
 
     pub(crate) fn on(mut self, kind: Kind) -> Self {
@@ -179,8 +185,11 @@ fn main() -> ExitCode {
         return killed::child(role, socket, step);
     }
     let words: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
-    let mut cases = on_master::cases();
-    cases.extend(on_slave::cases());
+    let on_master = on_master::cases().into_iter();
+    let on_slave = on_slave::cases().into_iter();
+    let mut cases: Vec<_> = on_master
+        .chain(on_slave.map(|case| case.in_role(Role::Slave)))
+        .collect();
     cases.retain(|case| words.iter().all(|word| case.title().contains(*word)));
     if args.iter().any(|arg| arg == "--list") {
         for case in &cases {

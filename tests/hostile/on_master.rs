@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use memif::Role;
 use nix::errno::Errno;
 
 use crate::common::*;
@@ -10,7 +9,7 @@ use crate::killed::killed_at;
 use crate::on_master_bends;
 use crate::peer::*;
 use crate::rings;
-use crate::scene::{Kind, SECRET, Scene};
+use crate::scene::{Held, Kind, SECRET, Scene};
 use crate::{Case, Rule};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -23,15 +22,6 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(floods());
     cases.extend(rings::on_master());
     cases
-}
-
-fn case(
-    rule: Rule,
-    name: impl Into<String>,
-    says: &'static str,
-    attack: impl Fn(&Scene) + 'static,
-) -> Case {
-    Case::new(Role::Master, rule, name, says, attack)
 }
 
 const STEP_NAMES: [&str; 6] = [
@@ -54,7 +44,7 @@ fn sizes() -> impl Iterator<Item = Case> {
     let each = move |step: usize| {
         LENGTHS.into_iter().map(move |length| {
             let name = format!("{} of {length} bytes", STEP_NAMES[step]);
-            case(Rule::Turn, name, "128 bytes", move |scene| {
+            Case::new(Rule::Turn, name, "128 bytes", move |scene| {
                 let mut plan = scene.plan();
                 plan.steps[step].length = length;
                 plan.refused(&scene.socket).says("128 bytes");
@@ -64,7 +54,7 @@ fn sizes() -> impl Iterator<Item = Case> {
     let empty = |step: usize| {
         let name = format!("{} of 0 bytes", STEP_NAMES[step]);
         // Not to be told from the channel's end.
-        case(
+        Case::new(
             Rule::Turn,
             name,
             "closed its control socket",
@@ -78,7 +68,7 @@ fn sizes() -> impl Iterator<Item = Case> {
     };
     let short = |step: usize| {
         let name = format!("{} cut short, with 250 descriptors", STEP_NAMES[step]);
-        case(Rule::Turn, name, "more than one descriptor", move |scene| {
+        Case::new(Rule::Turn, name, "more than one descriptor", move |scene| {
             let mut plan = scene.plan();
             plan.steps[step].length = 64;
             plan.steps[step].fds = vec![eventfd(); 250];
@@ -132,7 +122,7 @@ fn turns() -> Vec<Case> {
                 } else {
                     "unexpected message"
                 };
-                cases.push(case(Rule::Turn, name, says, move |scene| {
+                cases.push(Case::new(Rule::Turn, name, says, move |scene| {
                     let wire = up_to(scene, done);
                     let fds = if with_fd { vec![eventfd()] } else { vec![] };
                     wire.send_with(&any_message(kind), &fds);
@@ -148,7 +138,7 @@ fn ends() -> Vec<Case> {
     let mut cases = Vec::new();
     for steps in 0..=STEP_NAMES.len() {
         let name = format!("closes after {steps} steps");
-        cases.push(case(
+        cases.push(Case::new(
             Rule::Limits,
             name,
             "closed its control socket",
@@ -159,7 +149,7 @@ fn ends() -> Vec<Case> {
             },
         ));
         let name = format!("is killed after {steps} steps");
-        cases.push(case(
+        cases.push(Case::new(
             Rule::Limits,
             name,
             "closed its control socket",
@@ -168,14 +158,19 @@ fn ends() -> Vec<Case> {
             },
         ));
         let name = format!("says DISCONNECT after {steps} steps");
-        cases.push(case(Rule::Turn, name, "had enough?[2J", move |scene| {
-            let wire = up_to(scene, steps);
-            let words = Message::disconnect(u32::MAX, "had enough\x1b[2J");
-            wire.send_with(&words, &[eventfd()]);
-            assert!(wire.receive().is_none());
-        }));
+        cases.push(Case::new(
+            Rule::Turn,
+            name,
+            "had enough?[2J",
+            move |scene| {
+                let wire = up_to(scene, steps);
+                let words = Message::disconnect(u32::MAX, "had enough\x1b[2J");
+                wire.send_with(&words, &[eventfd()]);
+                assert!(wire.receive().is_none());
+            },
+        ));
     }
-    cases.push(case(
+    cases.push(Case::new(
         Rule::Turn,
         "names that do not end",
         "yyyyyyyy",
@@ -211,7 +206,7 @@ fn silence() -> impl Iterator<Item = Case> {
                 }
             }
         };
-        case(Rule::Limits, name, "not finished in time", attack).on(Kind::Hasty)
+        Case::new(Rule::Limits, name, "not finished in time", attack).on(Kind::Hasty)
     })
 }
 
@@ -226,19 +221,19 @@ fn secrets() -> Vec<Case> {
     };
     let wrong = |name: &'static str, bytes: Vec<u8>| {
         let attack = with(bytes, "incorrect secret");
-        case(Rule::Secret, name, "incorrect secret", attack).on(Kind::Secret)
+        Case::new(Rule::Secret, name, "incorrect secret", attack).on(Kind::Secret)
     };
     let right = SECRET.as_bytes();
     let last = |c| [&right[..right.len() - 1], c].concat();
     vec![
-        case(
+        Case::new(
             Rule::Secret,
             "none",
             "secret required",
             with(vec![], "secret required"),
         )
         .on(Kind::Secret),
-        case(
+        Case::new(
             Rule::Secret,
             "none, while another link is up",
             "secret required",
@@ -255,7 +250,7 @@ fn secrets() -> Vec<Case> {
         wrong("a byte more", [right, b"!"].concat()),
         wrong("the first byte is NUL", [b"\0", &right[1..]].concat()),
         wrong("the end is not NUL", [right, &[0; 9], b"x"].concat()),
-        case(Rule::Secret, "one where none is asked for", "", |scene| {
+        Case::new(Rule::Secret, "one where none is asked for", "", |scene| {
             let mut plan = Plan::new(0);
             let init = &mut plan.steps[P_INIT];
             init.message = init.message.put(at::INIT_SECRET, SECRET.as_bytes());
@@ -278,7 +273,7 @@ fn floods() -> Vec<Case> {
             .collect()
     };
     vec![
-        case(
+        Case::new(
             Rule::Limits,
             "1000 connections, half open",
             "too many unfinished",
@@ -288,7 +283,7 @@ fn floods() -> Vec<Case> {
                 wires[0].expect_refusal().says("too many");
             },
         ),
-        case(
+        Case::new(
             Rule::Limits,
             "1000 connections do not drive out one that has sent its INIT",
             "too many",
@@ -307,7 +302,7 @@ fn floods() -> Vec<Case> {
             },
         )
         .on(Kind::Few),
-        case(
+        Case::new(
             Rule::Limits,
             "1000 times connecting and closing",
             "",
@@ -315,7 +310,7 @@ fn floods() -> Vec<Case> {
                 (0..1000).for_each(|_| drop(open(scene, 1)));
             },
         ),
-        case(
+        Case::new(
             Rule::Limits,
             "200 links, each closed at once",
             "closed its control socket",
@@ -325,7 +320,7 @@ fn floods() -> Vec<Case> {
                 }
             },
         ),
-        case(
+        Case::new(
             Rule::Turn,
             "the whole handshake at once, answers unread",
             "connected: the peer",
@@ -337,7 +332,7 @@ fn floods() -> Vec<Case> {
             },
         ),
         // So many that the answers fill the socket.
-        case(
+        Case::new(
             Rule::Turn,
             "256 regions and 510 rings, answers unread",
             "does not take our messages",
@@ -365,7 +360,7 @@ fn floods() -> Vec<Case> {
             },
         )
         .on(Kind::Queues),
-        case(
+        Case::new(
             Rule::Turn,
             "20000 messages without an answer",
             "unexpected message",
@@ -379,11 +374,12 @@ fn floods() -> Vec<Case> {
                 }
             },
         ),
-        case(
+        Case::new(
             Rule::Region,
             "256 regions and the largest number of rings are a link",
             "connected to",
             |scene| {
+                let before = Held::now().descriptors;
                 let mut plan = scene.plan();
                 plan.steps.truncate(1);
                 let memory = Memory::new(1 << 17);
@@ -399,11 +395,14 @@ fn floods() -> Vec<Case> {
                 plan.steps.push(Step::new(Message::connect(), &[]));
                 let link = plan.up(&scene.socket);
                 up(&scene.memif);
+                // The victim's are the eventfds, and few more; the rest is closed once it is mapped.
+                let held = Held::now().descriptors - before;
+                assert!(held < 510 + 20, "{held} more descriptors");
                 drop(link);
             },
         )
         .on(Kind::Queues),
-        case(
+        Case::new(
             Rule::Region,
             "shrinks a region after all",
             "had enough",

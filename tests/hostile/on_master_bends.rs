@@ -4,7 +4,6 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use memif::Role;
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -422,7 +421,7 @@ const BENDS: &[Bend] = &[
 
 pub(crate) fn cases() -> impl Iterator<Item = Case> {
     BENDS.iter().map(|(rule, name, words, bend)| {
-        Case::new(Role::Master, *rule, *name, words, move |scene| {
+        Case::new(*rule, *name, words, move |scene| {
             let mut plan = scene.plan();
             bend(&mut plan);
             let refusal = plan.refused(&scene.socket);

@@ -1,7 +1,5 @@
 //! Attacks of a master on a slave.
 
-use memif::Role;
-
 use crate::killed::{STAGES, killed_at};
 use crate::on_master::{KINDS, any_message};
 use crate::peer::*;
@@ -17,15 +15,6 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(floods());
     cases.extend(rings::on_slave());
     cases
-}
-
-fn case(
-    rule: Rule,
-    name: impl Into<String>,
-    says: &'static str,
-    attack: impl Fn(&Scene) + 'static,
-) -> Case {
-    Case::new(Role::Slave, rule, name, says, attack)
 }
 
 /// What a slave is waiting for at each stage.
@@ -58,12 +47,12 @@ fn hellos() -> Vec<Case> {
         }),
     ];
     let refused = BENDS.into_iter().map(|(name, words, bend)| {
-        case(Rule::Turn, name, words, move |scene| {
+        Case::new(Rule::Turn, name, words, move |scene| {
             let link = scene.go(Stage::Accepted);
             link.wire.refused(&bend(Message::hello())).says(words);
         })
     });
-    let most = case(
+    let most = Case::new(
         Rule::Turn,
         "HELLO with the largest numbers",
         "closed its control",
@@ -89,7 +78,7 @@ fn sizes() -> Vec<Case> {
     for stage in STAGES {
         for length in [1, 2, 127, 129, 256, 4096] {
             let name = format!("{length} bytes, {stage:?}");
-            cases.push(case(Rule::Turn, name, "128 bytes", move |scene| {
+            cases.push(Case::new(Rule::Turn, name, "128 bytes", move |scene| {
                 let link = scene.go(stage);
                 let mut step = Step::new(legal(stage), &[]);
                 step.length = length;
@@ -100,7 +89,7 @@ fn sizes() -> Vec<Case> {
         for fds in [2, 253] {
             let name = format!("{fds} descriptors, {stage:?}");
             let says = "more than one descriptor";
-            cases.push(case(Rule::Turn, name, says, move |scene| {
+            cases.push(Case::new(Rule::Turn, name, says, move |scene| {
                 let link = scene.go(stage);
                 link.wire.send_with(&legal(stage), &vec![eventfd(); fds]);
                 link.wire.expect_refusal().says(says);
@@ -109,7 +98,7 @@ fn sizes() -> Vec<Case> {
         if stage < Stage::Up {
             let name = format!("a legal message with a descriptor, {stage:?}");
             let says = "unexpected descriptor";
-            cases.push(case(Rule::Turn, name, says, move |scene| {
+            cases.push(Case::new(Rule::Turn, name, says, move |scene| {
                 let link = scene.go(stage);
                 link.wire.send_with(&legal(stage), &[eventfd()]);
                 link.wire.expect_refusal().says(says);
@@ -130,7 +119,7 @@ fn turns() -> Vec<Case> {
                 let more = if with_fd { ", with a descriptor" } else { "" };
                 let name = format!("message {kind}, {stage:?}{more}");
                 let says = "unexpected message";
-                cases.push(case(Rule::Turn, name, says, move |scene| {
+                cases.push(Case::new(Rule::Turn, name, says, move |scene| {
                     let link = scene.go(stage);
                     let fds = if with_fd { vec![eventfd()] } else { vec![] };
                     link.wire.send_with(&any_message(kind), &fds);
@@ -146,7 +135,7 @@ fn ends() -> Vec<Case> {
     let mut cases = Vec::new();
     for (number, stage) in STAGES.into_iter().enumerate() {
         let name = format!("closes, {stage:?}");
-        cases.push(case(
+        cases.push(Case::new(
             Rule::Limits,
             name,
             "closed its control socket",
@@ -155,7 +144,7 @@ fn ends() -> Vec<Case> {
             },
         ));
         let name = format!("is killed, {stage:?}");
-        cases.push(case(
+        cases.push(Case::new(
             Rule::Limits,
             name,
             "closed its control socket",
@@ -167,12 +156,17 @@ fn ends() -> Vec<Case> {
             },
         ));
         let name = format!("says DISCONNECT, {stage:?}");
-        cases.push(case(Rule::Turn, name, "had enough?[2J", move |scene| {
-            let link = scene.go(stage);
-            let words = Message::disconnect(u32::MAX, "had enough\x1b[2J");
-            link.wire.send_with(&words, &[eventfd()]);
-            while link.wire.receive().is_some() {}
-        }));
+        cases.push(Case::new(
+            Rule::Turn,
+            name,
+            "had enough?[2J",
+            move |scene| {
+                let link = scene.go(stage);
+                let words = Message::disconnect(u32::MAX, "had enough\x1b[2J");
+                link.wire.send_with(&words, &[eventfd()]);
+                while link.wire.receive().is_some() {}
+            },
+        ));
         if stage < Stage::Up {
             let name = format!("silent, {stage:?}");
             let silent = move |scene: &Scene| {
@@ -183,7 +177,7 @@ fn ends() -> Vec<Case> {
                     }
                 }
             };
-            let silent = case(Rule::Limits, name, "not finished in time", silent);
+            let silent = Case::new(Rule::Limits, name, "not finished in time", silent);
             cases.push(silent.on(Kind::Hasty));
         }
     }
@@ -194,7 +188,7 @@ fn floods() -> Vec<Case> {
     let mut cases = Vec::new();
     for stage in STAGES {
         let name = format!("a flood of ACKs, {stage:?}");
-        cases.push(case(
+        cases.push(Case::new(
             Rule::Turn,
             name,
             "unexpected message of type 1",
@@ -214,7 +208,7 @@ fn floods() -> Vec<Case> {
             },
         ));
     }
-    cases.push(case(
+    cases.push(Case::new(
         Rule::Limits,
         "200 connections accepted and closed",
         "closed its control",
@@ -222,7 +216,7 @@ fn floods() -> Vec<Case> {
             (0..200).for_each(|_| drop(scene.go(Stage::Accepted)));
         },
     ));
-    cases.push(case(
+    cases.push(Case::new(
         Rule::Limits,
         "100 links, each closed at once",
         "closed its control",
@@ -230,7 +224,7 @@ fn floods() -> Vec<Case> {
             (0..100).for_each(|_| drop(scene.go(Stage::Up)));
         },
     ));
-    let secret = case(
+    let secret = Case::new(
         Rule::Secret,
         "a master that knows the secret by INIT",
         "incorrect secret",

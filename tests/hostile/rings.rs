@@ -1,11 +1,9 @@
 //! What is in the shared memory, in both directions and roles.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use memif::{Eof, Error, ErrorKind, PacketHandle, Role, Wait};
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::common::*;
+use crate::meanwhile::{eventfds, flickers};
 use crate::peer::*;
 use crate::scene::Scene;
 use crate::{Case, Rule};
@@ -267,59 +265,72 @@ fn receiving(
     good: &'static [&'static [u8]],
 ) -> impl Iterator<Item = Case> {
     table.iter().map(move |(rule, name, says, attack)| {
-        Case::new(
-            role,
-            *rule,
-            format!("receiving: {name}"),
-            says,
-            move |scene| {
-                let link = scene.link();
-                let mut handle = scene.handle();
-                for packet in good {
-                    match role {
-                        Role::Master => link.slave_sends(packet),
-                        Role::Slave => link.master_sends(packet),
-                    }
+        Case::new(*rule, format!("receiving: {name}"), says, move |scene| {
+            let link = scene.link();
+            let mut handle = scene.handle();
+            for packet in good {
+                match role {
+                    Role::Master => link.slave_sends(packet),
+                    Role::Slave => link.master_sends(packet),
                 }
-                attack(&link);
-                // A jump of the counter hides how many are good.
-                let jump = says.contains("slots are published");
-                violated(&mut handle, if jump { &[] } else { good });
-                link.wire.expect_refusal();
-            },
-        )
+            }
+            attack(&link);
+            // A jump of the counter hides how many are good.
+            let jump = says.contains("slots are published");
+            violated(&mut handle, if jump { &[] } else { good });
+            link.wire.expect_refusal();
+        })
     })
 }
 
+/// A link whose slave offers all slots of a ring of this size, each of a byte.
+fn offers_bytes(scene: &Scene, log2: u8) -> Link {
+    let mut plan = Plan::new(0);
+    let memory = Memory::new(4096 + ring_bytes(log2));
+    plan.steps[P_REGION0] = Step::new(Message::add_region(0, memory.len() as u64), &[&memory.fd]);
+    plan.regions[0] = memory;
+    plan.m2s[0].offset = 4096;
+    plan.m2s[0].log2 = log2;
+    plan.steps[P_M2S].put32(at::RING_OFFSET, 4096);
+    plan.steps[P_M2S].put8(at::RING_LOG2, log2);
+    for offset in [0, 4096] {
+        plan.regions[0].store32(offset, COOKIE);
+    }
+    let link = plan.up(&scene.socket);
+    up(&scene.memif);
+    let ring = link.m2s();
+    for slot in 0..ring.size {
+        let desc = Desc {
+            region: 1,
+            length: 1,
+            ..Desc::default()
+        };
+        ring.set_desc(slot, desc);
+    }
+    ring.set_head(ring.size);
+    link
+}
+
 pub(crate) fn on_master() -> Vec<Case> {
-    let case = |rule, name: &str, says, attack: fn(&Scene)| {
-        Case::new(Role::Master, rule, name, says, attack)
-    };
     let mut cases: Vec<_> = receiving(Role::Master, SLAVE_SENDS, &[b"one", b"two"]).collect();
     cases.extend(SLAVE_OFFERS.iter().map(|(rule, name, says, attack)| {
-        Case::new(
-            Role::Master,
-            *rule,
-            format!("sending: {name}"),
-            says,
-            move |scene| {
-                let link = scene.link();
-                let mut handle = scene.handle();
-                assert_eq!(
-                    eof(handle.write_packet(b"x")),
-                    Eof::Full,
-                    "nothing is offered"
-                );
-                attack(&link);
-                refused_to_write(&mut handle);
-                link.wire.expect_refusal();
-                down(&scene.memif);
-                assert_eq!(eof(handle.write_packet(b"x")), Eof::LinkDown);
-            },
-        )
+        Case::new(*rule, format!("sending: {name}"), says, move |scene| {
+            let link = scene.link();
+            let mut handle = scene.handle();
+            assert_eq!(
+                eof(handle.write_packet(b"x")),
+                Eof::Full,
+                "nothing is offered"
+            );
+            attack(&link);
+            refused_to_write(&mut handle);
+            link.wire.expect_refusal();
+            down(&scene.memif);
+            assert_eq!(eof(handle.write_packet(b"x")), Eof::LinkDown);
+        })
     }));
     cases.extend([
-        case(
+        Case::new(
             Rule::Counters,
             "receiving: head goes back",
             "slots are published",
@@ -337,7 +348,7 @@ pub(crate) fn on_master() -> Vec<Case> {
                 link.wire.expect_refusal();
             },
         ),
-        case(
+        Case::new(
             Rule::Descriptor,
             "sending: the offered buffers are the rings",
             "",
@@ -358,7 +369,38 @@ pub(crate) fn on_master() -> Vec<Case> {
                 }
             },
         ),
-        case(Rule::Ring, "both rings are one", "", |scene| {
+        Case::new(
+            Rule::Descriptor,
+            "sending: 16384 buffers of a byte",
+            "too small: 1500 of them for 1500 bytes",
+            |scene| {
+                let link = offers_bytes(scene, 14);
+                let mut handle = scene.handle();
+                handle.write_packet(&pattern(1, 100)).unwrap();
+                let error = handle.write_packet(&pattern(2, 1500)).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::MalformedMessage, "{error}");
+                link.wire.expect_refusal();
+            },
+        ),
+        Case::new(
+            Rule::Descriptor,
+            "sending: 16 buffers of a byte",
+            "had enough",
+            |scene| {
+                let link = offers_bytes(scene, LOG2);
+                let mut handle = scene.handle();
+                // As with a small ring of a peer that means no harm.
+                let error = handle.write_packet(&pattern(1, 1500)).unwrap_err();
+                assert_eq!(
+                    error.to_string(),
+                    "packet: it has 1500 bytes, and the peer offers 16 buffers of at most 1 byte"
+                );
+                handle.write_packet(&pattern(2, 16)).unwrap();
+                link.wire.send(&Message::disconnect(0, "had enough"));
+                assert!(link.wire.receive().is_none());
+            },
+        ),
+        Case::new(Rule::Ring, "both rings are one", "", |scene| {
             let mut plan = scene.plan();
             let at_s2m = plan.s2m[0].offset as u32;
             plan.steps[P_M2S].put32(at::RING_OFFSET, at_s2m);
@@ -371,7 +413,7 @@ pub(crate) fn on_master() -> Vec<Case> {
                 let _ = handle.read_packet();
             }
         }),
-        case(Rule::Ring, "the ring lies in the buffers", "", |scene| {
+        Case::new(Rule::Ring, "the ring lies in the buffers", "", |scene| {
             let mut plan = Plan::single_region(0);
             let end = (plan.regions[0].len() - ring_bytes(LOG2)) as u32;
             plan.regions[0].store32(end as usize, COOKIE);
@@ -392,30 +434,21 @@ pub(crate) fn on_master() -> Vec<Case> {
 }
 
 pub(crate) fn on_slave() -> Vec<Case> {
-    let case = |rule, name: &str, says, attack: fn(&Scene)| {
-        Case::new(Role::Slave, rule, name, says, attack)
-    };
     let mut cases: Vec<_> = receiving(Role::Slave, MASTER_SENDS, &[b"good"]).collect();
     for tail in [17, 0x8000, 0xffff] {
         let name = format!("sending: tail at {tail}, one slot was sent");
         let says = "slots are outstanding";
-        cases.push(Case::new(
-            Role::Slave,
-            Rule::Counters,
-            name,
-            says,
-            move |scene| {
-                let link = scene.link();
-                let mut handle = scene.handle();
-                handle.write_packet(b"x").unwrap();
-                link.s2m().set_tail(tail);
-                refused_to_write(&mut handle);
-                link.wire.expect_refusal();
-            },
-        ));
+        cases.push(Case::new(Rule::Counters, name, says, move |scene| {
+            let link = scene.link();
+            let mut handle = scene.handle();
+            handle.write_packet(b"x").unwrap();
+            link.s2m().set_tail(tail);
+            refused_to_write(&mut handle);
+            link.wire.expect_refusal();
+        }));
     }
     cases.extend([
-        case(
+        Case::new(
             Rule::OwnDescriptors,
             "sending: the slots point elsewhere",
             "had enough",
@@ -448,7 +481,7 @@ pub(crate) fn on_slave() -> Vec<Case> {
                 assert!(link.wire.receive().is_none());
             },
         ),
-        case(
+        Case::new(
             Rule::OwnDescriptors,
             "all of the rings' memory is overwritten",
             "",
@@ -464,7 +497,7 @@ pub(crate) fn on_slave() -> Vec<Case> {
                 }
             },
         ),
-        case(
+        Case::new(
             Rule::Region,
             "shrinks the slave's regions",
             "had enough",
@@ -482,134 +515,4 @@ pub(crate) fn on_slave() -> Vec<Case> {
     cases.extend(flickers(Role::Slave));
     cases.extend(eventfds(Role::Slave));
     cases
-}
-
-/// Another thread changes words of the memory while the victim works on it. How it ends differs.
-fn flickers(role: Role) -> impl Iterator<Item = Case> {
-    type Flicker = fn(&Link, u64);
-    const FLICKERS: [(&str, Flicker); 4] = [
-        ("flags of the rings flicker", |link, n| {
-            for ring in [link.s2m(), link.m2s()] {
-                ring.set_flags(n as u16);
-                ring.wake();
-            }
-        }),
-        ("descriptors flicker", |link, n| {
-            for ring in [link.s2m(), link.m2s()] {
-                let word = ring.base + 128 + (n as usize % 64) * 4;
-                let was = ring.memory.load32(word);
-                ring.memory.store32(word, (n * 0x9e37_79b9) as u32);
-                ring.memory.store32(word, was);
-            }
-        }),
-        ("head and tail flicker", |link, n| {
-            for ring in [link.s2m(), link.m2s()] {
-                let (head, tail) = (ring.head(), ring.tail());
-                ring.set_head(head.wrapping_add(n as u16));
-                ring.set_tail(tail.wrapping_sub(n as u16));
-                ring.set_head(head);
-                ring.set_tail(tail);
-            }
-        }),
-        ("cookies flicker", |link, n| {
-            for ring in [link.s2m(), link.m2s()] {
-                ring.set_cookie(n as u32);
-            }
-        }),
-    ];
-    FLICKERS.into_iter().map(move |(name, flicker)| {
-        Case::new(role, Rule::ReadOnce, name, "", move |scene| {
-            let link = scene.link();
-            let mut handle = scene.handle();
-            if role == Role::Master {
-                link.offer();
-            }
-            let done = AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    let mut n = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        n += 1;
-                        flicker(&link, n);
-                    }
-                });
-                for n in 0..5000u64 {
-                    // By the book beside the flicker, as far as it lets us.
-                    let (to_victim, from_victim) = match role {
-                        Role::Master => (link.s2m(), link.m2s()),
-                        Role::Slave => (link.m2s(), link.s2m()),
-                    };
-                    if role == Role::Master {
-                        to_victim.set_head(to_victim.head().wrapping_add(1));
-                    } else {
-                        to_victim.set_tail(to_victim.tail().wrapping_add(1));
-                        from_victim.set_tail(from_victim.head());
-                    }
-                    let _ = handle.write_packets(&[pattern(n, 40), pattern(n, 3000)]);
-                    while handle.read_packet().is_ok() {}
-                }
-                done.store(true, Ordering::Relaxed);
-            });
-        })
-    })
-}
-
-/// The eventfds are the peer's as much as ours.
-fn eventfds(role: Role) -> impl Iterator<Item = Case> {
-    type Spoil = fn(&Fd);
-    const SPOILS: [(&str, Spoil); 4] = [
-        ("the eventfds are full", |efd| {
-            nix::unistd::write(&**efd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
-        }),
-        ("the eventfds are blocking", |efd| {
-            fcntl(&**efd, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
-        }),
-        ("the eventfds are blocking and full", |efd| {
-            nix::unistd::write(&**efd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
-            fcntl(&**efd, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
-        }),
-        ("the eventfds are written without packets", |efd| {
-            for _ in 0..1000 {
-                nix::unistd::write(&**efd, &1u64.to_ne_bytes()).unwrap();
-            }
-        }),
-    ];
-    SPOILS.into_iter().map(move |(name, spoil)| {
-        Case::new(role, Rule::Ring, name, "had enough", move |scene| {
-            let link = scene.link();
-            let mut handle = scene.handle();
-            spoil(&link.s2m().efd);
-            spoil(&link.m2s().efd);
-            for i in 0..8u8 {
-                // None of these may block.
-                match role {
-                    Role::Master => {
-                        link.offer();
-                        let ring = link.s2m();
-                        let mut desc = ring.desc(ring.head());
-                        link.regions[1].write(desc.offset as usize, &[i]);
-                        desc.length = 1;
-                        ring.set_desc(ring.head(), desc);
-                        ring.set_head(ring.head() + 1);
-                    }
-                    Role::Slave => {
-                        let ring = link.m2s();
-                        let mut desc = ring.desc(ring.tail());
-                        link.regions[1].write(desc.offset as usize, &[i]);
-                        desc.length = 1;
-                        ring.set_desc(ring.tail(), desc);
-                        ring.set_tail(ring.tail() + 1);
-                    }
-                }
-                assert_eq!(read(&mut handle), [i]);
-                assert_eq!(eof(handle.read_packet()), Eof::Empty);
-                handle.write_packet(&[i]).unwrap();
-            }
-            if role == Role::Slave {
-                link.s2m().set_tail(8);
-            }
-            link.wire.send(&Message::disconnect(0, "had enough"));
-            assert!(link.wire.receive().is_none());
-        })
-    })
 }

@@ -47,6 +47,8 @@ impl Scene {
             _ => |b| b,
         };
         let builder = Context::builder("victim").reconnect_interval(Duration::from_millis(5));
+        // Each case looks for its own.
+        let builder = builder.peer_log_lines(u32::MAX);
         let context = settings(builder).build().unwrap();
         let other_context = context_of_others();
         let socket = socket();

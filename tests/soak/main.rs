@@ -131,6 +131,7 @@ fn main() -> ExitCode {
         println!("soak: test");
         return ExitCode::SUCCESS;
     }
+    held::without_caches();
     let seconds = seconds.unwrap_or(5);
     let seed = args
         .iter()

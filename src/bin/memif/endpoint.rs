@@ -398,7 +398,7 @@ enum Refusal {
 fn refusal(kind: ErrorKind, text: &str) -> Refusal {
     let text = text.to_lowercase();
     let said = text
-        .split_once("the peer says")
+        .split_once("the peer refuses: ")
         .map_or("", |(_, said)| said);
     match kind {
         ErrorKind::AlreadyConnected => Refusal::Busy,

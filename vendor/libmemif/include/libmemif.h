@@ -195,7 +195,7 @@ typedef struct
   uint8_t index;
   void *addr;
   uint32_t size;
-  int fd;
+  int fd; /* -1: not kept, as it is mapped */
   uint8_t is_external;
 } memif_region_details_t;
 

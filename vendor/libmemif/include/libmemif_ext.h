@@ -2,7 +2,7 @@
  * packets between the rings and private memory, waiting, and reasons.
  *
  * Threads: as in libmemif.h. The calls on a queue (rx_burst, rx_wait, tx_burst,
- * tx_free) belong to one thread at a time per queue and direction, its owner;
+ * tx_free, tx_room) belong to one thread at a time per queue and direction, its owner;
  * the control thread may take the link down or up meanwhile. They never reach
  * memory that is no longer mapped. The states, tx_pending and rx_wake may be
  * called by anybody.
@@ -39,6 +39,8 @@ typedef struct
   void *log_ctx;
   uint32_t handshake_ms;  /* a handshake must finish within; 0: 5000 */
   uint32_t max_half_open; /* unfinished handshakes at a time, the oldest goes; 0: 64 */
+  uint32_t log_lines; /* lines a second about the peers of each interface, and about refused ones;
+			 how many were left out is told after it; 0: 20 */
   /* Of the file of a listening socket; abstract names have none. */
   uint32_t file_mode; /* permissions, as 0660; 0: 0600, the owner alone */
   uint32_t file_uid, file_gid; /* its owner and group, where the next two are set */
@@ -131,12 +133,18 @@ typedef struct
 /* Copies packets into the ring, as chains where they exceed a buffer, and
  * publishes them at once. Never blocks. *sent tells how many whole packets:
  * fewer than count when the ring is full (NOBUF_RING when none).
- * INVAL_ARG: packet *sent is empty, or larger than the whole ring. */
+ * INVAL_ARG: packet *sent is empty, or larger than the whole ring (memif_ext_tx_room).
+ * MFMSG: the peer broke the protocol, or offers a master buffers so small that 1024 of them
+ * and more hold less than 64 bytes each; the link goes down. */
 int memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets,
 			uint16_t count, uint16_t *sent);
 
 /* Free slots of a transmit ring. */
 int memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
+
+/* The size of a transmit ring: its buffers, and the bytes that the largest of them takes. Of a
+ * master's ring that is what the peer has offered so far. */
+int memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size, uint16_t *slots);
 
 /* Published slots that the peer has not taken (slave), or not offered again (master).
  * DISCONNECTED: *slots tells what it had not taken when the link went down. */

@@ -40,6 +40,13 @@ typedef struct
   memif_get_external_buffer_offset_t *get_offset;
 } external_t;
 
+/* Lines about peers, within a second that ends then. */
+typedef struct
+{
+  uint64_t end;
+  uint32_t lines, left_out;
+} log_limit_t;
+
 /* A descriptor in the control loop. Kept until its socket is deleted, so a
  * program's late call of memif_control_fd_handler finds it, at worst reused:
  * handlers take what they find at their descriptor, not what the event said. */
@@ -86,6 +93,7 @@ struct sock
   conn_t *conns, *dead; /* dead: deleted, not yet freed */
   channel_t *channels, *dead_channels;
   uint32_t half_open;
+  log_limit_t log_limit; /* of lines that belong to no interface */
   char error[ERROR_TEXT];
 };
 
@@ -127,7 +135,7 @@ typedef struct
 {
   void *addr; /* NULL: not mapped yet */
   uint64_t size;
-  int fd;
+  int fd; /* -1: closed, as it is mapped */
   bool external; /* the program mapped it, and has its descriptor */
 } region_t;
 
@@ -252,6 +260,7 @@ struct conn
   uint8_t remote_name[NAME_SIZE + 1], remote_if[NAME_SIZE + 1];
   memif_ext_peer_t peer;
   bool known_peer;
+  log_limit_t log_limit;
   char error[ERROR_TEXT];
 
   _Atomic int fault_lock; /* guards what follows */
@@ -288,12 +297,20 @@ struct channel
 int error_of_errno (int errnum);
 /* Into the socket's error text and the log; returns err. */
 int fail (sock_t *s, int err, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
-void logf_ (sock_t *s, int level, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
 void text_v (char *to, size_t size, const char *format, va_list args)
   __attribute__ ((format (printf, 3, 0)));
 void text_f (char *to, size_t size, const char *format, ...)
   __attribute__ ((format (printf, 3, 4)));
 const char *where (const conn_t *c); /* "slave id 3 on /run/x.sock" */
+
+/* log.c */
+void logf_ (sock_t *s, int level, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
+/* What a peer can cause at will: so many a second of an interface, or (c NULL) of the socket. */
+void peer_logf (sock_t *s, conn_t *c, int level, const char *format, ...)
+  __attribute__ ((format (printf, 4, 5)));
+/* Tells how many were left out, where the second is over; when the next one will be, 0: none. */
+void log_tell (sock_t *s, uint64_t now);
+uint64_t log_due (const sock_t *s);
 
 /* events.c */
 uint64_t now_ns (void);
@@ -347,6 +364,7 @@ void link_unref (link_t *l);
 void link_close_fds (link_t *l); /* of the regions: a link that is drained needs its mappings only */
 int link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
 		       unsigned log2, const char **why);
+/* Maps it; takes the descriptor over on success. */
 int link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why);
 int link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char **why);
 int link_map_master (link_t *l, const char **why);
@@ -368,6 +386,7 @@ void queue_drained (queue_t *q);
 
 /* foreign.c; neither waits for what the last close waits for */
 void foreign_close (int fd); /* a descriptor that came from a peer */
+void foreign_close_all (int *fds, unsigned count); /* spoils the array */
 void foreign_hang_up (int fd); /* a connection, with what the peer sent and nobody read */
 
 /* eventfd.c; neither blocks */

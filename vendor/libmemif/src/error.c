@@ -90,19 +90,6 @@ text_f (char *to, size_t size, const char *format, ...)
   va_end (args);
 }
 
-void
-logf_ (sock_t *s, int level, const char *format, ...)
-{
-  if (!s->ext.log)
-    return;
-  char text[2 * ERROR_TEXT];
-  va_list args;
-  va_start (args, format);
-  text_v (text, sizeof text, format, args);
-  va_end (args);
-  s->ext.log (level, text, s->ext.log_ctx);
-}
-
 int
 fail (sock_t *s, int err, const char *format, ...)
 {

@@ -162,6 +162,7 @@ on_timer (event_t *e)
 	}
     }
   listener_resume (s);
+  log_tell (s, now);
   if (s->next_request && s->next_request <= now)
     {
       s->next_request = now + s->period_ns;
@@ -190,6 +191,9 @@ timer_update (sock_t *s)
       at = ch->deadline;
   if (s->paused_listener >= 0 && (!at || s->resume_at < at))
     at = s->resume_at;
+  uint64_t log_at = log_due (s);
+  if (log_at && (!at || log_at < at))
+    at = log_at;
 
   if (at == s->armed_at)
     return;

@@ -46,13 +46,13 @@ start_thread (pthread_t *thread)
 }
 
 static void
-close_elsewhere (int fd)
+close_elsewhere (const int *fds, unsigned count)
 {
   pthread_t thread;
   bool started = false;
   pthread_mutex_lock (&lock);
-  if (num_waiting < MAX_WAITING)
-    waiting[num_waiting++] = fd;
+  for (unsigned i = 0; i < count && num_waiting < MAX_WAITING; i++)
+    waiting[num_waiting++] = fds[i];
   if (num_threads < MAX_THREADS && (started = start_thread (&thread)))
     num_threads++;
   pthread_mutex_unlock (&lock);
@@ -69,14 +69,24 @@ close_elsewhere (int fd)
 }
 
 void
+foreign_close_all (int *fds, unsigned count)
+{
+  unsigned others = 0;
+  for (unsigned i = 0; i < count; i++)
+    /* Memory, pipes and eventfds wait for nobody. A local socket may have anything in
+     * its queue. None of these asks a file system. */
+    if (fcntl (fds[i], F_GET_SEALS) >= 0 || fcntl (fds[i], F_GETPIPE_SZ) >= 0 || is_eventfd (fds[i]))
+      close (fds[i]);
+    else
+      fds[others++] = fds[i];
+  if (others)
+    close_elsewhere (fds, others);
+}
+
+void
 foreign_close (int fd)
 {
-  /* Memory, pipes and eventfds wait for nobody. A local socket may have anything in
-   * its queue. None of these asks a file system. */
-  if (fcntl (fd, F_GET_SEALS) >= 0 || fcntl (fd, F_GETPIPE_SZ) >= 0 || is_eventfd (fd))
-    close (fd);
-  else
-    close_elsewhere (fd);
+  foreign_close_all (&fd, 1);
 }
 
 void
@@ -86,7 +96,7 @@ foreign_hang_up (int fd)
   char byte;
   shutdown (fd, SHUT_RD);
   if (recv (fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0)
-    close_elsewhere (fd);
+    close_elsewhere (&fd, 1);
   else
     close (fd);
 }

@@ -199,7 +199,7 @@ come_up (channel_t *ch)
       c->external = c->link;
     }
   queues_up (c);
-  logf_ (ch->sock, MEMIF_EXT_LOG_INFO, "%s: connected to %s, interface %s", where (c),
+  peer_logf (ch->sock, c, MEMIF_EXT_LOG_INFO, "%s: connected to %s, interface %s", where (c),
 	 c->remote_name, c->remote_if);
   /* A program of libmemif 4.0 may offer them itself, with headroom. */
   bool offer_first = c->ext.keep_unread;
@@ -451,7 +451,7 @@ channel_accept (sock_t *s, int fd)
   int err = access_check (s, fd, &peer, why, sizeof why);
   if (err)
     {
-      logf_ (s, MEMIF_EXT_LOG_WARN, "%s: refused process %d: %s", s->path, (int) peer.pid, why);
+      peer_logf (s, NULL, MEMIF_EXT_LOG_WARN, "%s: refused process %d: %s", s->path, (int) peer.pid, why);
       disconnect_send (fd, err, why);
       close (fd);
       return;
@@ -471,7 +471,7 @@ channel_accept (sock_t *s, int fd)
   if (!ch)
     {
       close (fd);
-      logf_ (s, MEMIF_EXT_LOG_ERROR, "%s: no memory for a peer", s->path);
+      peer_logf (s, NULL, MEMIF_EXT_LOG_ERROR, "%s: no memory for a peer", s->path);
       return;
     }
   ch->peer = peer;
@@ -481,13 +481,20 @@ channel_accept (sock_t *s, int fd)
   timer_update (s);
 }
 
-static int
-connect_failed (conn_t *c, int err, bool refused, const char *reason)
+static void
+tell_failed (conn_t *c, int err, bool refused, const char *reason)
 {
-  text_f (c->error, sizeof c->error, "%s", reason);
-  fail (c->sock, err, "%s: %s", where (c), reason);
+  text_f (c->sock->error, sizeof c->sock->error, "%s: %s", where (c), reason);
   if (c->ext.on_fail)
     c->ext.on_fail (c, c->private_ctx, err, refused, reason);
+}
+
+static int
+connect_failed (conn_t *c, int err, const char *reason)
+{
+  text_f (c->error, sizeof c->error, "%s", reason);
+  peer_logf (c->sock, c, MEMIF_EXT_LOG_DEBUG, "%s: %s", where (c), reason);
+  tell_failed (c, err, false, reason);
   return err;
 }
 
@@ -507,7 +514,7 @@ channel_connect (conn_t *c)
 	close (fd);
       text_f (reason, sizeof reason, "connecting to %s: %s (errno %d)", s->path,
 	      why == EPROTOTYPE ? "it is no memif socket" : memif_strerror (err), why);
-      return connect_failed (c, why == EPROTOTYPE ? MEMIF_ERR_FILE_NOT_SOCK : err, false, reason);
+      return connect_failed (c, why == EPROTOTYPE ? MEMIF_ERR_FILE_NOT_SOCK : err, reason);
     }
   int err = access_check (s, fd, &c->peer, reason, sizeof reason);
   c->known_peer = true;
@@ -515,13 +522,13 @@ channel_connect (conn_t *c)
     {
       disconnect_send (fd, err, reason);
       close (fd);
-      return connect_failed (c, err, false, reason);
+      return connect_failed (c, err, reason);
     }
   channel_t *ch = channel_new (s, fd, CH_SLAVE_HELLO);
   if (!ch)
     {
       close (fd);
-      return connect_failed (c, MEMIF_ERR_NOMEM, false, "no memory for a connection");
+      return connect_failed (c, MEMIF_ERR_NOMEM, "no memory for a connection");
     }
   ch->conn = c;
   c->channel = ch;
@@ -558,9 +565,9 @@ channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
   bool ours = c && c->closed;
   if (!c)
     {
-      logf_ (s, MEMIF_EXT_LOG_WARN, "%s: refused process %d of user %u (%s): %s", s->path,
-	     (int) ch->peer.pid, (unsigned) ch->peer.uid, ch->peer_name[0] ? ch->peer_name : "unnamed",
-	     reason);
+      peer_logf (s, NULL, MEMIF_EXT_LOG_WARN, "%s: refused process %d of user %u (%s): %s", s->path,
+		 (int) ch->peer.pid, (unsigned) ch->peer.uid,
+		 ch->peer_name[0] ? ch->peer_name : "unnamed", reason);
       timer_update (s);
       return;
     }
@@ -576,15 +583,15 @@ channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
   if (link)
     link_close_fds (link);
   timer_update (s);
-  logf_ (s, end == END_OURS && !ours ? MEMIF_EXT_LOG_WARN : MEMIF_EXT_LOG_INFO,
-	 "%s: %s: %s", where (c), was_up ? "disconnected" : "not connected", c->error);
+  peer_logf (s, c, end == END_OURS && !ours ? MEMIF_EXT_LOG_WARN : MEMIF_EXT_LOG_INFO,
+	     "%s: %s: %s", where (c), was_up ? "disconnected" : "not connected", c->error);
   if (was_up && c->on_disconnect)
     c->on_disconnect (c, c->private_ctx);
   else if (!was_up && !ours)
     {
       char text[ERROR_TEXT];
       memcpy (text, c->error, sizeof text);
-      connect_failed (c, err, end == END_PEERS, text);
+      tell_failed (c, err, end == END_PEERS, text);
     }
   /* Only now: until its callback the program may be using buffers. */
   if (link)

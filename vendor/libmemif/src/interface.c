@@ -72,6 +72,8 @@ memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_a
     s->ext.handshake_ms = 5000;
   if (!s->ext.max_half_open)
     s->ext.max_half_open = 64;
+  if (!s->ext.log_lines)
+    s->ext.log_lines = 20;
   return MEMIF_ERR_SUCCESS;
 }
 
@@ -87,6 +89,7 @@ memif_delete_socket (memif_socket_handle_t *sock)
   while (s->channels)
     channel_close (s->channels, MEMIF_ERR_DISCONNECT, END_OURS, "the socket is closed");
   listener_close (s);
+  log_tell (s, UINT64_MAX);
   loop_close (s);
   s->deleted = true;
   *sock = NULL;
@@ -271,6 +274,7 @@ memif_delete (memif_conn_handle_t *conn)
   enter (s);
   c->deleted = true;
   memif_ext_close (c);
+  log_tell (s, UINT64_MAX); /* of this one, before it goes */
   for (conn_t **at = &s->conns; *at; at = &(*at)->next)
     if (*at == c)
       {

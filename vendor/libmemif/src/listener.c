@@ -57,7 +57,7 @@ on_listener (event_t *e)
   else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
     {
       /* The peer stays in the queue, so trying at once would be a busy loop. */
-      logf_ (s, MEMIF_EXT_LOG_ERROR, "accepting a peer on %s failed, trying again in %d ms: %s (errno %d)",
+      peer_logf (s, NULL, MEMIF_EXT_LOG_ERROR, "accepting a peer on %s failed, trying again in %d ms: %s (errno %d)",
 	     s->path, PAUSE_MS, memif_strerror (error_of_errno (errno)), errno);
       s->paused_listener = e->fd;
       s->resume_at = now_ns () + PAUSE_MS * 1000000ull;

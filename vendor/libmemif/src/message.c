@@ -36,6 +36,10 @@ message_send (int fd, const message_t *m, int attached)
   return n == (ssize_t) sizeof *m ? MEMIF_ERR_SUCCESS : error_of_errno (errno);
 }
 
+/* What a message carries at most (SCM_MAX_FD). Where there is less room the kernel closes the
+ * rest in our thread, which waits if that waits. */
+enum { MAX_ATTACHED = 253 };
+
 int
 message_receive (int fd, message_t *m, int *attached, const char **why)
 {
@@ -45,7 +49,7 @@ message_receive (int fd, message_t *m, int *attached, const char **why)
   union
   {
     struct cmsghdr align;
-    char bytes[CMSG_SPACE (sizeof (int)) + CMSG_SPACE (3 * sizeof (int))];
+    char bytes[CMSG_SPACE (MAX_ATTACHED * sizeof (int))];
   } control;
   struct msghdr mh = { .msg_iov = &iov,
 		       .msg_iovlen = 1,
@@ -79,27 +83,22 @@ message_receive (int fd, message_t *m, int *attached, const char **why)
       return -error_of_errno (errno);
     }
 
-  /* What does not fit the control buffer, the kernel has closed already. */
+  int extra[MAX_ATTACHED];
   unsigned fds = 0;
   for (struct cmsghdr *c = CMSG_FIRSTHDR (&mh); c; c = CMSG_NXTHDR (&mh, c))
     {
       if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 	continue;
       size_t count = (c->cmsg_len - CMSG_LEN (0)) / sizeof (int);
-      for (size_t i = 0; i < count; i++)
-	{
-	  int received;
-	  memcpy (&received, CMSG_DATA (c) + i * sizeof (int), sizeof received);
-	  if (fds++ == 0)
-	    *attached = received;
-	  else
-	    foreign_close (received);
-	}
+      for (size_t i = 0; i < count && fds <= MAX_ATTACHED; i++, fds++)
+	memcpy (fds == 0 ? attached : &extra[fds - 1], CMSG_DATA (c) + i * sizeof (int), sizeof (int));
     }
+  if (fds > 1)
+    foreign_close_all (extra, fds - 1);
   if (n == 0)
     *why = "the peer closed its control socket";
   else if (fds <= 1 && (mh.msg_flags & MSG_CTRUNC))
-    *why = "a message's descriptor could not be taken: too many open files, or several came";
+    *why = "a message's descriptor could not be taken: too many open files";
   else if (fds > 1)
     *why = "a message came with more than one descriptor";
   else if (n != MESSAGE_SIZE || (mh.msg_flags & MSG_TRUNC))

@@ -155,9 +155,9 @@ make_room (queue_t *q)
 {
   if (q->num_pending < MAX_PENDING_LINKS)
     return;
-  logf_ (q->conn->sock, MEMIF_EXT_LOG_WARN,
-	 "%s: receive queue %u: nobody has read it for %d links; %u slots of the oldest are lost",
-	 where (q->conn), q->qid, MAX_PENDING_LINKS, (uint16_t) (q->limit - q->next));
+  peer_logf (q->conn->sock, q->conn, MEMIF_EXT_LOG_WARN,
+	     "%s: receive queue %u: nobody has read it for %d links; %u slots of the oldest are lost",
+	     where (q->conn), q->qid, MAX_PENDING_LINKS, (uint16_t) (q->limit - q->next));
   queue_drained (q);
 }
 

@@ -91,7 +91,7 @@ link_close_fds (link_t *l)
       if (l->regions[i].external)
 	continue;
       if (l->regions[i].fd >= 0)
-	close (l->regions[i].fd);
+	foreign_close (l->regions[i].fd);
       l->regions[i].fd = -1;
     }
 }
@@ -348,8 +348,27 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   *why = "it is larger than its file";
   if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || (uint64_t) st.st_size < size)
     return MEMIF_ERR_MFMSG;
+  region_t r = { .size = size, .fd = fd };
+  const bool first = l->num_regions == 0;
+  if (l->external.get_addr && !first)
+    {
+      *why = "out of memory";
+      return region_append (l, r); /* the program maps it, when the rings are known */
+    }
+  r.addr = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  *why = "it can't be mapped";
+  if (r.addr == MAP_FAILED)
+    return error_of_errno (errno);
+  /* So that a peer's 256 regions cost us one descriptor: event_signal wants a file. */
+  if (!first)
+    r.fd = -1;
   *why = "out of memory";
-  return region_append (l, (region_t){ .size = size, .fd = fd });
+  int err = region_append (l, r);
+  if (err)
+    munmap (r.addr, size);
+  else if (!first)
+    foreign_close (fd);
+  return err;
 }
 
 bool
@@ -436,20 +455,10 @@ link_map_master (link_t *l, const char **why)
 {
   for (unsigned i = 0; i < l->num_regions; i++)
     {
-      region_t *r = &l->regions[i];
       /* Region 0 is never external: it holds rings. */
-      if (l->external.get_addr && i > 0)
-	{
-	  int err = region_map_external (l, r, why);
-	  if (err)
-	    return err;
-	  continue;
-	}
-      void *addr = mmap (NULL, r->size, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
-      *why = "a region can't be mapped";
-      if (addr == MAP_FAILED)
-	return error_of_errno (errno);
-      r->addr = addr;
+      int err = l->regions[i].addr ? 0 : region_map_external (l, &l->regions[i], why);
+      if (err)
+	return err;
     }
   for (unsigned i = 0; i < (unsigned) l->num_s2m + l->num_m2s; i++)
     {

@@ -7,6 +7,9 @@
 
 enum { RECLAIM_AFTER = 32 };
 
+/* 64 KiB fit into a long chain of buffers of the least size. */
+enum { LONG_CHAIN = 1024, LEAST_BUFFER = 64 };
+
 /* Puts the buffers of the slots back among the spare ones of their size, all the same. */
 static inline uint16_t
 put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, unsigned count, unsigned size)
@@ -154,6 +157,17 @@ slots_for (queue_t *q, uint32_t length, unsigned limit)
   return room < length ? limit + 1 : n;
 }
 
+/* Whether a packet that takes n offered slots and more ends the link: else a peer's buffers of
+ * a byte cost us a thousand times what they cost it. */
+static bool __attribute__ ((noinline, cold))
+too_small (queue_t *q, uint32_t length, unsigned n)
+{
+  if (q->slave || n < LONG_CHAIN || length > (uint64_t) (n - 1) * LEAST_BUFFER)
+    return false;
+  queue_fault (q, "the offered buffers are too small: %u of them for %u bytes", n, length);
+  return true;
+}
+
 /* Whether a packet that did not fit can't fit even into an empty ring. A master
  * knows the largest buffer it was offered (slots not offered now hold lengths of
  * packets), and when it is offered all: some slaves keep one slot. */
@@ -267,10 +281,14 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
 	  slots = slots_for (q, p->len, free_slots);
 	  if (slots > free_slots)
 	    {
+	      if (too_small (q, p->len, free_slots))
+		break;
 	      *err = too_large (q, p->len, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
 	      break;
 	    }
 	}
+      if (__builtin_expect (slots >= LONG_CHAIN, 0) && too_small (q, p->len, slots))
+	break;
       if (q->fault != FAULT_NONE || copy_in (q, p->data, p->len, slots) < 0)
 	break;
       q->next = (uint16_t) (q->next + slots);
@@ -395,6 +413,20 @@ memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots)
   return look (conn, qid, true, slots);
 }
 
+int
+memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size, uint16_t *slots)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q || !buffer_size || !slots)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_enter (q);
+  const bool up = q->state == QUEUE_UP;
+  *buffer_size = up ? q->buffer_size : 0;
+  *slots = !up ? 0 : q->slave ? (uint16_t) (q->mask + 1u) : q->offered;
+  queue_leave (q);
+  return up ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
+}
+
 /* Reserves a large buffer for each of up to count packets, all of which fit one. */
 static uint16_t
 reserve_singles (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size)
@@ -466,12 +498,12 @@ reserve_others (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size,
 	  free_slots = known_free (q);
 	  slots = slots_for (q, size ? size : 1, free_slots);
 	  if (slots > free_slots)
-	    return MEMIF_ERR_NOBUF_RING;
+	    return too_small (q, size, free_slots) ? MEMIF_ERR_MFMSG : MEMIF_ERR_NOBUF_RING;
 	}
       if (q->fault != FAULT_NONE)
 	return MEMIF_ERR_MFMSG;
       if (slots > most - *n)
-	return MEMIF_ERR_NOBUF_RING;
+	return too_small (q, size, slots) ? MEMIF_ERR_MFMSG : MEMIF_ERR_NOBUF_RING;
       int err = reserve (q, bufs + *n, size, slots);
       if (err)
 	return err;

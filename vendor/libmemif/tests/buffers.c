@@ -111,6 +111,47 @@ small_buffers_of_the_peer (void)
   side_close (&master);
 }
 
+/* 64 KiB over buffers of 64 bytes are sent; what would take more links for less ends the link. */
+static void
+too_small_buffers_of_the_peer (void)
+{
+  for (uint16_t size = 63; size <= 64; size++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 11, .buffer_size = size });
+      memif_ext_slice_t packet = { bytes, 1023u * size };
+      memif_ext_packet_t got;
+      static uint8_t arena[65536];
+      uint16_t n = 0, slots = 0;
+      uint32_t most = 0;
+      OK (memif_ext_tx_burst (p.master.conn, 0, &packet, 1, &n));
+      OK (memif_ext_rx_burst (p.slave.conn, 0, arena, sizeof arena, sizeof arena, &got, 1, &n));
+      EQUAL (got.length, 1023u * size);
+      OK (memif_ext_tx_room (p.master.conn, 0, &most, &slots));
+      EQUAL (most, size);
+      EQUAL (slots, 2048);
+      packet.len = 1024u * size;
+      if (size == 64)
+	{
+	  OK (memif_ext_tx_burst (p.master.conn, 0, &packet, 1, &n));
+	  OK (memif_ext_rx_burst (p.slave.conn, 0, arena, sizeof arena, sizeof arena, &got, 1, &n));
+	  EQUAL (got.length, 65536);
+	}
+      else
+	{
+	  FAILS (memif_ext_tx_burst (p.master.conn, 0, &packet, 1, &n), MEMIF_ERR_MFMSG);
+	  EQUAL (n, 0);
+	  pair_down (&p);
+	  static char memory[8192];
+	  memif_details_t d;
+	  OK (memif_get_details (p.master.conn, &d, memory, sizeof memory));
+	  CHECK (strstr ((const char *) d.error, "the offered buffers are too small: 1024 of them for 64512 bytes"));
+	  FAILS (memif_ext_tx_room (p.master.conn, 0, &most, &slots), MEMIF_ERR_DISCONNECTED);
+	}
+      pair_close (&p);
+    }
+}
+
 static void
 order_is_kept (void)
 {
@@ -469,6 +510,7 @@ main (int argc, char **argv)
     { "short_counts", short_counts },
     { "size_0_reserves_whole_buffers", size_0_reserves_whole_buffers },
     { "small_buffers_of_the_peer", small_buffers_of_the_peer },
+    { "too_small_buffers_of_the_peer", too_small_buffers_of_the_peer },
     { "order_is_kept", order_is_kept },
     { "data_may_start_inside", data_may_start_inside },
     { "headroom", headroom },

@@ -282,9 +282,12 @@ lingering_socket (int *other_end)
   return fd;
 }
 
-/* An INIT may not have a descriptor: it is refused, and closed, by us last of all. */
-static void
-send_init_with (const char *path, int fd)
+enum { AT_ONCE = 20 };
+
+/* An INIT may not have a descriptor: they are refused, and closed, by us last of all.
+ * Returns the connection. */
+static int
+send_init_with (const char *path, const int *fds, size_t count)
 {
   struct sockaddr_un at = { .sun_family = AF_UNIX };
   size_t len = strlen (path);
@@ -295,7 +298,7 @@ send_init_with (const char *path, int fd)
   uint8_t message[128] = { 3, 0, 0, 2 };
   union
   {
-    char bytes[CMSG_SPACE (sizeof (int))];
+    char bytes[CMSG_SPACE (AT_ONCE * sizeof (int))];
     struct cmsghdr align;
   } control;
   memset (&control, 0, sizeof control);
@@ -303,38 +306,48 @@ send_init_with (const char *path, int fd)
   struct msghdr mh = { .msg_iov = &iov,
 		       .msg_iovlen = 1,
 		       .msg_control = &control,
-		       .msg_controllen = sizeof control };
+		       .msg_controllen = CMSG_SPACE (count * sizeof *fds) };
   struct cmsghdr *c = CMSG_FIRSTHDR (&mh);
   c->cmsg_level = SOL_SOCKET;
   c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN (sizeof fd);
-  memcpy (CMSG_DATA (c), &fd, sizeof fd);
+  c->cmsg_len = CMSG_LEN (count * sizeof *fds);
+  memcpy (CMSG_DATA (c), fds, count * sizeof *fds);
   CHECK (sendmsg (wire, &mh, 0) == sizeof message);
-  close (fd);
-  close (wire);
+  for (size_t i = 0; i < count; i++)
+    close (fds[i]);
+  return wire;
 }
 
 /* The control thread waits for no close, of however many descriptors. */
 static void
 a_descriptor_whose_close_waits_holds_nobody_up (void)
 {
-  enum { PEERS = 20 };
+  enum { PEERS = 20, ALL = PEERS + AT_ONCE };
   const char *path = fresh_path ();
   unsigned fds_before = open_fds ();
   side_t master = { 0 };
-  int other_end[PEERS];
+  int other_end[ALL], fds[AT_ONCE];
   uint64_t start = now_ms ();
   side_open (&master, path, true, (settings_t){ 0 });
-  for (int i = 0; i < PEERS; i++)
+  for (int i = 0; i < AT_ONCE; i++)
+    fds[i] = lingering_socket (&other_end[PEERS + i]);
+  for (int i = 0; i <= PEERS; i++)
     {
-      send_init_with (path, lingering_socket (&other_end[i]));
+      /* At first a message of many, at last what waits one by one. */
+      int one = i > 0 ? lingering_socket (&other_end[i - 1]) : -1;
+      int wire = send_init_with (path, i > 0 ? &one : fds, i > 0 ? 1 : AT_ONCE);
+      /* The message is read, or thrown away with the connection. */
+      if (i % 2)
+	close (wire);
       for (int turns = 0; turns < 3; turns++)
 	OK (memif_poll_event (master.sock, 0));
+      if (i % 2 == 0)
+	close (wire);
     }
   CHECK (now_ms () - start < 30000);
   side_close (&master);
 
-  for (int i = 0; i < PEERS; i++)
+  for (int i = 0; i < ALL; i++)
     close (other_end[i]); /* ends what waits */
   while (open_fds () > fds_before)
     CHECK (now_ms () - start < LONG_MS);

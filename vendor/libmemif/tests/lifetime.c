@@ -266,10 +266,24 @@ step (void)
     close (0);
 }
 
+static unsigned attempts_failed;
+
+static void
+note_failure (int level, const char *text, void *ctx)
+{
+  (void) level, (void) ctx;
+  if (strstr (text, "not connected") || strstr (text, "refused"))
+    {
+      printf ("  number 0 at step %d: %s\n", free_at, text);
+      attempts_failed++;
+    }
+}
+
 static void
 step_before_interface (memif_socket_handle_t sock, bool master)
 {
-  (void) sock, (void) master;
+  (void) master;
+  OK (memif_ext_configure_socket (sock, &(memif_ext_socket_args_t){ .log = note_failure }));
   step ();
 }
 
@@ -297,6 +311,8 @@ descriptor_0_is_like_any_other (void)
 	  step ();
 	  OK (memif_poll_event (p.slave.sock, 1));
 	}
+      /* A slave would try again. */
+      EQUAL (attempts_failed, 0);
       for (uint32_t i = 0; i < 20; i++)
 	{
 	  cross (&p.slave, &p.master, 0, i, 600);
