@@ -394,11 +394,12 @@ enum Refusal {
     Other,
 }
 
-/// `text` has the peer's words after "the peer says"; what comes before may name our own socket.
+/// `text` has the peer's words after "the peer refuses" or "says"; what comes before may name our own socket.
 fn refusal(kind: ErrorKind, text: &str) -> Refusal {
     let text = text.to_lowercase();
-    let said = text
-        .split_once("the peer refuses: ")
+    let said = ["the peer refuses: ", "the peer says: "]
+        .iter()
+        .find_map(|before| text.split_once(before))
         .map_or("", |(_, said)| said);
     match kind {
         ErrorKind::AlreadyConnected => Refusal::Busy,
@@ -508,8 +509,10 @@ mod tests {
             ("Incorrect secret", Refusal::Secret),
             ("Already connected", Refusal::Busy),
         ] {
-            let text = format!("id 7 on /secret/mode: the peer says: {words}");
-            assert_eq!(refusal(ErrorKind::Disconnected, &text), is, "{words}");
+            for verb in ["refuses", "says"] {
+                let text = format!("id 7 on /secret/mode: the peer {verb}: {words}");
+                assert_eq!(refusal(ErrorKind::Disconnected, &text), is, "{text}");
+            }
         }
         assert_eq!(
             refusal(ErrorKind::Disconnected, "id 7 on @secret"),
