@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use memif::{Context, Eof, MemifConfig, PacketHandle, Role, RxMode};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -14,7 +14,6 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 const ROUNDS: usize = 21;
 const TRIPS_POLLING: u32 = 20_000;
 const TRIPS_INTERRUPT: u32 = 2_000;
-const PATIENCE: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Vec<u64>, Box<dyn Error>>;
 
@@ -99,7 +98,7 @@ fn receive(handle: &mut PacketHandle, mode: RxMode, packet: &mut [u8]) -> Result
                 std::hint::spin_loop();
             }
             Err(memif::Error::Eof(Eof::Empty)) => {
-                handle.wait(Some(PATIENCE))?;
+                handle.wait(None)?; // as the eventfds: a limit costs the kernel a timer
             }
             Err(e) => return Err(e),
         }

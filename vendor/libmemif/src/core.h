@@ -214,6 +214,8 @@ struct queue
   uint16_t untaken; /* tx, down: what the peer had not taken when the link went down */
   uint32_t idle;   /* rx: bursts in a row that found nothing */
   uint32_t num_regions;
+  uintptr_t last; /* rx master: where the last single packet lay */
+  intptr_t stride; /* and how far from the one before; a hint, never followed */
   uint16_t reclaimed; /* tx slave: first slot whose buffer is not back among the spare ones */
   uint16_t num_spare[2];
   ring_t *ring;

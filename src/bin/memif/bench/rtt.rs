@@ -1,8 +1,12 @@
 //! Round trips between two processes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use memif::{Eof, Error, PacketHandle, Role, RxMode, Wait};
+use memif::{Closer, Eof, Error, PacketHandle, Role, RxMode, Wait};
 
 use super::Report;
 use super::pair::{connect, left_alone};
@@ -34,8 +38,42 @@ pub(crate) struct PongArgs {
     rx_mode: RxMode,
 }
 
-/// How long a packet may be under way.
+/// How long a packet may be under way; twice as long at most.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Ends a measurement whose peer is silent. The waits themselves have no limit, of which the
+/// kernel would make a timer each time.
+struct Watch {
+    count: Arc<AtomicU64>,
+    silent: Arc<AtomicBool>,
+    _ended: mpsc::Sender<()>,
+}
+
+impl Watch {
+    fn start(closer: Closer) -> Self {
+        let (count, silent) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let (ended, end) = mpsc::channel::<()>();
+        let watched = (Arc::clone(&count), Arc::clone(&silent));
+        thread::spawn(move || {
+            let (count, silent) = watched;
+            let mut before = u64::MAX;
+            while end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let now = count.load(Ordering::Relaxed);
+                if now == before {
+                    silent.store(true, Ordering::Relaxed);
+                    closer.close();
+                    return;
+                }
+                before = now;
+            }
+        });
+        Self {
+            count,
+            silent,
+            _ended: ended,
+        }
+    }
+}
 
 /// The first round trips warm caches and page tables.
 const WARM_UP: usize = 1000;
@@ -46,6 +84,7 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
     let mut packet = vec![0; args.len.into()];
     let mut times: Vec<u64> = Vec::with_capacity(1 << 20);
     let mut n = 0u64;
+    let watch = Watch::start(handle.closer());
     let start = Instant::now();
     while start.elapsed() < args.secs && !session.stop.is_set() {
         packet[..8].copy_from_slice(&n.to_ne_bytes());
@@ -55,6 +94,9 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
             .and_then(|()| wait_packet(&mut handle));
         let back = match back {
             Ok(back) => back,
+            Err(Error::Eof(Eof::Closed)) if watch.silent.load(Ordering::Relaxed) => {
+                return Err(left_alone(&session, Eof::Empty.into()));
+            }
             Err(Error::Eof(Eof::Closed)) => break, // by Ctrl-C
             Err(e) => return Err(left_alone(&session, e)),
         };
@@ -64,6 +106,7 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
         }
         times.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         n += 1;
+        watch.count.store(n, Ordering::Relaxed);
     }
     session.memif.close();
     if times.len() > 2 * WARM_UP {
@@ -84,7 +127,7 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
 
 /// The first bytes of the next packet.
 fn wait_packet(handle: &mut PacketHandle) -> Result<[u8; 8], Error> {
-    let packet = handle.read_packet_timeout(Some(PATIENCE))?;
+    let packet = handle.read_packet_timeout(None)?;
     Ok(packet.first_chunk().copied().unwrap_or_default())
 }
 
