@@ -1,10 +1,84 @@
-//! `memif bench` with peers that are none of its own, or not there.
+//! `memif bench`: what scripts read of it; peers that are none of its own, or not there.
 
 use memif::pcap::PcapWriter;
 use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use crate::process::{Place, Process, run};
+use crate::process::{Ended, Place, Process, run};
+
+/// The fields of the one object that a run prints, as numbers where they are.
+fn fields(ended: &Ended) -> Value {
+    let lines = ended.lines();
+    assert_eq!(lines.len(), 1, "{ended:?}");
+    serde_json::from_str(&lines[0]).unwrap()
+}
+
+fn number(fields: &Value, name: &str) -> f64 {
+    fields[name]
+        .as_f64()
+        .unwrap_or_else(|| panic!("no number {name} in {fields}"))
+}
+
+#[test]
+fn a_run_of_one_process_is_one_object() {
+    let place = Place::new();
+    let file = place.text("x.pcap");
+    for (what, more) in [
+        ("loop", &[][..]),
+        ("capture", &["--file", &file]),
+        ("replay", &["--file", &file]),
+    ] {
+        let options = [
+            "bench", what, "--len", "100", "--burst", "8", "--secs", "0.02", "--json",
+        ];
+        let fields = fields(&run(&[&options[..], more].concat()).good());
+        assert_eq!(fields["bench"], what);
+        assert_eq!(
+            (number(&fields, "len"), number(&fields, "burst")),
+            (100.0, 8.0)
+        );
+        assert!(number(&fields, "ns_per_packet") > 0.0, "{fields}");
+        assert!(number(&fields, "packets") >= 8.0, "{fields}");
+    }
+    assert!(!place.path("x.pcap").exists());
+}
+
+#[test]
+fn senders_and_receivers_agree() {
+    for mode in ["polling", "interrupt", "adaptive"] {
+        let place = Place::new();
+        let socket = place.socket();
+        let recv = Process::start(&["bench", "recv", "-s", &socket, "--rx-mode", mode, "--json"]);
+        recv.wait_said("no slave has connected", 1);
+        let sent = run(&["bench", "send", "-s", &socket, "--secs", "0.05", "--json"]).good();
+        let (sent, got) = (fields(&sent), fields(&recv.finish().good()));
+        assert!(number(&sent, "packets") > 0.0);
+        assert_eq!(sent["packets"], got["packets"]);
+        for name in ["lost", "out_of_order"] {
+            assert_eq!(number(&got, name), 0.0, "{name}");
+        }
+        for fields in [&sent, &got] {
+            assert!(number(fields, "mpps") > 0.0 && number(fields, "gbps") > 0.0);
+        }
+    }
+}
+
+#[test]
+fn round_trips_have_percentiles() {
+    for mode in ["polling", "interrupt", "adaptive"] {
+        let place = Place::new();
+        let socket = place.socket();
+        let pong = Process::start(&["bench", "pong", "-s", &socket, "--rx-mode", mode, "--json"]);
+        pong.wait_said("no slave has connected", 1);
+        let options = ["--secs", "0.05", "--rx-mode", mode, "--json"];
+        let ping = run(&[&["bench", "ping", "-s", &socket][..], &options].concat()).good();
+        let (ping, pong) = (fields(&ping), fields(&pong.finish().good()));
+        assert_eq!(ping["packets"], pong["packets"]);
+        let [half, most, nearly_all] = ["p50_ns", "p99_ns", "p999_ns"].map(|p| number(&ping, p));
+        assert!(0.0 < half && half <= most && most <= nearly_all, "{ping}");
+    }
+}
 
 #[test]
 fn packets_of_others_are_counted_as_lost_and_no_more() {
