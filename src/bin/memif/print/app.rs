@@ -31,6 +31,15 @@ pub(super) fn write(
     Ok(false)
 }
 
+/// Many short records can name one long name: what is printed stays in proportion to the packet.
+fn is_enough(text: &mut String, part: Part<'_>) -> bool {
+    let enough = text.len() > 1024 + 4 * part.data.len();
+    if enough {
+        text.push_str(" ...");
+    }
+    enough
+}
+
 /// `None` where a message that should be there is not, or is cut.
 fn dns(part: Part<'_>, multicast: bool) -> Option<String> {
     let (id, flags) = (part.u16(0)?, part.u16(2)?);
@@ -57,6 +66,9 @@ fn dns(part: Part<'_>, multicast: bool) -> Option<String> {
                 (true, _) => " (QU)",
             };
             text += &format!(" {}{how}? {name}", kind_name(kind));
+            if is_enough(&mut text, part) {
+                break;
+            }
             at = next + 4;
         }
         return Some(text);
@@ -81,6 +93,9 @@ fn dns(part: Part<'_>, multicast: bool) -> Option<String> {
         text += &kind_name(kind);
         if let Some(value) = value(part, kind, data, length) {
             text += &format!(" {value}");
+        }
+        if is_enough(&mut text, part) {
+            break;
         }
         at = data + length;
     }
@@ -111,8 +126,8 @@ fn value(part: Part<'_>, kind: u16, at: usize, length: usize) -> Option<String> 
 /// A name, and where what follows it begins.
 fn name(part: Part<'_>, mut at: usize) -> Option<(String, usize)> {
     let mut text = String::new();
-    let mut next = None;
-    // A name has 255 bytes at most; one that points in a circle would have more.
+    let (mut next, mut bytes) = (None, 1);
+    // A name has 255 bytes at most (RFC 1035, 2.3.4); one that points in a circle would have more.
     for _ in 0..128 {
         let length = usize::from(part.u8(at)?);
         match length {
@@ -128,6 +143,10 @@ fn name(part: Part<'_>, mut at: usize) -> Option<(String, usize)> {
             }
             64.. => return None,
             _ => {
+                bytes += 1 + length;
+                if bytes > 255 {
+                    return None;
+                }
                 let label = part.data.get(at + 1..at + 1 + length)?;
                 text += &format!("{}.", label.escape_ascii());
                 at += 1 + length;
