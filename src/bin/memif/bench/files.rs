@@ -9,6 +9,7 @@ use memif::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSink, Timestamp};
 
 use super::{Both, Load, Numbered, Report, number};
 use crate::Failure;
+use crate::replay::BATCH;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -38,9 +39,6 @@ const PACKETS_A_FILE: u64 = 1_000_000;
 
 /// Half a ring: filled, then emptied.
 const IN_RING: usize = 512;
-
-/// As `memif replay` reads and sends.
-const BATCH: usize = 64;
 
 pub(super) fn capture(args: &Args) -> Result<Report, Failure> {
     let path = args.path();

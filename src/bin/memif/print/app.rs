@@ -242,3 +242,41 @@ fn message_type(part: Part<'_>) -> Option<&'static str> {
     let kind = usize::from(part.u8(at + 2)?);
     names.get(kind.checked_sub(1)?).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use memif::LinkType;
+
+    use crate::print::tests::{ethernet, line, v4};
+
+    /// Found by fuzzing: names are pointed to, so a small packet could make a line of megabytes.
+    #[test]
+    fn names_do_not_swell() {
+        let long = |labels: usize| [&b"\x3f"[..], &[1; 63]].concat().repeat(labels);
+        let dns = |flags: u8, questions: u8, answers: u8, records: &[u8]| {
+            let header = [0, 9, flags, 0, 0, questions, 0, answers, 0, 0, 0, 0];
+            let length = (8 + header.len() + records.len()) as u16;
+            let ports = [&[0, 53, 0, 53][..], &length.to_be_bytes(), &[0, 0]].concat();
+            let packet = v4(17, &[&ports[..], &header, records].concat());
+            let packet = ethernet(0x0800, &packet);
+            (
+                packet.len(),
+                line(LinkType::ETHERNET, &packet, packet.len()),
+            )
+        };
+        // The first is three labels, the others point to it.
+        let question = [&long(3)[..], &[0, 0, 1, 0, 1]].concat();
+        let many = [&question[..], &[0xc0, 12, 0, 1, 0, 1].repeat(254)].concat();
+        let answer = [0xc0, 12, 0, 2, 0, 1, 0, 0, 0, 0, 0, 2, 0xc0, 12].repeat(255);
+        let answers = [&question[..], &answer].concat();
+        for (length, line) in [dns(1, 255, 0, &many), dns(0x80, 1, 255, &answers)] {
+            assert!(line.contains(" ... ("), "{line}");
+            assert!(line.len() < 4096 + 8 * length, "{} of {length}", line.len());
+        }
+        // 255 bytes are a name, more are none.
+        let of = |labels: &[u8]| dns(1, 1, 0, &[labels, &[0, 0, 1, 0, 1]].concat()).1;
+        let most = [&long(3)[..], b"\x3d", &[b'x'; 61]].concat();
+        assert!(of(&most).contains(" A? "));
+        assert!(!of(&long(4)).contains(" A? "));
+    }
+}

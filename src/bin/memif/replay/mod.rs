@@ -25,6 +25,9 @@ use batch::{Batch, Ended, Lane};
 use rewrite::{Macs, Rewrite};
 use source::{Group, Reader};
 
+/// Packets that are read and sent together.
+pub(crate) const BATCH: usize = Batch::PACKETS;
+
 /// Send the packets of capture files to a peer, with their original timing
 ///
 /// Waits for room when the peer does not keep up, so that none is lost, and ends when the peer has
@@ -391,7 +394,7 @@ impl Replay<'_> {
                 return Err(Ended::Stopped);
             }
             let position = source::position(file);
-            let mut packets = [Packet::default(); Batch::PACKETS];
+            let mut packets = [Packet::default(); BATCH];
             let most = packets
                 .len()
                 .min(usize::try_from(self.left).unwrap_or(usize::MAX));
