@@ -1,4 +1,4 @@
-//! What the commands say on standard error.
+//! What the commands say on standard error: notices, and the log.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -32,6 +32,27 @@ impl Repeats {
         said.push_front((line.to_owned(), now));
         true
     }
+}
+
+/// The library's log goes to standard error, in the command's own form.
+pub(crate) fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Info,
+        _ => log::LevelFilter::Debug,
+    };
+    let repeats = Repeats::default();
+    env_logger::Builder::new()
+        .filter_level(level)
+        .parse_default_env()
+        .format(move |out, record| {
+            let line = record.args().to_string();
+            if record.level() <= log::Level::Warn && !repeats.is_new(&line, Instant::now()) {
+                return Ok(());
+            }
+            writeln!(out, "memif: {line}")
+        })
+        .init();
 }
 
 /// `1 packet`, `2 packets`.

@@ -8,7 +8,7 @@ use std::thread;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// What a signal asks of a capture that goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

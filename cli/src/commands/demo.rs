@@ -13,7 +13,7 @@ use memif::{
     Role,
 };
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::pace::{Pacer, Rate};
 use crate::print::Printer;
 use crate::report::{count, rate};
@@ -25,12 +25,12 @@ pub(crate) struct Args {
     #[arg(short, long, default_value = "demo.pcap", value_name = "FILE")]
     write: PathBuf,
     /// How long to measure at top speed afterwards, in seconds
-    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::seconds)]
     measure: Duration,
 }
 
 /// The capture that is replayed.
-const CAPTURE: &[u8] = include_bytes!("../../../testdata/mixed.pcap");
+const CAPTURE: &[u8] = include_bytes!("demo.pcap");
 
 /// How long anything may take that should take no time at all.
 const PATIENCE: Duration = Duration::from_secs(10);

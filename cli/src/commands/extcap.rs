@@ -10,12 +10,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use std::{env, io, process, thread};
 
-use clap::Parser;
 use memif::LinkType;
 
-use crate::filter::PacketFilter;
-use crate::report::notice;
-use crate::{Failure, capture, finish};
+use crate::failure::{Failure, finish};
+use crate::files::filter::PacketFilter;
+use crate::report::{notice, start_log};
 
 /// Make memif a capture interface of Wireshark and tshark
 ///
@@ -42,14 +41,19 @@ pub(crate) struct Args {
 const INTERFACE: &str = "memif";
 
 /// Does what Wireshark asks for, if it is Wireshark that asks.
-pub(crate) fn asked(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+///
+/// `capture` runs `memif capture` with the arguments that it is given.
+pub(crate) fn asked(
+    args: impl Iterator<Item = OsString>,
+    capture: impl FnOnce(Vec<String>) -> Result<(), Failure>,
+) -> Option<ExitCode> {
     let args: Vec<String> = args.map(|a| a.to_string_lossy().into_owned()).collect();
     if !args.iter().any(|arg| arg.starts_with("--extcap-")) {
         return None;
     }
-    crate::start_log(0);
+    start_log(0);
     let mut fifo = None;
-    let result = Call::new(&args).and_then(|call| call.answer(&mut fifo));
+    let result = Call::new(&args).and_then(|call| call.answer(&mut fifo, capture));
     let code = finish(result);
     if fifo.is_some() {
         wait_until_told();
@@ -122,7 +126,11 @@ impl Call {
     }
 
     /// The fifo of a capture is left open, so that the caller decides when its reader sees the end.
-    fn answer(self, fifo: &mut Option<File>) -> Result<(), Failure> {
+    fn answer(
+        self,
+        fifo: &mut Option<File>,
+        capture: impl FnOnce(Vec<String>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         if self.interfaces {
             let version = env!("CARGO_PKG_VERSION");
             println!("extcap {{version={version}}}{{display=memif}}");
@@ -139,7 +147,7 @@ impl Call {
         } else if self.dlts {
             println!("dlt {{number=1}}{{name=EN10MB}}{{display=Ethernet}}");
         } else if self.capture {
-            return self.run_capture(fifo);
+            return capture(self.capture_options(fifo)?);
         } else if let Some(filter) = self.filter {
             // A line says what is wrong; none, that nothing is.
             if let Err(Failure::Usage(text) | Failure::Failed(text)) =
@@ -151,13 +159,8 @@ impl Call {
         Ok(())
     }
 
-    fn run_capture(self, held: &mut Option<File>) -> Result<(), Failure> {
-        #[derive(Parser)]
-        struct Command {
-            #[command(flatten)]
-            args: capture::Args,
-        }
-
+    /// The arguments of `memif capture`. Opens the fifo.
+    fn capture_options(self, held: &mut Option<File>) -> Result<Vec<String>, Failure> {
         let fifo = self
             .fifo
             .ok_or_else(|| Failure::Usage("--capture needs --fifo".into()))?;
@@ -169,17 +172,12 @@ impl Call {
                 "which memif? Give its control socket in the interface's options, or by -o extcap.memif.socket:PATH".into(),
             ));
         }
-        let mut words = vec!["memif".to_owned(), "--silent".into(), "--pcapng".into()];
+        let mut words = vec!["--silent".to_owned(), "--pcapng".into()];
         words.extend([format!("--write={fifo}"), "--name=wireshark".into()]);
         words.extend(self.options);
         words.push("--".into());
         words.extend(self.filter);
-        let command = Command::try_parse_from(words).map_err(|e| {
-            let text = e.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            Failure::Usage(line.trim_start_matches("error: ").to_owned())
-        })?;
-        capture::run(&command.args, 0)
+        Ok(words)
     }
 }
 

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use memif::{ErrorKind, MemifDetails, QueueDetails, Role};
 use serde_json::json;
 
-use crate::Failure;
-use crate::endpoint::{Endpoint, Session, refused};
+use crate::failure::Failure;
+use crate::link::endpoint::Endpoint;
+use crate::link::refusal::refused;
+use crate::link::session::Session;
 
 /// Connect, and print both sides' names, queues, rings and memory, or why the peer refuses
 ///
@@ -20,7 +22,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
     /// How many seconds the peer has to answer
-    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Duration,
     /// Print a JSON object
     #[arg(long)]

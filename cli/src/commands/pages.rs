@@ -1,12 +1,12 @@
-//! `memif completions` and `memif man`: made from the command line's own description.
+//! `memif completions` and `memif man`: made from the description of the whole command line.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// Print a completion script for a shell
 ///
@@ -39,20 +39,14 @@ pub(crate) struct ManArgs {
     write_to: Option<PathBuf>,
 }
 
-pub(crate) fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
+pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut crate::Args::command(),
-        "memif",
-        &mut script,
-    );
+    clap_complete::generate(args.shell, &mut command, "memif", &mut script);
     print(&script)
 }
 
 /// A subcommand's page is titled as its command, `memif capture`, by clap.
-pub(crate) fn man(args: &ManArgs) -> Result<(), Failure> {
-    let mut command = crate::Args::command();
+pub(crate) fn man(args: &ManArgs, mut command: Command) -> Result<(), Failure> {
     if let Some(folder) = &args.write_to {
         return clap_mangen::generate_to(command, folder)
             .map_err(|e| Failure::Failed(format!("{}: {e}", folder.display())));

@@ -12,10 +12,12 @@ use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
-use crate::Failure;
-use crate::endpoint::{Endpoint, Linked, some_time};
+use crate::failure::Failure;
+use crate::link::endpoint::Endpoint;
+use crate::link::session::Linked;
 use crate::metrics::MetricsArgs;
 use crate::report::{count, notice};
+use crate::values::some_time;
 
 /// Connections that each service has at a time.
 const CONNECTIONS: usize = 8;
@@ -57,10 +59,10 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
     /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
-    #[arg(long, default_value = "interrupt", value_parser = crate::endpoint::rx_mode)]
+    #[arg(long, default_value = "interrupt", value_parser = crate::values::rx_mode)]
     rx_mode: RxMode,
     /// Fail when there is no link within so many seconds; 0: wait for ever [default: 0]
-    #[arg(long, value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Option<StdDuration>,
     /// Say nothing of peers that come and leave
     #[arg(short, long)]

@@ -2,7 +2,7 @@
 
 use memif::LinkType;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// Which packets are wanted; all of them without an expression.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl PacketFilter {
     fn compile(expression: &str, _link_type: LinkType) -> Result<Self, Failure> {
         Err(Failure::Usage(format!(
             "'{expression}' is taken for a filter, and this memif was built without: install libpcap's development \
-             files (Debian: libpcap-dev) and build with --features cli,filter"
+             files (Debian: libpcap-dev) and build with --features filter"
         )))
     }
 

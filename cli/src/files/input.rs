@@ -7,7 +7,10 @@ use std::path::Path;
 
 use memif::pcap::{CaptureReader, FileReader};
 
-use crate::Failure;
+use crate::failure::Failure;
+
+/// Packets that are read together.
+pub(crate) const BATCH: usize = 64;
 
 /// Whether the two name one file on a disk; '-' is standard input, of the second standard output.
 pub(crate) fn is_same(from: &Path, to: &str) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use memif::{CaptureInfo, Packet, Timestamp};
 use tun_rs::{DeviceBuilder, InterruptEvent, Layer, SyncDevice};
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// Frames read before they are passed on together.
 const BURST: usize = 64;

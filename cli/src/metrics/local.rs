@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::Snapshot;
-use super::snapshot::Source;
+use super::snapshot::{Snapshot, Source};
 
 /// How long the other side may take.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,20 +1,18 @@
 //! What a long-running command tells of itself: to `memif stats`, and to Prometheus.
 
-mod local;
+pub(crate) mod local;
 mod prometheus;
-mod snapshot;
+pub(crate) mod snapshot;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::thread;
 
-pub(crate) use local::{find, query};
-pub(crate) use snapshot::Snapshot;
 use snapshot::Watched;
 use tiny_http::{Header, Method, Response, Server};
 
-use crate::Failure;
-use crate::endpoint::Session;
+use crate::failure::Failure;
+use crate::link::session::Session;
 use crate::report::notice;
 
 #[derive(Clone, Debug, clap::Args)]

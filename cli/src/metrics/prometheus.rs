@@ -3,7 +3,7 @@
 use prometheus::core::Collector;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use super::Snapshot;
+use super::snapshot::Snapshot;
 
 const INTERFACE: [&str; 3] = ["socket", "id", "role"];
 const QUEUE: [&str; 5] = ["socket", "id", "role", "direction", "queue"];

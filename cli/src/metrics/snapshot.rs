@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memif::{Memif, QueueDetails, QueueStats};
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::{Dropped, Session};
+use crate::link::session::{Dropped, Session};
 
 /// A command and its interfaces.
 #[derive(Clone, Debug, Serialize, Deserialize)]

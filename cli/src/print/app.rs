@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::link::Mac;
-use super::{Part, Text};
+use super::text::{Part, Text};
 
 /// What an UDP payload on such ports says; false where it is nothing known.
 pub(super) fn write(

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use etherparse::checksum::Sum16BitWords;
 
-use super::Part;
 use super::ip::Ends;
+use super::text::Part;
 
 /// The checksum in a packet, and the one that it should have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

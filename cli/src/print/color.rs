@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::Text;
+use super::text::Text;
 
 /// What a packet is, for its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,8 @@ use etherparse::{
     Ipv6RawExtHeaderSlice,
 };
 
-use super::{Part, Text, transport};
+use super::text::{Part, Text};
+use super::transport;
 
 /// Packets in packets are followed this deep.
 pub(super) const DEEPEST: u8 = 4;

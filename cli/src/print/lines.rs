@@ -5,10 +5,12 @@ use std::os::fd::OwnedFd;
 
 use memif::{LinkType, Packet};
 
+use super::json;
+use super::options::PrintArgs;
 use super::options::{Style, Time, What};
-use super::{PrintArgs, Printer, json};
-use crate::Failure;
-use crate::record::pipe_of;
+use super::printer::Printer;
+use crate::failure::Failure;
+use crate::files::record::pipe_of;
 
 /// Prints packets, or counts them.
 pub(crate) struct Lines {

@@ -8,7 +8,9 @@ use etherparse::{
 };
 use memif::LinkType;
 
-use super::{Kind, Part, Text, ip, tunnel};
+use super::color::Kind;
+use super::text::{Part, Text};
+use super::{ip, tunnel};
 
 pub(super) fn write(out: &mut Text, link_type: LinkType, part: Part<'_>) -> fmt::Result {
     match u32::from(link_type) {

@@ -1,10 +1,11 @@
-use std::fs::File;
 use std::path::Path;
 
-use memif::{CaptureInfo, Timestamp};
-use pcap_file::pcap::PcapReader;
+use jiff::tz::TimeZone;
+use memif::pcap::CaptureReader;
+use memif::{CaptureInfo, LinkType, Packet, PacketSource, Timestamp};
 
-use super::*;
+use super::Printer;
+use super::options::Style;
 
 mod noise;
 
@@ -578,7 +579,7 @@ fn every_packet() -> Vec<Vec<u8>> {
     ["mixed.pcap", "protocols.pcap"]
         .map(|name| {
             Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("testdata")
+                .join("../testdata")
                 .join(name)
         })
         .iter()
@@ -587,10 +588,10 @@ fn every_packet() -> Vec<Vec<u8>> {
 }
 
 fn packets(path: &Path) -> Vec<Vec<u8>> {
-    let mut reader = PcapReader::new(File::open(path).unwrap()).unwrap();
+    let mut reader = CaptureReader::open(path).unwrap();
     let mut out = Vec::new();
-    while let Some(packet) = reader.next_packet() {
-        out.push(packet.unwrap().data().to_vec());
+    while let Ok(packet) = reader.read_packet() {
+        out.push(packet.to_vec());
     }
     out
 }

@@ -2,9 +2,12 @@
 
 use std::fmt::{self, Write};
 
+use super::checksum::Checksum;
+use super::color::Kind;
 use super::ip::{Ends, Payload};
 use super::sequence::Base;
-use super::{Checksum, Kind, Part, Text, app, icmp, tunnel};
+use super::text::{Part, Text};
+use super::{app, icmp, tunnel};
 
 /// `ends`: the addresses are still to be printed.
 pub(super) fn write(out: &mut Text, protocol: u8, payload: Payload<'_>, ends: bool) -> fmt::Result {

@@ -3,7 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::ip::{self, DEEPEST};
-use super::{Part, Text, link};
+use super::link;
+use super::text::{Part, Text};
 
 /// Labels down to the bottom of the stack; the payload tells by its first four bits what it is.
 pub(super) fn mpls(out: &mut Text, mut part: Part<'_>, depth: u8) -> fmt::Result {

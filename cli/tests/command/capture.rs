@@ -9,7 +9,7 @@ use crate::packets::{all, assert_numbered, assert_same, read, write_numbered};
 use crate::process::{Place, Process, memif};
 use crate::replay::{ROLES, start_capture, start_replay};
 
-const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
 
 #[test]
 fn lines_as_tcpdump_prints_them() {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use crate::packets::{assert_same, read};
 use crate::process::{Place, Process, memif, run};
 
-const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
 
 #[test]
 fn it_shows_each_packet_and_writes_them_all() {

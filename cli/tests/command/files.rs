@@ -6,8 +6,8 @@ use crate::packets::{assert_numbered, read, write_numbered};
 use crate::process::{Place, Process, memif, run};
 use crate::replay::{start_capture, start_replay};
 
-const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
-const IP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/ip.pcap");
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
+const IP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/ip.pcap");
 
 /// Fails before a socket is looked at: there is none, and it would wait for it.
 #[track_caller]

@@ -2,7 +2,7 @@
 
 use crate::process::{Place, run};
 
-const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
 
 #[cfg(not(feature = "filter"))]
 #[test]
@@ -14,7 +14,7 @@ fn without_libpcap_it_says_what_to_do() {
             "bridge", "memif:a", "memif:b", "-w", "x", "udp", "port", "9",
         ],
     ] {
-        run(args).failed(2, &["'udp port 9'", "libpcap", "--features cli,filter"]);
+        run(args).failed(2, &["'udp port 9'", "libpcap", "--features filter"]);
     }
 }
 

@@ -187,7 +187,7 @@ fn whatever_runs_long_serves_metrics_and_is_found() {
     std::fs::create_dir(&runtime).unwrap();
     let socket = place.socket();
     let ends = ["a", "b"].map(|name| format!("memif:{},role=master", place.text(name)));
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
     for (name, args) in [
         ("capture", &["-s", &socket][..]),
         ("replay", &["-s", &socket, file]),

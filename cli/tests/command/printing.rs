@@ -4,8 +4,8 @@ use std::process::Command;
 
 use crate::process::run;
 
-const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
-const PROTOCOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/protocols.pcap");
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
+const PROTOCOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/protocols.pcap");
 
 fn printed(options: &[&str]) -> Vec<String> {
     run(&[&["capture", "-r"][..], options].concat())

@@ -13,7 +13,7 @@ use crate::packets::write_numbered;
 use crate::process::{Place, Process, memif, run};
 use crate::replay::start_capture;
 
-const IP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/ip.pcap");
+const IP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/ip.pcap");
 
 pub(crate) fn in_file(place: &Place) -> String {
     let file = place.text("in.pcap");

@@ -8,8 +8,8 @@ use memif::{LinkType, PacketSource};
 use crate::packets::{all, assert_numbered, assert_same, read, write_numbered};
 use crate::process::{Ended, Place, Process, memif};
 
-const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
-const IP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/ip.pcap");
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
+const IP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/ip.pcap");
 
 /// The role of the capturing side, and of the other.
 pub(crate) const ROLES: [(&str, &str); 2] = [("master", "slave"), ("slave", "master")];

@@ -9,7 +9,7 @@ use crate::packets::{all, assert_numbered, assert_same, number, numbered, read, 
 use crate::process::{Place, Process, memif, run};
 use crate::replay::{start_capture, start_replay, through};
 
-const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/mixed.pcap");
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
 
 #[test]
 fn a_limit_ends_it_in_the_middle() {

@@ -2,9 +2,8 @@
 
 use std::process::{Command, Stdio};
 
+use crate::command::MEMIF;
 use crate::peers::{Testpmd, installed, one_at_a_time, output};
-
-const MEMIF: &str = env!("CARGO_BIN_EXE_memif");
 
 #[test]
 fn a_million_packets_from_a_dpdk_server() {

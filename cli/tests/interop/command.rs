@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::peers::{PATIENCE, installed, one_at_a_time};
 
-const MEMIF: &str = env!("CARGO_BIN_EXE_memif");
+pub(crate) const MEMIF: &str = env!("CARGO_BIN_EXE_memif");
 
 /// A running `memif`, ended by Ctrl-C.
 pub(crate) struct Running {

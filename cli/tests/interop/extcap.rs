@@ -8,9 +8,8 @@ use std::process::{Command, Output, Stdio};
 use nix::fcntl::{FcntlArg, OFlag};
 use nix::sys::stat::Mode;
 
+use crate::command::MEMIF;
 use crate::peers::{Testpmd, installed, one_at_a_time, output};
-
-const MEMIF: &str = env!("CARGO_BIN_EXE_memif");
 
 /// A home with the command linked into it, as users have after `memif extcap --install`.
 fn home() -> tempfile::TempDir {

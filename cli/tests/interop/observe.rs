@@ -3,10 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::command::Running;
+use crate::command::{MEMIF, Running};
 use crate::peers::{PATIENCE, Testpmd, installed, one_at_a_time, wait_until};
-
-const MEMIF: &str = env!("CARGO_BIN_EXE_memif");
 
 #[test]
 fn info_of_testpmd_in_both_roles() {

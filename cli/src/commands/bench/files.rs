@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use memif::pcap::{CaptureReader, DEFAULT_SNAPLEN, PcapWriter};
 use memif::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSink, Timestamp};
 
-use super::{Both, Load, Numbered, Report, number};
-use crate::Failure;
-use crate::replay::BATCH;
+use super::measure::{Both, Load, Numbered, Report, number};
+use crate::failure::Failure;
+use crate::files::input::BATCH;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use memif::{Eof, Error, PacketHandle, Role, RxMode, Wait};
 
-use super::{Load, Numbered, Report, number, recycle};
-use crate::Failure;
-use crate::endpoint::{Endpoint, Linked, Session, rx_mode};
+use super::measure::{Load, Numbered, Report, number, recycle};
+use crate::failure::Failure;
+use crate::link::endpoint::Endpoint;
+use crate::link::session::{Linked, Session};
+use crate::values::rx_mode;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SendArgs {

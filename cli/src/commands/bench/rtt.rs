@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use memif::{Closer, Eof, Error, PacketHandle, Role, RxMode, Wait};
 
-use super::Report;
+use super::measure::Report;
 use super::pair::{connect, left_alone};
-use crate::Failure;
-use crate::endpoint::{Endpoint, rx_mode};
+use crate::failure::Failure;
+use crate::link::endpoint::Endpoint;
+use crate::values::rx_mode;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PingArgs {
@@ -22,7 +23,7 @@ pub(crate) struct PingArgs {
           value_parser = clap::value_parser!(u16).range(8..))]
     len: u16,
     /// How long
-    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::endpoint::some_seconds)]
+    #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::some_seconds)]
     secs: Duration,
     /// How to wait for packets: polling, interrupt or adaptive
     #[arg(long, default_value = "polling", value_parser = rx_mode)]

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use memif::{Burst, Eof, Error, IfMode, Packet, RxMode, RxQueue, TxQueue, Wait};
 
-use crate::Failure;
-use crate::access::Access;
-use crate::endpoint::{Endpoint, Linked, Session};
+use crate::failure::Failure;
+use crate::link::access::Access;
+use crate::link::endpoint::Endpoint;
+use crate::link::kernel_tap::{Tap, TapReader};
+use crate::link::session::{Linked, Session};
 use crate::report::notice;
 use crate::stop::Stop;
-use crate::tap::{Tap, TapReader};
 
 /// Packets taken from a ring at a time.
 const BURST: u16 = 256;

@@ -5,52 +5,19 @@ use std::thread;
 
 use memif::RxMode;
 
-use crate::Failure;
-use crate::metrics::MetricsArgs;
-use crate::record::{Next, RecordArgs, Timer};
+use crate::failure::Failure;
+use crate::files::record::{Next, Timer};
+use crate::link::kernel_tap::Tap;
 use crate::report::{count, notice};
 use crate::stop::Stop;
-use crate::tap::Tap;
 
 mod ends;
+mod options;
 mod recording;
 
-use ends::{Port, Spec};
+use ends::Port;
+pub(crate) use options::Args;
 use recording::Recording;
-
-/// Join two endpoints, and record what passes between them
-///
-/// An endpoint is memif:SOCKET[,id=N][,role=master|slave][,secret=S][,secret-file=FILE]
-/// [,mode=ethernet|ip][,ring-size=LOG2][,buffer-size=BYTES], or tap:NAME[,mtu=N], a TAP device that is created if it
-/// is missing (needs CAP_NET_ADMIN). Packets pass once both ends have been up. A full ring holds the
-/// other side back: nothing is dropped while both links are up. Secrets are better given by files, or in the environment as MEMIF_SECRET_A and
-/// MEMIF_SECRET_B, where others can't see them. Ctrl-C ends the bridge with a summary.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// One end
-    #[arg(value_name = "A")]
-    a: Spec,
-    /// The other end
-    #[arg(value_name = "B")]
-    b: Spec,
-    /// Which packets are recorded, in libpcap's filter language; all are passed on
-    #[arg(value_name = "EXPRESSION")]
-    filter: Vec<String>,
-    /// Bytes kept of a packet that is recorded, 1 to 262144
-    #[arg(long, default_value_t = memif::DEFAULT_SNAPLEN, value_name = "BYTES",
-          value_parser = clap::value_parser!(u32).range(1..=262_144))]
-    snaplen: u32,
-    #[command(flatten)]
-    metrics: MetricsArgs,
-    #[command(flatten)]
-    record: RecordArgs,
-    /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
-    #[arg(long, default_value = "interrupt", value_parser = crate::endpoint::rx_mode)]
-    rx_mode: RxMode,
-    /// Say nothing of peers that come and leave
-    #[arg(short, long)]
-    quiet: bool,
-}
 
 /// What went one way.
 #[derive(Default)]

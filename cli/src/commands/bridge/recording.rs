@@ -6,11 +6,11 @@ use std::time::Instant;
 use memif::pcap::{Direction, InterfaceInfo};
 use memif::{LinkType, Packet};
 
-use super::Args;
 use super::ends::Port;
-use crate::Failure;
-use crate::filter::PacketFilter;
-use crate::record::{Next, Put, Recorder};
+use super::options::Args;
+use crate::failure::Failure;
+use crate::files::filter::PacketFilter;
+use crate::files::record::{Next, Put, Recorder};
 use crate::report::{count, notice};
 
 pub(super) struct Recording {

@@ -1,83 +1,34 @@
 //! `memif capture`: what tcpdump does.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use memif::pcap::{CaptureReader, FileReader, InterfaceInfo};
-use memif::{Burst, Eof, Error, Memif, PacketSource, RxMode, RxQueue};
+use memif::{Burst, Eof, Error, Memif, PacketSource, RxQueue};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::Failure;
-use crate::endpoint::{Endpoint, Linked, Session, rx_mode, some_time};
-use crate::filter::PacketFilter;
-use crate::input;
-use crate::metrics::{MetricsArgs, Serving};
-use crate::print::PrintArgs;
-use crate::record::{Next, RecordArgs, Timer};
+use crate::failure::Failure;
+use crate::files::filter::PacketFilter;
+use crate::files::input;
+use crate::files::record::{Next, Timer};
+use crate::link::session::{Linked, Session};
+use crate::metrics::Serving;
 use crate::report::notice;
 use crate::stop::{Request, Requests, Stop};
+use crate::values::some_time;
 
+mod options;
 mod state;
 
+pub(crate) use options::Args;
 use state::State;
 
 /// Packets taken from the ring at a time.
 const BURST: u16 = 256;
-
-/// Capture packets that a peer sends: print them, or write them to files
-///
-/// Waits for the peer, and goes on when it leaves and comes back. Ctrl-C ends the capture with a
-/// summary; SIGUSR1 prints one, SIGUSR2 writes out what is held back.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(flatten)]
-    pub(crate) endpoint: Endpoint,
-    #[command(flatten)]
-    metrics: MetricsArgs,
-    /// Read packets from a capture file instead; '-' is standard input
-    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["socket", "once", "timeout"])]
-    read: Option<PathBuf>,
-    /// End after this many packets
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-    /// Bytes kept of a packet, 1 to 262144
-    #[arg(long, default_value_t = memif::DEFAULT_SNAPLEN, value_name = "BYTES",
-          value_parser = clap::value_parser!(u32).range(1..=262_144))]
-    snaplen: u32,
-    /// End when the peer leaves
-    #[arg(long)]
-    once: bool,
-    /// Fail when there is no link within so many seconds; 0: wait for ever [default: 0]
-    #[arg(long, value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
-    timeout: Option<Duration>,
-    /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
-    #[arg(long, default_value = "interrupt", value_parser = rx_mode)]
-    rx_mode: RxMode,
-    /// Print less of each packet, and nothing of peers that come and leave
-    #[arg(short, long)]
-    quiet: bool,
-    /// Say nothing at all unless it fails, as Wireshark wants it
-    #[arg(long, hide = true)]
-    silent: bool,
-    #[command(flatten)]
-    record: RecordArgs,
-    #[command(flatten)]
-    print: PrintArgs,
-    /// Which packets, in libpcap's filter language: udp port 9
-    #[arg(value_name = "EXPRESSION")]
-    filter: Vec<String>,
-}
-
-impl Args {
-    /// Whether it is for reading, not for a file.
-    pub(crate) fn prints(&self) -> bool {
-        self.record.write.is_none()
-    }
-}
 
 /// What the threads of a capture share.
 struct Capture<'a> {

@@ -7,11 +7,11 @@ use std::time::Instant;
 use memif::pcap::{Direction, InterfaceInfo};
 use memif::{CaptureInfo, LinkType, Packet};
 
-use super::Args;
-use crate::Failure;
-use crate::filter::PacketFilter;
+use super::options::Args;
+use crate::failure::Failure;
+use crate::files::filter::PacketFilter;
+use crate::files::record::{Put, Recorder};
 use crate::print::Lines;
-use crate::record::{Put, Recorder};
 use crate::report::{count, notice};
 
 #[derive(Debug, Default)]

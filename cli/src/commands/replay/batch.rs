@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use memif::{Eof, Error, Packet, PacketHandle, PacketReader, PacketWriter, Wait};
 
-use super::Counts;
-use crate::Failure;
-use crate::endpoint::Session;
+use super::counts::Counts;
+use crate::failure::Failure;
+use crate::files::input::BATCH;
+use crate::link::session::Session;
 use crate::report::count;
 
 /// Why a replay ends before its files do.
@@ -85,8 +86,6 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) const PACKETS: usize = 64;
-
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -103,11 +102,11 @@ impl Batch {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.ends.len() >= Self::PACKETS
+        self.ends.len() >= BATCH
     }
 
-    fn packets(&self) -> [&[u8]; Self::PACKETS] {
-        let mut packets: [&[u8]; Self::PACKETS] = [&[]; Self::PACKETS];
+    fn packets(&self) -> [&[u8]; BATCH] {
+        let mut packets: [&[u8]; BATCH] = [&[]; BATCH];
         let mut start = 0;
         for (packet, end) in packets.iter_mut().zip(&self.ends) {
             *packet = &self.bytes[start..*end];

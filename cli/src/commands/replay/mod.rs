@@ -10,23 +10,24 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use memif::pcap::{CaptureReader, FileReader};
 use memif::{Error, LinkType, Packet};
 
-use crate::Failure;
-use crate::endpoint::{Endpoint, Linked, Session, some_time};
-use crate::filter::PacketFilter;
+use crate::failure::Failure;
+use crate::files::filter::PacketFilter;
+use crate::files::input::BATCH;
+use crate::link::endpoint::Endpoint;
+use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
 use crate::pace::{Pacer, Rate};
-use crate::report::{count, notice, rate};
+use crate::values::some_time;
 
 mod batch;
+mod counts;
 mod rewrite;
 mod source;
 
-use batch::{Batch, Ended, Lane};
+use batch::{Ended, Lane};
+use counts::Counts;
 use rewrite::{Macs, Rewrite};
 use source::{Group, Reader};
-
-/// Packets that are read and sent together.
-pub(crate) const BATCH: usize = Batch::PACKETS;
 
 /// Send the packets of capture files to a peer, with their original timing
 ///
@@ -63,10 +64,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESSES")]
     rewrite_mac: Option<Macs>,
     /// Fail when there is no link within so many seconds; 0: wait for ever
-    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Duration,
     /// At the end, how many seconds the peer has to take the last packets
-    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     linger: Duration,
     /// No progress bar, and nothing of the peer
     #[arg(short, long)]
@@ -203,66 +204,6 @@ fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
         bar.set_style(style.with_key("rate", rate));
     }
     bar
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    packets: u64,
-    bytes: u64,
-    cut: u64,
-    empty: u64,
-    rejected: u64,
-    waits: u64,
-}
-
-impl Counts {
-    /// Of all packets of the files.
-    fn seen(&self) -> u64 {
-        self.packets + self.empty + self.rejected
-    }
-
-    fn summary(&self, time: Duration, paced: bool) {
-        notice(format_args!(
-            "sent {}",
-            rate(self.packets, self.bytes, time)
-        ));
-        let seconds = time.as_secs_f64();
-        let a_second = |n: f64| if seconds > 0.0 { n / seconds } else { 0.0 };
-        let bytes = a_second(self.bytes as f64);
-        notice(format_args!(
-            "rated: {bytes:.1} Bps, {:.2} Mbps, {:.2} pps",
-            bytes * 8e-6,
-            a_second(self.packets as f64),
-        ));
-        notice(format_args!(
-            "successful packets: {}, truncated: {}, retried (ring full): {}",
-            self.packets, self.cut, self.waits,
-        ));
-        if self.waits > 0 {
-            let times = count(self.waits, "time");
-            let hint = match paced {
-                true => "; a larger --ring-size, which is the slave's, bridges a peer's pauses",
-                false => "",
-            };
-            notice(format_args!(
-                "the ring was full {times}, and waited for{hint}"
-            ));
-        }
-        if self.cut > 0 {
-            let cut = count(self.cut, "packet");
-            notice(format_args!(
-                "{cut} sent short, as the capture had cut them"
-            ));
-        }
-        if self.empty > 0 {
-            let empty = count(self.empty, "empty packet");
-            notice(format_args!("{empty} not sent"));
-        }
-        if self.rejected > 0 {
-            let rejected = count(self.rejected, "packet");
-            notice(format_args!("{rejected} rejected by the filter"));
-        }
-    }
 }
 
 struct Replay<'a> {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use memif::pcap::{CaptureReader, FileReader};
 use memif::{CaptureInfo, Error, LinkType, Packet, PacketBuf, PacketSource, Timestamp};
 
-use crate::Failure;
-use crate::filter::PacketFilter;
-use crate::input::open;
+use crate::failure::Failure;
+use crate::files::filter::PacketFilter;
+use crate::files::input::open;
 
 /// Files whose packets are sent together, in the order of their times.
 #[derive(Debug)]

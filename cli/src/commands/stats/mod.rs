@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Failure;
-use crate::metrics::{Snapshot, find, query};
+use crate::failure::Failure;
+use crate::metrics::local::{find, query};
+use crate::metrics::snapshot::Snapshot;
 use crate::stop::Stop;
 
 /// Show packets and bits a second, ring fill and drops of running captures, replays, bridges
@@ -21,7 +22,7 @@ pub(crate) struct Args {
     #[arg(value_name = "PID")]
     pids: Vec<u32>,
     /// Seconds between two looks
-    #[arg(short, long, default_value = "1", value_name = "SECONDS", value_parser = crate::endpoint::seconds)]
+    #[arg(short, long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::seconds)]
     interval: Duration,
     /// End after so many tables
     #[arg(short = 'n', long, value_name = "N")]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::metrics::Snapshot;
+use crate::metrics::snapshot::Snapshot;
 
 /// What happened between the two, a line for each queue.
 pub(super) fn table(before: &[Snapshot], now: &[Snapshot]) -> String {

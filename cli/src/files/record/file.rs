@@ -14,7 +14,7 @@ use memif::pcap::{
 use memif::{Error, LinkType, Packet, PacketSink};
 
 use super::options::{Format, Plan};
-use crate::Failure;
+use crate::failure::Failure;
 
 type Target = FileWriter<Box<dyn Write + Send>>;
 

@@ -11,7 +11,7 @@ use jiff::Zoned;
 use memif::pcap::{Direction, InterfaceInfo, InterfaceStatistics};
 use memif::{Error, LinkType, Packet, Timestamp};
 
-use crate::Failure;
+use crate::failure::Failure;
 
 mod file;
 mod names;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Zoned;
 
-use crate::Failure;
+use crate::failure::Failure;
 
 /// How file names are made, one after another.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use memif::pcap::Compression;
 
 use super::names::Names;
-use crate::Failure;
-use crate::endpoint::some_seconds;
+use crate::failure::Failure;
+use crate::values::some_seconds;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Files")]
