@@ -1,6 +1,6 @@
 /* What is known of an interface. */
 #define _GNU_SOURCE
-#include "core.h"
+#include "control.h"
 
 typedef struct
 {

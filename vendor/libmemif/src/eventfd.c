@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 /* The process's, for good: to destroy one takes some 40 ms. 0: not to be had. */
 static _Atomic aio_context_t aio;

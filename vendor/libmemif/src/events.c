@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 enum { EVENTS_AT_A_TIME = 32 };
 

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 /* Threads that wait in close, and descriptors that wait for a thread, at most.
  * What is beyond stays open: then the process has reached its limit anyway. */

@@ -5,7 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 typedef struct
 {

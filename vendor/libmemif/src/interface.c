@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 int
 memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, void *private_ctx)

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 _Atomic bool owner_needs_fence = true; /* until membarrier is known to work */
 

@@ -5,7 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 int
 message_send (int fd, const message_t *m, int attached)

@@ -5,7 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 /* What the waiter sleeps on, the same over all links: it holds the ring's
  * eventfd while there is one, and the wake descriptor. */

@@ -10,7 +10,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 link_t *
 link_new (conn_t *c)

@@ -1,6 +1,6 @@
 /* Receiving: out of the ring, in place (libmemif 4.0) or copied (ext). */
 #define _GNU_SOURCE
-#include "core.h"
+#include "control.h"
 
 /* A burst ends with the packet that reaches this: what it was copied to is still in
  * the core's own cache when it is read. */

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 enum { RECLAIM_AFTER = 32 };
 

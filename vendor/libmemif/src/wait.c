@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 void
 queue_arm (queue_t *q)

@@ -8,8 +8,8 @@
  * Threads: everything belongs to the control thread but a queue's contents,
  * which are guarded by its lock, and the flags marked atomic.
  */
-#ifndef MEMIF_CORE_H
-#define MEMIF_CORE_H
+#ifndef MEMIF_CONTROL_H
+#define MEMIF_CONTROL_H
 
 #include <pthread.h>
 #include <sched.h>
