@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "base.h"
 
 /* The process's, for good: to destroy one takes some 40 ms. 0: not to be had. */
 static _Atomic aio_context_t aio;
@@ -79,4 +81,20 @@ event_signal (int efd, int file)
   if (poll (&p, 1, 0) != 1 || !(p.revents & POLLOUT))
     return !(p.revents & POLLNVAL); /* full is signalled already */
   return write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR;
+}
+
+bool
+is_eventfd (int fd)
+{
+  char link[64], target[64];
+  snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t n = readlink (link, target, sizeof target - 1);
+  if (n < 0)
+    {
+      /* No /proc: at least none of the kinds that have a type. */
+      struct stat st;
+      return fstat (fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+    }
+  target[n] = 0;
+  return strcmp (target, "anon_inode:[eventfd]") == 0;
 }

@@ -18,15 +18,6 @@ now_ns (void)
   return (uint64_t) t.tv_sec * NSEC_PER_SEC + (uint64_t) t.tv_nsec;
 }
 
-void *
-zalloc (memif_alloc_t *alloc, size_t size)
-{
-  void *p = alloc (size);
-  if (p)
-    memset (p, 0, size);
-  return p;
-}
-
 static int
 watch (sock_t *s, event_t *e, memif_fd_event_type_t type)
 {
@@ -51,7 +42,7 @@ event_add (sock_t *s, int fd, void (*handle) (event_t *), void *owner)
       break;
   if (!e)
     {
-      e = zalloc (s->alloc, sizeof *e);
+      e = zalloc (&s->memory, sizeof *e);
       if (!e)
 	{
 	  errno = ENOMEM; /* the program's allocator need not say so */
@@ -217,11 +208,10 @@ sock_free (sock_t *s)
     {
       event_t *e = s->events;
       s->events = e->next;
-      s->free (e);
+      s->memory.free (e);
     }
-  if (s->allowed)
-    s->free (s->allowed);
-  s->free (s);
+  give_back (&s->memory, s->allowed);
+  s->memory.free (s);
 }
 
 /* Whether the socket is there still. */
@@ -236,7 +226,7 @@ leave (sock_t *s)
     {
       channel_t *ch = s->dead_channels;
       s->dead_channels = ch->next;
-      s->free (ch);
+      s->memory.free (ch);
     }
   while (s->dead)
     {
@@ -244,7 +234,7 @@ leave (sock_t *s)
       s->dead = c->next;
       queues_destroy (c);
       explicit_bzero (c->args.secret, sizeof c->args.secret);
-      s->free (c);
+      s->memory.free (c);
     }
   if (!s->deleted)
     return true;

@@ -132,7 +132,7 @@ on_init (channel_t *ch, input_t *in)
     return refuse (in, MEMIF_ERR_MODE, "mode mismatch: we have %u, you have %u", c->args.mode,
 		   init->mode);
   queues_return_external (c);
-  c->link = link_new (c);
+  c->link = link_new (&ch->sock->memory, &ch->sock->external, c->private_ctx);
   if (!c->link)
     return refuse (in, MEMIF_ERR_NOMEM, "out of memory");
   c->channel = ch;
@@ -268,7 +268,7 @@ on_hello (channel_t *ch, input_t *in)
 
   const char *why = NULL;
   queues_return_external (c);
-  c->link = link_new (c);
+  c->link = link_new (&ch->sock->memory, &ch->sock->external, c->private_ctx);
   int err = !c->link ? MEMIF_ERR_NOMEM
 		     : link_create_slave (c->link, &c->args, c->num_tx < max_s2m ? c->num_tx : max_s2m,
 					  c->num_rx < max_m2s ? c->num_rx : max_m2s, log2, &why);
@@ -417,7 +417,7 @@ disconnect_send (int fd, int err, const char *reason)
 static channel_t *
 channel_new (sock_t *s, int fd, channel_state_t state)
 {
-  channel_t *ch = zalloc (s->alloc, sizeof *ch);
+  channel_t *ch = zalloc (&s->memory, sizeof *ch);
   if (!ch)
     return NULL;
   ch->sock = s;
@@ -426,7 +426,7 @@ channel_new (sock_t *s, int fd, channel_state_t state)
   ch->event = event_add (s, fd, on_channel, ch);
   if (!ch->event)
     {
-      s->free (ch);
+      s->memory.free (ch);
       return NULL;
     }
   ch->next = s->channels;

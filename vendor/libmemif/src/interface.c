@@ -11,14 +11,14 @@ memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, voi
   if (!sock || !args || !args->path[0] || !memchr (args->path, 0, sizeof args->path))
     return MEMIF_ERR_INVAL_ARG;
   locks_open ();
-  memif_alloc_t *alloc = args->alloc ? args->alloc : malloc;
-  sock_t *s = zalloc (alloc, sizeof *s);
+  const allocator_t memory = { args->alloc ? args->alloc : malloc,
+			       args->realloc ? args->realloc : realloc,
+			       args->free ? args->free : free };
+  sock_t *s = zalloc (&memory, sizeof *s);
   if (!s)
     return MEMIF_ERR_NOMEM;
 
-  s->alloc = alloc;
-  s->realloc = args->realloc ? args->realloc : realloc;
-  s->free = args->free ? args->free : free;
+  s->memory = memory;
   s->on_control_fd_update = args->on_control_fd_update;
   s->private_ctx = private_ctx;
   s->paused_listener = -1;
@@ -52,14 +52,13 @@ memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_a
   uint32_t *allowed = NULL;
   if (uids + gids > 0)
     {
-      allowed = s->alloc ((uids + gids) * sizeof *allowed);
+      allowed = s->memory.alloc ((uids + gids) * sizeof *allowed);
       if (!allowed)
 	return fail (s, MEMIF_ERR_NOMEM, "no memory for the settings of %s", s->path);
       for (size_t i = 0; i < uids + gids; i++)
 	allowed[i] = i < uids ? args->allowed_uids[i] : args->allowed_gids[i - uids];
     }
-  if (s->allowed)
-    s->free (s->allowed);
+  give_back (&s->memory, s->allowed);
   s->allowed = allowed;
   s->ext = *args;
   s->ext.num_allowed_uids = (uint16_t) uids;
@@ -196,7 +195,7 @@ memif_ext_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
   int err = check_args (s, &checked);
   if (err)
     return err;
-  conn_t *c = zalloc (s->alloc, sizeof *c);
+  conn_t *c = zalloc (&s->memory, sizeof *c);
   if (!c)
     return fail (s, MEMIF_ERR_NOMEM, "no memory for an interface");
 
@@ -216,7 +215,7 @@ memif_ext_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
   if (err)
     {
       queues_destroy (c);
-      s->free (c);
+      s->memory.free (c);
       return err;
     }
 

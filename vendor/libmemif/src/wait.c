@@ -39,6 +39,14 @@ queue_clear_event (queue_t *q)
 }
 
 void
+queue_spend_event (queue_t *q)
+{
+  /* Relaxed: one that is set meanwhile is heeded at the next look. */
+  if (q->conn->on_interrupt || atomic_load_explicit (&q->watched, memory_order_relaxed))
+    queue_clear_event (q);
+}
+
+void
 queue_attention (queue_t *q)
 {
   uint64_t one = 1;
