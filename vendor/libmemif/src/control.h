@@ -152,6 +152,10 @@ bool leave (sock_t *s);
 void sock_free (sock_t *s);
 
 /* message.c */
+/* A peer's string: ends where its field ends, at the latest, and holds nothing unprintable. */
+void text_from_wire (char *to, const uint8_t *from, size_t size);
+/* Our own string into a field, cut to leave a NUL. */
+void text_to_wire (uint8_t *field, size_t size, const void *text);
 int message_send (int fd, const message_t *m, int attached);
 /* 1: a message, *attached its descriptor or -1. 0: nothing there. <0: -memif_err_t with *why. */
 int message_receive (int fd, message_t *m, int *attached, const char **why);
@@ -170,8 +174,13 @@ int access_set (sock_t *s, uint64_t *dev, uint64_t *ino);
 int access_check (const sock_t *s, int fd, memif_ext_peer_t *peer, char *why, size_t size);
 
 /* handshake.c */
+int handshake_hello (channel_t *ch);
+void handshake_event (event_t *e); /* a message came */
+
+/* channel.c */
 void channel_accept (sock_t *s, int fd);
 int channel_connect (conn_t *c);
+void channel_up (channel_t *ch);
 /* Who ends a channel: we (a DISCONNECT is sent), the peer by its own word, or nobody. */
 typedef enum
 {
