@@ -145,11 +145,22 @@ int event_error (void); /* why event_add has just failed */
 void event_remove (event_t *e); /* does not close the descriptor */
 int loop_open (sock_t *s);
 void loop_close (sock_t *s);
-void loop_kick (sock_t *s);
+void loop_drain (int fd); /* an eventfd or timer of our own, which does not block */
+/* What is deleted between these two is freed after. End: whether the socket is there still. */
+void dispatch_begin (sock_t *s);
+bool dispatch_end (sock_t *s);
+
+/* timer.c */
 void timer_update (sock_t *s);
-void enter (sock_t *s);
-bool leave (sock_t *s);
+void timer_event (event_t *e);
+
+/* wake.c */
+void loop_kick (sock_t *s);
+void wake_event (event_t *e);
+
+/* socket.c */
 void sock_free (sock_t *s);
+void sock_free_dead (sock_t *s);
 
 /* message.c */
 /* A peer's string: ends where its field ends, at the latest, and holds nothing unprintable. */

@@ -61,11 +61,9 @@ queue_attention (queue_t *q)
 void
 queue_heed_slow (queue_t *q)
 {
-  uint64_t count;
   /* Relaxed: the read is after it. One set between is read too, and looked for once more. */
   atomic_store_explicit (&q->attention, false, memory_order_relaxed);
-  if (read (q->wake_fd, &count, sizeof count) < 0)
-    return; /* EAGAIN: drained already */
+  loop_drain (q->wake_fd);
 }
 
 int
