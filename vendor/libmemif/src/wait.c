@@ -18,7 +18,7 @@ queue_arm (queue_t *q)
 			 memory_order_relaxed);
   q->armed = true;
   /* The counter is looked at again after this: either the producer sees the
-   * flag, or we see its packet. Pairs with the fence in publish of tx.c. */
+   * flag, or we see its packet. Pairs with the fence in tx_publish. */
   atomic_thread_fence (memory_order_seq_cst);
 }
 
