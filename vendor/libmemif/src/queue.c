@@ -30,11 +30,12 @@ queues_create (conn_t *c)
   c->num_tx = slave ? c->args.num_s2m_rings : c->args.num_m2s_rings;
 
   /* The program's allocator need not know of cache lines. */
+  const size_t align = _Alignof (queue_t);
   size_t count = (size_t) c->num_rx + c->num_tx;
-  c->queue_memory = zalloc (&s->memory, count * sizeof (queue_t) + 63);
+  c->queue_memory = zalloc (&s->memory, count * sizeof (queue_t) + align - 1);
   if (!c->queue_memory)
     return MEMIF_ERR_NOMEM;
-  c->rx = (queue_t *) (((uintptr_t) c->queue_memory + 63) & ~(uintptr_t) 63);
+  c->rx = (queue_t *) (((uintptr_t) c->queue_memory + align - 1) & ~(uintptr_t) (align - 1));
   c->tx = c->rx + c->num_rx;
   for (size_t i = 0; i < count; i++)
     {

@@ -34,52 +34,71 @@ typedef enum
   FAULT_TOLD,
 } fault_t;
 
-/* One queue of an interface, the same over all its links. */
+/* One queue of an interface, the same over all its links.
+ *
+ * Who writes a field, and how it is guarded:
+ *   owner    its owner, within queue_enter; another thread with queue_lock
+ *   link     queue_lock'ed by the control thread, when a link comes up or goes down; by the owner
+ *            when it has drained a link and takes the next
+ *   control  the control thread alone, which alone reads it
+ *   made     when the interface is created; never after
+ *   any      any thread, at any time: these are atomic */
 struct queue
 {
-  _Alignas (64) _Atomic bool busy; /* its owner is in a call */
-  _Atomic bool gate; /* somebody else wants, or has, the queue */
-  queue_state_t state;
-  bool slave, rx;
-  _Atomic bool polling; /* the receive mode asked for */
-  bool armed;	/* rx: interrupts are enabled in the ring */
-  bool chained; /* rx: chains were handed out since the link came up */
-  fault_t fault;
-  _Atomic bool attention; /* the wake descriptor may be readable */
-  uint16_t mask;
-  uint16_t next; /* rx: first slot not handed out; tx: first slot not reserved */
-  uint16_t done; /* rx: first slot not given back; tx: first slot not published */
-  uint16_t peer; /* the peer's counter when last read */
-  uint16_t limit;  /* rx, draining: what was published when the link went down */
-  uint16_t offered; /* tx master: most slots ever seen free */
-  uint16_t untaken; /* tx, down: what the peer had not taken when the link went down */
-  uint32_t idle;   /* rx: bursts in a row that found nothing */
-  uint32_t num_regions;
-  uintptr_t last; /* rx master: where the last single packet lay */
-  intptr_t stride; /* and how far from the one before; a hint, never followed */
-  uint16_t reclaimed; /* tx slave: first slot whose buffer is not back among the spare ones */
-  uint16_t num_spare[2];
-  ring_t *ring;
-  own_t *own;
-  own_t *spare[2];
-  uint8_t *base; /* tx slave: the region of all its buffers */
-  uint16_t base_region;
+  /* A burst touches this cache line, both ways. Processors fetch lines in pairs, so a pair of lines
+   * is never shared with another queue, whose owner may be on another CPU. */
+  _Alignas (128) _Atomic bool busy; /* owner: it is in a call */
+  _Atomic bool gate;	  /* any: somebody else wants, or has, the queue */
+  _Atomic bool attention; /* any: the wake descriptor may be readable */
+  bool slave, rx;	  /* made */
+  queue_state_t state;	  /* link */
+  fault_t fault;	  /* owner */
+  uint16_t mask;	  /* link */
+  uint16_t next; /* owner. rx: first slot not handed out; tx: first slot not reserved */
+  uint16_t done; /* owner. rx: first slot not given back; tx: first slot not published */
+  uint16_t peer; /* owner: the peer's counter when last read */
+  uint32_t buffer_size; /* link: the slave's. owner, tx master: the largest ever offered */
+  uint32_t num_regions; /* link, as all that follows here */
   const region_t *regions;
-  uint32_t buffer_size; /* slave; as tx master: the largest ever offered */
-  uint32_t small_size; /* tx slave */
+  ring_t *ring;
+  own_t *own; /* slave */
   int efd;
-  link_t *link;
 
-  struct conn *conn;
-  uint16_t qid;
-  uint32_t first_length; /* of the ring's first slot, when the link came up: a buffer's size */
-  struct event *event;     /* with on_interrupt: efd in the control loop */
-  int epfd, wake_fd;  /* rx: made at creation when packets are kept or waited for; else -1 */
-  _Atomic bool woken; /* rx_wake asks the waiter to return */
-  _Atomic bool watched; /* the program waits on epfd or efd itself */
-  pending_link_t *pending; /* rx: links after this one, oldest first */
-  uint16_t num_pending;
+  /* And one half of this. Receiving: */
+  _Alignas (64) uintptr_t last; /* owner, master: where the last single packet lay */
+  intptr_t stride; /* owner: and how far from the one before; a hint, never followed */
+  uint32_t idle;   /* owner: bursts in a row that found nothing */
+  uint16_t limit;  /* link, draining: what was published when the link went down */
+  bool armed;	   /* owner: interrupts are enabled in the ring */
+  bool chained;	   /* owner: chains were handed out since the link came up */
+  _Atomic bool polling; /* any, with queue_lock: the receive mode asked for */
+  /* Sending: */
+  uint16_t reclaimed;	/* owner, slave: first slot whose buffer is not back among the spare ones */
+  uint16_t num_spare[2]; /* owner, slave */
+  own_t *spare[2];	/* link; owner: what they hold */
+  uint8_t *base;	/* link, slave: the region of all its buffers */
+  uint32_t small_size;	/* link, slave */
+  uint16_t base_region; /* link, slave */
+  uint16_t offered;	/* owner, master: most slots ever seen free */
+
+  /* The rest is for waiting, and for changing links. */
+  link_t *link;	     /* link */
+  struct conn *conn; /* made */
+  uint16_t qid;	     /* made */
+  uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */
+  /* Receiving: */
+  struct event *event;	/* control: with on_interrupt, efd in the control loop */
+  int epfd, wake_fd;	/* made when packets are kept or waited for; else -1 */
+  _Atomic bool woken;	/* any: rx_wake asks the waiter to return */
+  _Atomic bool watched; /* any: the program waits on epfd or efd itself */
+  pending_link_t *pending; /* made; link: links after this one, oldest first */
+  uint16_t num_pending;	/* link */
+  /* Sending: */
+  uint16_t untaken; /* link, down: what the peer had not taken when the link went down */
 };
+
+_Static_assert (offsetof (struct queue, efd) < 64 && offsetof (struct queue, link) == 128,
+		"a burst touches two cache lines of a queue");
 
 /* lock.c */
 /* Two ways to a queue, which exclude each other.
