@@ -1,4 +1,4 @@
-/* The ground: texts and numbers of errors, memory, time, descriptors. Knows nothing of memif's links. */
+/* The ground: errors and their texts, memory, time, descriptors. Knows nothing of links. */
 #ifndef MEMIF_BASE_H
 #define MEMIF_BASE_H
 
@@ -44,9 +44,9 @@ void foreign_hang_up (int fd); /* a connection, with what the peer sent and nobo
 
 /* eventfd.c; neither blocks */
 void eventfds_open (void); /* once */
-uint64_t event_clear (int efd);
+uint64_t eventfd_clear (int efd);
 /* false: it can't be written. file: any open file that can be read, where pread does not wait. */
-bool event_signal (int efd, int file);
+bool eventfd_signal (int efd, int file);
 bool is_eventfd (int fd);
 
 #endif

@@ -32,7 +32,6 @@ typedef struct event
   bool fresh_free; /* freed in the running dispatch: not to be reused yet */
   void (*handle) (struct event *event);
   void *owner;
-  uint16_t qid;
   struct event *next;
 } event_t;
 

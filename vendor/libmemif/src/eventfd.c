@@ -26,7 +26,7 @@ eventfds_open (void)
 }
 
 uint64_t
-event_clear (int efd)
+eventfd_clear (int efd)
 {
   uint64_t count = 0;
   struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
@@ -70,7 +70,7 @@ signal_by_aio (int efd, int file)
 }
 
 bool
-event_signal (int efd, int file)
+eventfd_signal (int efd, int file)
 {
   if (signal_by_aio (efd, file) == 0)
     return true;

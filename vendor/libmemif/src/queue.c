@@ -167,7 +167,7 @@ on_queue_event (event_t *e)
   queue_t *q = e->owner;
   conn_t *c = q->conn;
   if (q->polling)
-    event_clear (e->fd); /* of before the mode was changed */
+    eventfd_clear (e->fd); /* of before the mode was changed */
   else if (c->on_interrupt && c->up)
     c->on_interrupt (c, c->private_ctx, q->qid);
 }

@@ -174,7 +174,7 @@ queue_heed (queue_t *q)
 static inline bool
 queue_signal (queue_t *q)
 {
-  return event_signal (q->efd, q->regions[0].fd);
+  return eventfd_signal (q->efd, q->regions[0].fd);
 }
 
 /* The bytes of a buffer, or NULL where it does not lie in the peer's memory. */

@@ -341,7 +341,7 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   *why = "it can't be mapped";
   if (r.addr == MAP_FAILED)
     return error_of_errno (errno);
-  /* So that a peer's 256 regions cost us one descriptor: event_signal wants a file. */
+  /* So that a peer's 256 regions cost us one descriptor: eventfd_signal wants a file. */
   if (!first)
     r.fd = -1;
   *why = "out of memory";
@@ -388,8 +388,8 @@ link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char 
   /* A semaphore gives one event at a time, and would wake us for ever. */
   *why = "its eventfd is a semaphore, or in use";
   int file = l->regions[0].fd;
-  event_clear (fd);
-  if (!event_signal (fd, file) || !event_signal (fd, file) || event_clear (fd) < 2)
+  eventfd_clear (fd);
+  if (!eventfd_signal (fd, file) || !eventfd_signal (fd, file) || eventfd_clear (fd) < 2)
     return MEMIF_ERR_NO_INTFD;
 
   *why = "out of memory";

@@ -35,7 +35,7 @@ void
 queue_clear_event (queue_t *q)
 {
   if (q->efd >= 0)
-    event_clear (q->efd);
+    eventfd_clear (q->efd);
 }
 
 void
