@@ -18,8 +18,9 @@
 #include "base.h"
 
 enum { THREADS = 8, THREADS_OF_PROCESS = 2, THREADS_OF_USER = 4 };
-/* What may wait of one process; and as parts of the descriptors that we may have, of a user and of all. */
-enum { WAITING_OF_PROCESS = 64, PART_OF_USER = 8, PART_OF_ALL = 4 };
+/* What may wait of one process, also as a part of the descriptors that we may have; in such shares,
+ * of a user and of all. What waits for nobody is in the way for a moment too. */
+enum { MOST_OF_PROCESS = 1024, PART_OF_PROCESS = 16, SHARES_OF_USER = 2, SHARES_OF_ALL = 4 };
 /* Sockets in the queues of sockets, as deep as the kernel allows. And what a socket's queue holds. */
 enum { DEEPEST = 5, MOST_MESSAGES = 4096, MAX_ATTACHED = 253 };
 
@@ -329,16 +330,28 @@ count (const list_t *list, const memif_ext_peer_t *from, unsigned *process, unsi
       }
 }
 
+/* With the lock held. */
+static size_t
+share (void)
+{
+  size_t part = capacity / PART_OF_PROCESS;
+  return part < MOST_OF_PROCESS ? part : MOST_OF_PROCESS;
+}
+
 bool
 foreign_crowded (const memif_ext_peer_t *from, bool process_only)
 {
   unsigned process = 0, user = 0;
-  if (atomic_load (&unchecked) < WAITING_OF_PROCESS)
+  if (atomic_load (&unchecked) == 0)
     return false;
   pthread_mutex_lock (&lock);
-  count (&fresh, from, &process, &user);
-  count (&slow, from, &process, &user);
-  bool crowded = process >= WAITING_OF_PROCESS || (!process_only && user >= capacity / PART_OF_USER);
+  const size_t most = share ();
+  if (atomic_load (&unchecked) >= most)
+    {
+      count (&fresh, from, &process, &user);
+      count (&slow, from, &process, &user);
+    }
+  bool crowded = process >= most || (!process_only && user >= SHARES_OF_USER * most);
   pthread_mutex_unlock (&lock);
   return crowded;
 }
@@ -347,7 +360,7 @@ bool
 foreign_full (void)
 {
   pthread_mutex_lock (&lock);
-  bool full = atomic_load (&unchecked) >= capacity / PART_OF_ALL;
+  bool full = atomic_load (&unchecked) >= SHARES_OF_ALL * share ();
   pthread_mutex_unlock (&lock);
   return full;
 }
