@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle, ThreadId};
 use std::time::{Duration, Instant};
 
-use crate::config::cut_name;
 use crate::ffi::{Access, Loop, SocketArgs, Waker};
+use crate::interface::config::cut_name;
 use crate::interface::{CLOSE_FLUSH, Inner};
 use crate::{Error, ErrorKind, Memif, MemifConfig};
 

@@ -53,7 +53,6 @@
 )))]
 compile_error!("memif needs Linux (memfd, eventfd, epoll) on x86-64 or aarch64");
 
-mod config;
 mod context;
 mod details;
 mod error;
@@ -72,11 +71,11 @@ mod stats;
 #[cfg(feature = "tokio")]
 pub mod stream;
 
-pub use config::{IfMode, MemifConfig, Role};
 pub use context::{Context, ContextBuilder};
 pub use details::{MemifDetails, PeerProcess, QueueDetails, RegionDetails};
 pub use error::{Eof, Error, ErrorKind};
 pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
+pub use interface::config::{IfMode, MemifConfig, Role};
 pub use interface::{ConnectFailure, Memif};
 pub use interrupts::Interrupts;
 pub use packet::{CaptureInfo, LinkType, Packet, PacketBuf, PacketSink, PacketSource, Timestamp};

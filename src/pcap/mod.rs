@@ -41,17 +41,15 @@ mod file;
 #[cfg(feature = "filter")]
 mod filter;
 mod ng;
-mod ng_write;
-mod pending;
-mod read;
-mod write;
+mod output;
+mod reader;
 
+pub use classic::write::{DEFAULT_SNAPLEN, PcapWriter};
 pub use file::{Compression, FileReader, FileWriter};
 #[cfg(feature = "filter")]
 pub use filter::Filter;
-pub use ng_write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
-pub use read::CaptureReader;
-pub use write::{DEFAULT_SNAPLEN, PcapWriter};
+pub use ng::write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
+pub use reader::CaptureReader;
 
 use std::ops::Range;
 

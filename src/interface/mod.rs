@@ -1,5 +1,6 @@
 //! One interface: its life, its link, its queues.
 
+pub(crate) mod config;
 mod events;
 
 use std::fmt;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use pcap_file::pcap::{PcapHeader, PcapTsResolution};
 use pcap_file::{DataLink, Endianness};
 
-use super::MAX_RECORD;
-use super::classic::{self, RECORD_HEADER};
-use super::pending::Outgoing;
+use super::read::{self as classic, RECORD_HEADER};
+use crate::pcap::MAX_RECORD;
+use crate::pcap::output::Outgoing;
 use crate::{Error, LinkType, Packet, PacketSink};
 
 /// The snap length of a file whose writer asks for none, in bytes; what

@@ -18,8 +18,8 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PcapNgBlock};
 use pcap_file::{DataLink, Endianness};
 
-use super::pending::Outgoing;
-use super::{DEFAULT_SNAPLEN, MAX_RECORD};
+use crate::pcap::output::Outgoing;
+use crate::pcap::{DEFAULT_SNAPLEN, MAX_RECORD};
 use crate::{Error, LinkType, Packet, Timestamp};
 
 /// Which way a packet passed an interface, as seen by whoever captured it.
@@ -310,7 +310,7 @@ impl<W: Write> PcapNgWriter<W> {
         self.out.close()
     }
 
-    /// Gives up: what is in the buffer is never written, as with [`PcapWriter::abandon`](super::PcapWriter::abandon).
+    /// Gives up: what is in the buffer is never written, as with [`PcapWriter::abandon`](crate::pcap::PcapWriter::abandon).
     pub fn abandon(&mut self) {
         self.out.abandon();
     }

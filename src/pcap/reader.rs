@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::classic::{self, Classic};
-use super::ng::{self, Ng};
+use super::classic::read::{self as classic, Classic};
+use super::ng::read::{self as ng, Ng};
 use super::{FileReader, Step};
 use crate::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSource};
 

@@ -1,0 +1,4 @@
+//! pcap files.
+
+pub(super) mod read;
+pub(super) mod write;
