@@ -43,32 +43,12 @@ mod filter;
 mod ng;
 mod output;
 mod reader;
+mod record;
 
-pub use classic::write::{DEFAULT_SNAPLEN, PcapWriter};
+pub use classic::write::PcapWriter;
 pub use file::{Compression, FileReader, FileWriter};
 #[cfg(feature = "filter")]
 pub use filter::Filter;
 pub use ng::write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
 pub use reader::CaptureReader;
-
-use std::ops::Range;
-
-use crate::CaptureInfo;
-
-/// The longest packet or block that is believed. Real ones stay far below; a
-/// damaged length must not make a reader ask for gigabytes.
-const MAX_RECORD: usize = 64 << 20;
-
-/// What lies at the start of the bytes that were read so far.
-enum Step {
-    /// Not yet a whole record: it has this many bytes, or more.
-    More(usize),
-    /// A record of this size without a packet in it.
-    Skip(usize),
-    /// A record of this size with a packet at these bytes of it.
-    Packet {
-        size: usize,
-        data: Range<usize>,
-        info: CaptureInfo,
-    },
-}
+pub use record::DEFAULT_SNAPLEN;

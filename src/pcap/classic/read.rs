@@ -4,11 +4,11 @@
 use pcap_file::Endianness;
 use pcap_file::pcap::{PcapParser, PcapTsResolution};
 
-use crate::pcap::{DEFAULT_SNAPLEN, MAX_RECORD, Step};
-use crate::{CaptureInfo, LinkType, Timestamp};
-
-pub(crate) const FILE_HEADER: usize = 24;
-pub(crate) const RECORD_HEADER: usize = 16;
+use super::RECORD_HEADER;
+use crate::packet::CaptureInfo;
+use crate::packet::link_type::LinkType;
+use crate::packet::time::Timestamp;
+use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD, Step};
 
 /// Whether a file that starts like this is a pcap.
 pub(crate) fn recognises(magic: [u8; 4]) -> bool {
@@ -17,15 +17,6 @@ pub(crate) fn recognises(magic: [u8; 4]) -> bool {
         u32::from_be_bytes(magic),
         0xa1b2_c3d4 | 0xa1b2_3c4d | 0xd4c3_b2a1 | 0x4d3c_b2a1
     )
-}
-
-/// For writing: the size of the file's header, or of a record by its own number.
-pub(crate) fn measure(bytes: &[u8], first: bool) -> Option<(usize, bool)> {
-    if first {
-        return Some((FILE_HEADER, false));
-    }
-    let length = u32::from_ne_bytes(*bytes.get(8..)?.first_chunk()?);
-    Some((RECORD_HEADER + length as usize, true))
 }
 
 #[derive(Debug)]
@@ -38,7 +29,7 @@ pub(crate) struct Classic {
 }
 
 impl Classic {
-    /// From the file header, of which all [`FILE_HEADER`] bytes must be there.
+    /// From the file header, of which all [`FILE_HEADER`](super::FILE_HEADER) bytes must be there.
     pub(crate) fn new(bytes: &[u8]) -> Result<Self, String> {
         let (_, parser) = PcapParser::new(bytes).map_err(|error| error.to_string())?;
         let header = parser.header();

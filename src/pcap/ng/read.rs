@@ -13,8 +13,10 @@ use pcap_file::pcapng::blocks::{
 };
 use pcap_file::pcapng::{Block, PcapNgParseError, PcapNgParser};
 
-use crate::pcap::{MAX_RECORD, Step};
-use crate::{CaptureInfo, LinkType, Timestamp};
+use crate::packet::CaptureInfo;
+use crate::packet::link_type::LinkType;
+use crate::packet::time::Timestamp;
+use crate::pcap::record::{MAX_RECORD, Step};
 
 /// The type of a file's first block, the same in both byte orders.
 pub(crate) const MAGIC: [u8; 4] = SECTION_HEADER_BLOCK.to_be_bytes();

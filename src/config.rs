@@ -1,0 +1,241 @@
+//! What an interface is set to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Error;
+use crate::packet::link_type::LinkType;
+
+/// Bytes of an interface's or a program's name; longer ones are cut, with a warning.
+pub(crate) const NAME_MAX: usize = 31;
+const SECRET_MAX: usize = 24;
+const PATH_MAX: usize = 107;
+const QUEUES_MAX: u16 = 255;
+const LOG2_RING_SIZE_MAX: u8 = 14;
+
+/// Which side of the link this is. The slave (client) makes the shared memory
+/// and connects; the master (server) listens.
+///
+/// ```
+/// use memif::Role;
+///
+/// assert_eq!("server".parse(), Ok(Role::Master));
+/// assert_eq!(Role::Slave.to_string(), "slave");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Listens on the socket; DPDK calls it server.
+    Master,
+    /// Connects to the socket and owns the memory; DPDK calls it client.
+    Slave,
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Master => "master",
+            Self::Slave => "slave",
+        })
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "master" | "server" => Ok(Self::Master),
+            "slave" | "client" => Ok(Self::Slave),
+            _ => Err(format!(
+                "'{s}' is no role: master (server) or slave (client)"
+            )),
+        }
+    }
+}
+
+/// What packets begin with; both sides must have the same.
+///
+/// ```
+/// use memif::{IfMode, LinkType};
+///
+/// assert_eq!("ip".parse(), Ok(IfMode::Ip));
+/// assert_eq!(IfMode::Ip.link_type(), LinkType::RAW);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum IfMode {
+    /// An Ethernet header. DPDK knows no other mode.
+    #[default]
+    Ethernet,
+    /// An IPv4 or IPv6 header.
+    Ip,
+    /// VPP's punt/inject; the packets have VPP's own header.
+    PuntInject,
+}
+
+impl IfMode {
+    /// The link type of a capture of such an interface; punt/inject, which has
+    /// none of its own, counts as Ethernet.
+    pub fn link_type(self) -> LinkType {
+        match self {
+            Self::Ip => LinkType::RAW,
+            Self::Ethernet | Self::PuntInject => LinkType::ETHERNET,
+        }
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Ethernet => 0,
+            Self::Ip => 1,
+            Self::PuntInject => 2,
+        }
+    }
+}
+
+impl fmt::Display for IfMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ethernet => "ethernet",
+            Self::Ip => "ip",
+            Self::PuntInject => "punt-inject",
+        })
+    }
+}
+
+impl FromStr for IfMode {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        match s {
+            "ethernet" => Ok(Self::Ethernet),
+            "ip" => Ok(Self::Ip),
+            "punt-inject" => Ok(Self::PuntInject),
+            _ => Err(format!("'{s}' is no mode: ethernet, ip or punt-inject")),
+        }
+    }
+}
+
+/// The settings of an interface.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) socket: String,
+    pub(crate) id: u32,
+    pub(crate) role: Role,
+    pub(crate) mode: IfMode,
+    pub(crate) name: String,
+    pub(crate) secret: Vec<u8>,
+    pub(crate) rx_queues: u16,
+    pub(crate) tx_queues: u16,
+    pub(crate) buffer_size: u16,
+    pub(crate) log2_ring_size: u8,
+    pub(crate) allow_unsealed: bool,
+}
+
+impl Settings {
+    pub(crate) fn new(socket: String) -> Self {
+        Self {
+            socket,
+            id: 0,
+            role: Role::Slave,
+            mode: IfMode::Ethernet,
+            name: "memif".into(),
+            secret: Vec::new(),
+            rx_queues: 1,
+            tx_queues: 1,
+            buffer_size: 2048,
+            log2_ring_size: 10,
+            allow_unsealed: false,
+        }
+    }
+
+    pub(crate) fn checked(mut self) -> Result<Self, Error> {
+        let path = &self.socket;
+        if path.is_empty() || path == "@" {
+            return Err(Error::config("socket", "the path is empty"));
+        }
+        if path.len() > PATH_MAX {
+            return Err(Error::config(
+                "socket",
+                format!(
+                    "{path} has {} bytes, a socket's path may have {PATH_MAX}: try a shorter folder",
+                    path.len()
+                ),
+            ));
+        }
+        if path.contains('\0') {
+            return Err(Error::config("socket", "the path contains a NUL byte"));
+        }
+        if self.secret.len() > SECRET_MAX {
+            return Err(Error::config(
+                "secret",
+                format!(
+                    "it has {} bytes, at most {SECRET_MAX} are possible",
+                    self.secret.len()
+                ),
+            ));
+        }
+        if self.secret.contains(&0) {
+            return Err(Error::config("secret", "it contains a NUL byte"));
+        }
+        for (what, count) in [
+            ("receive queues", self.rx_queues),
+            ("transmit queues", self.tx_queues),
+        ] {
+            if count > QUEUES_MAX {
+                return Err(Error::config(
+                    what,
+                    format!("{count} asked for, at most {QUEUES_MAX} are possible"),
+                ));
+            }
+        }
+        if self.log2_ring_size > LOG2_RING_SIZE_MAX {
+            return Err(Error::config(
+                "ring size",
+                format!(
+                    "2^{} slots asked for, 2^1 to 2^{LOG2_RING_SIZE_MAX} are possible",
+                    self.log2_ring_size
+                ),
+            ));
+        }
+        self.name = cut_name("interface name", self.name);
+        self.rx_queues = self.rx_queues.max(1);
+        self.tx_queues = self.tx_queues.max(1);
+        if self.buffer_size == 0 {
+            self.buffer_size = 2048;
+        }
+        if self.log2_ring_size == 0 {
+            self.log2_ring_size = 10;
+        }
+        Ok(self)
+    }
+}
+
+/// Shown as the public type that holds them; the secret is not shown.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemifConfig")
+            .field("socket", &self.socket)
+            .field("id", &self.id)
+            .field("role", &self.role)
+            .field("mode", &self.mode)
+            .field("name", &self.name)
+            .field("secret", &(!self.secret.is_empty()).then_some("…"))
+            .field("rx_queues", &self.rx_queues)
+            .field("tx_queues", &self.tx_queues)
+            .field("buffer_size", &self.buffer_size)
+            .field("log2_ring_size", &self.log2_ring_size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Cuts a name to its field on the wire, at a character's end.
+pub(crate) fn cut_name(what: &str, mut name: String) -> String {
+    let mut end = name.find('\0').unwrap_or(name.len()).min(NAME_MAX);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    if end < name.len() {
+        log::warn!("{what} {name:?} is cut to {end} bytes: {:?}", &name[..end]);
+        name.truncate(end);
+    }
+    name
+}
