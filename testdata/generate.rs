@@ -1,4 +1,4 @@
-//! Writes the captures of this folder, always the same bytes: `cargo run --example testdata --features cli`.
+//! Writes the captures of this folder, always the same bytes: `cargo run --example testdata`.
 //!
 //! Another folder may be given as argument. Addresses are those kept for documentation.
 

@@ -1,6 +1,6 @@
 //! The committed captures are those that the generator writes.
 
-#![cfg(feature = "cli")]
+#![cfg(feature = "pcap")]
 
 #[path = "../testdata/generate.rs"]
 mod generate;
@@ -21,7 +21,7 @@ fn captures_are_what_the_generator_writes() -> Result<(), generate::Error> {
         // Not assert_eq: it would print both.
         assert!(
             bytes == fs::read(committed.join(file.file_name()))?,
-            "{} differs: cargo run --example testdata --features cli",
+            "{} differs: cargo run --example testdata",
             file.file_name().display()
         );
     }

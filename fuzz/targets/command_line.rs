@@ -1,15 +1,8 @@
 //! The command's options: any arguments are taken or refused, and what is taken is in its range.
 #![no_main]
-// A part of the command is used.
-#![allow(dead_code, unused_imports, unexpected_cfgs)]
 
 use clap::Parser;
 use libfuzzer_sys::fuzz_target;
-
-// Its modules name each other from the crate's root.
-#[path = "../../src/bin/memif/main.rs"]
-mod command;
-use command::*;
 
 fuzz_target!(|data: &[u8]| {
     if data.len() > 2048 {
@@ -22,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let told = text.contains(&format!("\n--secret\n{secret}\n"))
         && text.matches(secret).count() == 1
         && !text.contains("\n--\n");
-    match command::Args::try_parse_from(arguments) {
+    match memif_cli::Args::try_parse_from(arguments) {
         Ok(args) => {
             let shown = format!("{args:?}");
             assert!(

@@ -1,15 +1,9 @@
 //! The lines of `memif capture`: packets of any content, cut anywhere.
 #![no_main]
-// A part of the command is used.
-#![allow(dead_code, unused_imports, unexpected_cfgs)]
 
 use libfuzzer_sys::fuzz_target;
 use memif::{CaptureInfo, LinkType, Packet, Timestamp};
-
-// Its modules name each other from the crate's root.
-#[path = "../../src/bin/memif/main.rs"]
-mod command;
-use command::*;
+use memif_cli::print::Printer;
 
 fuzz_target!(|data: &[u8]| {
     let [kind, beyond, a, b, packet @ ..] = data else {
@@ -25,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
         Timestamp::from_nanos(u64::from(*a) << 56 | u64::from(*b) << 30),
     );
     info.length = packet.len() + usize::from(*beyond) * 7;
-    let mut printer = print::Printer::new(link_type);
+    let mut printer = Printer::new(link_type);
     let packet = Packet::new(packet, info);
     let line = printer.line(&packet).to_owned();
     assert!(

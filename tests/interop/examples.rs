@@ -1,12 +1,10 @@
-//! The examples of the Go adapter's subjects as two processes, in both roles; and the two ICMP
-//! responders answer the kernel's ping, by `memif bridge` and a TAP.
+//! The examples of the Go adapter's subjects as two processes, in both roles.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
-use crate::command::Scene;
-use crate::peers::{PATIENCE, one_at_a_time, wait_until};
+use crate::peers::{PATIENCE, example, one_at_a_time, wait_until};
 
 /// Ended with its owner.
 struct Example(Child);
@@ -16,54 +14,6 @@ impl Drop for Example {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// `cargo test` builds the examples; `cargo test --test interop` alone does not.
-fn example(name: &str) -> Option<PathBuf> {
-    let program = Path::new(env!("CARGO_BIN_EXE_memif"));
-    let program = program.with_file_name("examples").join(name);
-    if program.exists() {
-        return Some(program);
-    }
-    assert!(
-        std::env::var_os("MEMIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"),
-        "the example {name} is not built"
-    );
-    eprintln!("skipped: the example {name} is not built");
-    None
-}
-
-fn answers_ping(name: &str) {
-    let Some(program) = example(name) else { return };
-    let Some(scene) = Scene::new(&["ip", "ping"]) else {
-        return;
-    };
-    let namespace = &scene.namespace;
-    let bridge = scene.bridge("tap:mf0", &[]);
-    let responder = Command::new(program)
-        .args(["--slave", "--socket", &scene.socket, "--ip", "10.8.0.1"])
-        .stdout(Stdio::null())
-        .spawn();
-    let _responder = Example(responder.unwrap());
-    bridge.says("connected to");
-    assert!(wait_until(PATIENCE, || namespace.ip("addr add 10.8.0.2/24 dev mf0")));
-    // The way may take a moment to open.
-    assert!(wait_until(PATIENCE, || namespace.reaches("10.8.0.1")));
-    for size in [0, 56, 1400] {
-        namespace.pings(50, &format!("-s {size}"), "10.8.0.1");
-    }
-    // Nobody has this address.
-    assert!(!namespace.reaches("10.8.0.3"));
-}
-
-#[test]
-fn icmp_responder_answers_the_kernel_s_ping() {
-    answers_ping("icmp_responder");
-}
-
-#[test]
-fn packet_responder_answers_the_kernel_s_ping() {
-    answers_ping("packet_responder");
 }
 
 /// One end of a pair of examples; what it says goes to a file.

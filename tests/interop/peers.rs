@@ -1,5 +1,8 @@
 //! Real peers: each is started on a path of its own, and stopped by its process id.
 
+// Two test programs use it, each a part of it.
+#![allow(dead_code)]
+
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -37,6 +40,23 @@ pub(crate) fn there(what: &str, found: bool) -> bool {
         eprintln!("skipped: {what} is not installed");
     }
     found
+}
+
+/// An example of the library: `cargo test` builds them, `cargo test --test interop` alone does not.
+pub(crate) fn example(name: &str) -> Option<PathBuf> {
+    // This test is beside them, in a folder of its own.
+    let test = std::env::current_exe().unwrap();
+    let folder = test.parent().and_then(Path::parent).unwrap();
+    let program = folder.join("examples").join(name);
+    if program.exists() {
+        return Some(program);
+    }
+    assert!(
+        std::env::var_os("MEMIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"),
+        "the example {name} is not built"
+    );
+    eprintln!("skipped: the example {name} is not built");
+    None
 }
 
 /// A polling peer takes a whole core, so these tests go one at a time.

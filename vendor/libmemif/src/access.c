@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 static int
 set (const sock_t *s, int file, const char **what)

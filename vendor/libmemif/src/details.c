@@ -1,6 +1,6 @@
 /* What is known of an interface. */
 #define _GNU_SOURCE
-#include "core.h"
+#include "control.h"
 
 typedef struct
 {
@@ -111,10 +111,10 @@ memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf, ssi
 						 .fd = r->fd,
 						 .is_external = r->external };
     }
-  enter (c->sock);
+  dispatch_begin (c->sock);
   md->rx_queues = put_queues (&s, c->rx, rx);
   md->tx_queues = put_queues (&s, c->tx, tx);
-  leave (c->sock);
+  dispatch_end (c->sock);
   if (s.full)
     return MEMIF_ERR_NOBUF_DET;
   md->regions_num = (uint8_t) (regions > UINT8_MAX ? UINT8_MAX : regions);

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "core.h"
+#include "control.h"
 
 static const char *const texts[] = {
   [MEMIF_ERR_SUCCESS] = "success",

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <linux/aio_abi.h>
 #include <poll.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "base.h"
 
 /* The process's, for good: to destroy one takes some 40 ms. 0: not to be had. */
 static _Atomic aio_context_t aio;
@@ -24,7 +26,7 @@ eventfds_open (void)
 }
 
 uint64_t
-event_clear (int efd)
+eventfd_clear (int efd)
 {
   uint64_t count = 0;
   struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
@@ -68,7 +70,7 @@ signal_by_aio (int efd, int file)
 }
 
 bool
-event_signal (int efd, int file)
+eventfd_signal (int efd, int file)
 {
   if (signal_by_aio (efd, file) == 0)
     return true;
@@ -79,4 +81,20 @@ event_signal (int efd, int file)
   if (poll (&p, 1, 0) != 1 || !(p.revents & POLLOUT))
     return !(p.revents & POLLNVAL); /* full is signalled already */
   return write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR;
+}
+
+bool
+is_eventfd (int fd)
+{
+  char link[64], target[64];
+  snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t n = readlink (link, target, sizeof target - 1);
+  if (n < 0)
+    {
+      /* No /proc: at least none of the kinds that have a type. */
+      struct stat st;
+      return fstat (fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
+    }
+  target[n] = 0;
+  return strcmp (target, "anon_inode:[eventfd]") == 0;
 }

@@ -1,6 +1,6 @@
 /* Buffers that change their places without a copy: a slave owns them all. */
 #define _GNU_SOURCE
-#include "core.h"
+#include "control.h"
 
 /* The slots that the program holds: received and not given back, or reserved and not sent. */
 static bool

@@ -5,10 +5,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "base.h"
 
 /* Threads that wait in close, and descriptors that wait for a thread, at most.
  * What is beyond stays open: then the process has reached its limit anyway. */

@@ -1,11 +1,7 @@
 /* The handshake: which message is legal in which state, and what it does. */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 typedef struct
 {
@@ -46,25 +42,6 @@ static const char *const state_names[] = {
   [CH_SLAVE_CONNECT] = "waiting for CONNECTED", [CH_UP] = "connected",
 };
 
-/* A peer's string: ends where its field ends, at the latest, and holds nothing unprintable. */
-static void
-copy_text (char *to, const uint8_t *from, size_t size)
-{
-  size_t i;
-  for (i = 0; i < size && from[i]; i++)
-    to[i] = from[i] >= 0x20 && from[i] < 0x7f ? (char) from[i] : '?';
-  to[i] = 0;
-}
-
-/* Our own string into a field of the wire, cut to leave a NUL. */
-static void
-fill_text (uint8_t *field, size_t size, const void *text)
-{
-  size_t len = strnlen (text, size - 1);
-  memset (field, 0, size);
-  memcpy (field, text, len);
-}
-
 static int
 refuse (input_t *in, int err, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
 
@@ -93,6 +70,31 @@ send_ack (channel_t *ch, input_t *in)
 
 /* Master */
 
+/* The highest ring index of a direction that any master here takes. */
+static uint16_t
+max_ring (const sock_t *s, bool s2m)
+{
+  uint16_t max = 0;
+  for (const conn_t *c = s->conns; c; c = c->next)
+    if (c->args.is_master && !c->closed && (s2m ? c->num_rx : c->num_tx) > max)
+      max = s2m ? c->num_rx : c->num_tx;
+  return max ? (uint16_t) (max - 1) : 0;
+}
+
+int
+handshake_hello (channel_t *ch)
+{
+  const sock_t *s = ch->sock;
+  message_t m = { .type = MSG_HELLO };
+  text_to_wire (m.hello.name, NAME_SIZE, s->app_name);
+  m.hello.min_version = m.hello.max_version = PROTOCOL_VERSION;
+  m.hello.max_region = MAX_REGIONS - 1;
+  m.hello.max_s2m_ring = max_ring (s, true);
+  m.hello.max_m2s_ring = max_ring (s, false);
+  m.hello.max_log2_ring_size = MAX_LOG2_RING_SIZE;
+  return message_send (ch->event->fd, &m, -1);
+}
+
 static bool
 secrets_equal (const uint8_t *a, const uint8_t *b)
 {
@@ -109,7 +111,7 @@ on_init (channel_t *ch, input_t *in)
   static const uint8_t none[SECRET_SIZE];
   conn_t *c;
 
-  copy_text (ch->peer_name, init->name, NAME_SIZE);
+  text_from_wire (ch->peer_name, init->name, NAME_SIZE);
   if (init->version != PROTOCOL_VERSION)
     return refuse (in, MEMIF_ERR_PROTO, "incompatible version %u.%u, we speak 2.0",
 		   init->version >> 8, init->version & 0xff);
@@ -132,7 +134,7 @@ on_init (channel_t *ch, input_t *in)
     return refuse (in, MEMIF_ERR_MODE, "mode mismatch: we have %u, you have %u", c->args.mode,
 		   init->mode);
   queues_return_external (c);
-  c->link = link_new (c);
+  c->link = link_new (&ch->sock->memory, &ch->sock->external, c->private_ctx);
   if (!c->link)
     return refuse (in, MEMIF_ERR_NOMEM, "out of memory");
   c->channel = ch;
@@ -182,35 +184,6 @@ on_add_ring (channel_t *ch, input_t *in)
   return send_ack (ch, in);
 }
 
-static void
-come_up (channel_t *ch)
-{
-  conn_t *c = ch->conn;
-  ch->state = CH_UP;
-  ch->sock->half_open--;
-  c->up = true;
-  c->error[0] = 0;
-  char stale[ERROR_TEXT];
-  fault_take (c, stale); /* of an earlier link */
-  if (link_is_external (c->link))
-    {
-      /* Relaxed: c->link's own reference holds it meanwhile. */
-      atomic_fetch_add_explicit (&c->link->refs, 1, memory_order_relaxed);
-      c->external = c->link;
-    }
-  queues_up (c);
-  peer_logf (ch->sock, c, MEMIF_EXT_LOG_INFO, "%s: connected to %s, interface %s", where (c),
-	 c->remote_name, c->remote_if);
-  /* A program of libmemif 4.0 may offer them itself, with headroom. */
-  bool offer_first = c->ext.keep_unread;
-  if (!c->args.is_master && offer_first)
-    queues_offer (c);
-  if (c->on_connect)
-    c->on_connect (c, c->private_ctx);
-  if (c->up && !c->args.is_master && !offer_first)
-    queues_offer (c);
-}
-
 static int
 on_connect_request (channel_t *ch, input_t *in)
 {
@@ -223,26 +196,15 @@ on_connect_request (channel_t *ch, input_t *in)
   int err = link_map_master (l, &why);
   if (err)
     return refuse (in, err, "%s", why);
-  copy_text ((char *) c->remote_if, in->m->connect.if_name, NAME_SIZE);
+  text_from_wire ((char *) c->remote_if, in->m->connect.if_name, NAME_SIZE);
 
   message_t m = { .type = MSG_CONNECTED };
-  fill_text (m.connect.if_name, NAME_SIZE, c->args.interface_name);
+  text_to_wire (m.connect.if_name, NAME_SIZE, c->args.interface_name);
   err = send_or_refuse (ch, in, &m, -1);
   if (err)
     return err;
-  come_up (ch);
+  channel_up (ch);
   return MEMIF_ERR_SUCCESS;
-}
-
-/* The highest ring index of a direction that any master here takes. */
-static uint16_t
-max_ring (const sock_t *s, bool s2m)
-{
-  uint16_t max = 0;
-  for (const conn_t *c = s->conns; c; c = c->next)
-    if (c->args.is_master && !c->closed && (s2m ? c->num_rx : c->num_tx) > max)
-      max = s2m ? c->num_rx : c->num_tx;
-  return max ? (uint16_t) (max - 1) : 0;
 }
 
 /* Slave */
@@ -255,7 +217,7 @@ on_hello (channel_t *ch, input_t *in)
   unsigned max_s2m = h->max_s2m_ring + 1u, max_m2s = h->max_m2s_ring + 1u;
   unsigned log2 = c->args.log2_ring_size;
 
-  copy_text (ch->peer_name, h->name, NAME_SIZE);
+  text_from_wire (ch->peer_name, h->name, NAME_SIZE);
   memcpy (c->remote_name, ch->peer_name, sizeof c->remote_name);
   if (h->min_version > PROTOCOL_VERSION || h->max_version < PROTOCOL_VERSION)
     return refuse (in, MEMIF_ERR_PROTO, "incompatible version: peer speaks %u.%u to %u.%u, we 2.0",
@@ -268,7 +230,7 @@ on_hello (channel_t *ch, input_t *in)
 
   const char *why = NULL;
   queues_return_external (c);
-  c->link = link_new (c);
+  c->link = link_new (&ch->sock->memory, &ch->sock->external, c->private_ctx);
   int err = !c->link ? MEMIF_ERR_NOMEM
 		     : link_create_slave (c->link, &c->args, c->num_tx < max_s2m ? c->num_tx : max_s2m,
 					  c->num_rx < max_m2s ? c->num_rx : max_m2s, log2, &why);
@@ -283,7 +245,7 @@ on_hello (channel_t *ch, input_t *in)
   m.init.id = c->args.interface_id;
   m.init.mode = (uint8_t) c->args.mode;
   memcpy (m.init.secret, c->args.secret, SECRET_SIZE);
-  fill_text (m.init.name, NAME_SIZE, ch->sock->app_name);
+  text_to_wire (m.init.name, NAME_SIZE, ch->sock->app_name);
   ch->state = CH_SLAVE_INIT;
   return send_or_refuse (ch, in, &m, -1);
 }
@@ -339,7 +301,7 @@ on_ring_ack (channel_t *ch, input_t *in)
   if (++ch->step < l->num_s2m + l->num_m2s)
     return send_ring (ch, in);
   message_t m = { .type = MSG_CONNECT };
-  fill_text (m.connect.if_name, NAME_SIZE, ch->conn->args.interface_name);
+  text_to_wire (m.connect.if_name, NAME_SIZE, ch->conn->args.interface_name);
   ch->state = CH_SLAVE_CONNECT;
   return send_or_refuse (ch, in, &m, -1);
 }
@@ -347,15 +309,15 @@ on_ring_ack (channel_t *ch, input_t *in)
 static int
 on_connected (channel_t *ch, input_t *in)
 {
-  copy_text ((char *) ch->conn->remote_if, in->m->connect.if_name, NAME_SIZE);
-  come_up (ch);
+  text_from_wire ((char *) ch->conn->remote_if, in->m->connect.if_name, NAME_SIZE);
+  channel_up (ch);
   return MEMIF_ERR_SUCCESS;
 }
 
 /* Both */
 
-static void
-on_channel (event_t *e)
+void
+handshake_event (event_t *e)
 {
   channel_t *ch = e->owner;
   message_t m;
@@ -374,7 +336,7 @@ on_channel (event_t *e)
   if (m.type == MSG_DISCONNECT)
     {
       char reason[REASON_SIZE + 1];
-      copy_text (reason, m.disconnect.reason, REASON_SIZE);
+      text_from_wire (reason, m.disconnect.reason, REASON_SIZE);
       if (in.fd >= 0)
 	foreign_close (in.fd);
       /* Some peers give an error number that is also ours. */
@@ -403,197 +365,4 @@ on_channel (event_t *e)
   explicit_bzero (&m, sizeof m); /* a secret, perhaps */
   if (err)
     channel_close (ch, err, END_OURS, "%s", in.why);
-}
-
-static void
-disconnect_send (int fd, int err, const char *reason)
-{
-  message_t m = { .type = MSG_DISCONNECT };
-  m.disconnect.code = (uint32_t) err;
-  fill_text (m.disconnect.reason, REASON_SIZE, reason);
-  message_send (fd, &m, -1);
-}
-
-static channel_t *
-channel_new (sock_t *s, int fd, channel_state_t state)
-{
-  channel_t *ch = zalloc (s->alloc, sizeof *ch);
-  if (!ch)
-    return NULL;
-  ch->sock = s;
-  ch->state = state;
-  ch->deadline = now_ns () + (uint64_t) s->ext.handshake_ms * 1000000;
-  ch->event = event_add (s, fd, on_channel, ch);
-  if (!ch->event)
-    {
-      s->free (ch);
-      return NULL;
-    }
-  ch->next = s->channels;
-  s->channels = ch;
-  s->half_open++;
-  return ch;
-}
-
-void
-channel_accept (sock_t *s, int fd)
-{
-  message_t m = { .type = MSG_HELLO };
-  fill_text (m.hello.name, NAME_SIZE, s->app_name);
-  m.hello.min_version = m.hello.max_version = PROTOCOL_VERSION;
-  m.hello.max_region = MAX_REGIONS - 1;
-  m.hello.max_s2m_ring = max_ring (s, true);
-  m.hello.max_m2s_ring = max_ring (s, false);
-  m.hello.max_log2_ring_size = MAX_LOG2_RING_SIZE;
-
-  memif_ext_peer_t peer;
-  char why[REASON_SIZE];
-  int err = access_check (s, fd, &peer, why, sizeof why);
-  if (err)
-    {
-      peer_logf (s, NULL, MEMIF_EXT_LOG_WARN, "%s: refused process %d: %s", s->path, (int) peer.pid, why);
-      disconnect_send (fd, err, why);
-      close (fd);
-      return;
-    }
-
-  /* Silent ones only: who has sent its INIT knows our secret, and there are no
-   * more of these than interfaces. */
-  channel_t *oldest = NULL;
-  if (s->half_open >= s->ext.max_half_open)
-    for (channel_t *ch = s->channels; ch; ch = ch->next)
-      if (ch->state == CH_MASTER_INIT)
-	oldest = ch; /* new ones go to the head */
-  if (oldest)
-    channel_close (oldest, MEMIF_ERR_AGAIN, END_OURS, "too many unfinished handshakes");
-
-  channel_t *ch = channel_new (s, fd, CH_MASTER_INIT);
-  if (!ch)
-    {
-      close (fd);
-      peer_logf (s, NULL, MEMIF_EXT_LOG_ERROR, "%s: no memory for a peer", s->path);
-      return;
-    }
-  ch->peer = peer;
-  err = message_send (fd, &m, -1);
-  if (err)
-    channel_close (ch, err, END_LOST, "the peer does not take our messages");
-  timer_update (s);
-}
-
-static void
-tell_failed (conn_t *c, int err, bool refused, const char *reason)
-{
-  text_f (c->sock->error, sizeof c->sock->error, "%s: %s", where (c), reason);
-  if (c->ext.on_fail)
-    c->ext.on_fail (c, c->private_ctx, err, refused, reason);
-}
-
-static int
-connect_failed (conn_t *c, int err, const char *reason)
-{
-  text_f (c->error, sizeof c->error, "%s", reason);
-  peer_logf (c->sock, c, MEMIF_EXT_LOG_DEBUG, "%s: %s", where (c), reason);
-  tell_failed (c, err, false, reason);
-  return err;
-}
-
-int
-channel_connect (conn_t *c)
-{
-  sock_t *s = c->sock;
-  struct sockaddr_un sun;
-  socklen_t len = socket_address (s->path, &sun);
-  char reason[ERROR_TEXT];
-
-  int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0 || connect (fd, (struct sockaddr *) &sun, len) < 0)
-    {
-      int why = errno, err = error_of_errno (why);
-      if (fd >= 0)
-	close (fd);
-      text_f (reason, sizeof reason, "connecting to %s: %s (errno %d)", s->path,
-	      why == EPROTOTYPE ? "it is no memif socket" : memif_strerror (err), why);
-      return connect_failed (c, why == EPROTOTYPE ? MEMIF_ERR_FILE_NOT_SOCK : err, reason);
-    }
-  int err = access_check (s, fd, &c->peer, reason, sizeof reason);
-  c->known_peer = true;
-  if (err)
-    {
-      disconnect_send (fd, err, reason);
-      close (fd);
-      return connect_failed (c, err, reason);
-    }
-  channel_t *ch = channel_new (s, fd, CH_SLAVE_HELLO);
-  if (!ch)
-    {
-      close (fd);
-      return connect_failed (c, MEMIF_ERR_NOMEM, "no memory for a connection");
-    }
-  ch->conn = c;
-  c->channel = ch;
-  return MEMIF_ERR_SUCCESS;
-}
-
-void
-channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
-{
-  sock_t *s = ch->sock;
-  conn_t *c = ch->conn;
-  char reason[ERROR_TEXT];
-  va_list args;
-  va_start (args, format);
-  text_v (reason, sizeof reason, format, args);
-  va_end (args);
-
-  if (end == END_OURS)
-    disconnect_send (ch->event->fd, err, reason);
-  int fd = ch->event->fd;
-  event_remove (ch->event);
-  foreign_hang_up (fd);
-  for (channel_t **at = &s->channels; *at; at = &(*at)->next)
-    if (*at == ch)
-      {
-	*at = ch->next;
-	break;
-      }
-  if (ch->state != CH_UP)
-    s->half_open--;
-  ch->next = s->dead_channels;
-  s->dead_channels = ch;
-
-  bool ours = c && c->closed;
-  if (!c)
-    {
-      peer_logf (s, NULL, MEMIF_EXT_LOG_WARN, "%s: refused process %d of user %u (%s): %s", s->path,
-		 (int) ch->peer.pid, (unsigned) ch->peer.uid,
-		 ch->peer_name[0] ? ch->peer_name : "unnamed", reason);
-      timer_update (s);
-      return;
-    }
-
-  bool was_up = c->up;
-  c->channel = NULL;
-  c->up = false;
-  text_f (c->error, sizeof c->error, "%s%s", end == END_PEERS ? "the peer says: " : "", reason);
-  if (was_up)
-    queues_down (c);
-  link_t *link = c->link;
-  c->link = NULL;
-  if (link)
-    link_close_fds (link);
-  timer_update (s);
-  peer_logf (s, c, end == END_OURS && !ours ? MEMIF_EXT_LOG_WARN : MEMIF_EXT_LOG_INFO,
-	     "%s: %s: %s", where (c), was_up ? "disconnected" : "not connected", c->error);
-  if (was_up && c->on_disconnect)
-    c->on_disconnect (c, c->private_ctx);
-  else if (!was_up && !ours)
-    {
-      char text[ERROR_TEXT];
-      memcpy (text, c->error, sizeof text);
-      tell_failed (c, err, end == END_PEERS, text);
-    }
-  /* Only now: until its callback the program may be using buffers. */
-  if (link)
-    link_unref (link);
 }

@@ -1,163 +1,6 @@
-/* Sockets and interfaces: their life, and the calls that set them. */
+/* Interfaces: their life, and the calls that set them. */
 #define _GNU_SOURCE
-#include <stdlib.h>
-#include <unistd.h>
-
-#include "core.h"
-
-int
-memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, void *private_ctx)
-{
-  if (!sock || !args || !args->path[0] || !memchr (args->path, 0, sizeof args->path))
-    return MEMIF_ERR_INVAL_ARG;
-  locks_open ();
-  memif_alloc_t *alloc = args->alloc ? args->alloc : malloc;
-  sock_t *s = zalloc (alloc, sizeof *s);
-  if (!s)
-    return MEMIF_ERR_NOMEM;
-
-  s->alloc = alloc;
-  s->realloc = args->realloc ? args->realloc : realloc;
-  s->free = args->free ? args->free : free;
-  s->on_control_fd_update = args->on_control_fd_update;
-  s->private_ctx = private_ctx;
-  s->paused_listener = -1;
-  memcpy (s->path, args->path, sizeof s->path);
-  memcpy (s->app_name, args->app_name[0] ? args->app_name : MEMIF_DEFAULT_APP_NAME,
-	  args->app_name[0] ? sizeof s->app_name : sizeof MEMIF_DEFAULT_APP_NAME);
-  memif_ext_configure_socket (s, &(memif_ext_socket_args_t){ 0 });
-
-  int err = loop_open (s);
-  if (err)
-    {
-      sock_free (s);
-      return err;
-    }
-  memif_set_connection_request_timer (s, args->connection_request_timer);
-  *sock = s;
-  return MEMIF_ERR_SUCCESS;
-}
-
-int
-memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_args_t *args)
-{
-  sock_t *s = sock;
-  if (!s || !args)
-    return MEMIF_ERR_INVAL_ARG;
-  if (args->file_mode > 0777)
-    return fail (s, MEMIF_ERR_INVAL_ARG, "%s: 0%o are no permissions of a file", s->path,
-		 (unsigned) args->file_mode);
-  size_t uids = args->allowed_uids ? args->num_allowed_uids : 0;
-  size_t gids = args->allowed_gids ? args->num_allowed_gids : 0;
-  uint32_t *allowed = NULL;
-  if (uids + gids > 0)
-    {
-      allowed = s->alloc ((uids + gids) * sizeof *allowed);
-      if (!allowed)
-	return fail (s, MEMIF_ERR_NOMEM, "no memory for the settings of %s", s->path);
-      for (size_t i = 0; i < uids + gids; i++)
-	allowed[i] = i < uids ? args->allowed_uids[i] : args->allowed_gids[i - uids];
-    }
-  if (s->allowed)
-    s->free (s->allowed);
-  s->allowed = allowed;
-  s->ext = *args;
-  s->ext.num_allowed_uids = (uint16_t) uids;
-  s->ext.num_allowed_gids = (uint16_t) gids;
-  s->ext.allowed_uids = allowed;
-  s->ext.allowed_gids = allowed ? allowed + uids : NULL;
-  if (!s->ext.file_mode)
-    s->ext.file_mode = 0600;
-  if (!s->ext.handshake_ms)
-    s->ext.handshake_ms = 5000;
-  if (!s->ext.max_half_open)
-    s->ext.max_half_open = 64;
-  if (!s->ext.log_lines)
-    s->ext.log_lines = 20;
-  return MEMIF_ERR_SUCCESS;
-}
-
-int
-memif_delete_socket (memif_socket_handle_t *sock)
-{
-  sock_t *s = sock ? *sock : NULL;
-  if (!s)
-    return MEMIF_ERR_INVAL_ARG;
-  if (s->conns)
-    return fail (s, MEMIF_ERR_INVAL_ARG, "%s is still in use", s->path);
-  enter (s);
-  while (s->channels)
-    channel_close (s->channels, MEMIF_ERR_DISCONNECT, END_OURS, "the socket is closed");
-  listener_close (s);
-  log_tell (s, UINT64_MAX);
-  loop_close (s);
-  s->deleted = true;
-  *sock = NULL;
-  leave (s); /* frees it, now or when the callbacks are through */
-  return MEMIF_ERR_SUCCESS;
-}
-
-int
-memif_register_external_region (memif_socket_handle_t sock, memif_add_external_region_t *add,
-				memif_get_external_region_addr_t *get_addr,
-				memif_del_external_region_t *del,
-				memif_get_external_buffer_offset_t *get_offset)
-{
-  sock_t *s = sock;
-  if (!s || (get_offset && !add))
-    return MEMIF_ERR_INVAL_ARG;
-  s->external = (external_t){ add, get_addr, del, get_offset };
-  return MEMIF_ERR_SUCCESS;
-}
-
-memif_socket_handle_t
-memif_get_socket_handle (memif_conn_handle_t conn)
-{
-  return conn ? ((conn_t *) conn)->sock : NULL;
-}
-
-const char *
-memif_get_socket_path (memif_socket_handle_t sock)
-{
-  return sock ? ((sock_t *) sock)->path : NULL;
-}
-
-int
-memif_get_listener_fd (memif_socket_handle_t sock)
-{
-  sock_t *s = sock;
-  return !s ? -1 : s->listener ? s->listener->fd : s->paused_listener;
-}
-
-int
-memif_set_listener_fd (memif_socket_handle_t sock, int fd)
-{
-  return sock && fd >= 0 ? listener_adopt (sock, fd) : MEMIF_ERR_INVAL_ARG;
-}
-
-static uint64_t
-ns_of (struct timespec t)
-{
-  return t.tv_sec < 0 || t.tv_nsec < 0 ? 0
-				       : (uint64_t) t.tv_sec * NSEC_PER_SEC + (uint64_t) t.tv_nsec;
-}
-
-int
-memif_set_connection_request_timer (memif_socket_handle_t sock, struct itimerspec timer)
-{
-  sock_t *s = sock;
-  if (!s)
-    return MEMIF_ERR_INVAL_ARG;
-  s->first_ns = ns_of (timer.it_value);
-  s->period_ns = ns_of (timer.it_interval);
-  if (!s->first_ns)
-    s->first_ns = s->period_ns;
-  if (!s->period_ns)
-    s->period_ns = s->first_ns;
-  s->next_request = 0;
-  timer_update (s);
-  return MEMIF_ERR_SUCCESS;
-}
+#include "control.h"
 
 static int
 check_args (sock_t *s, memif_conn_args_t *args)
@@ -196,7 +39,7 @@ memif_ext_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
   int err = check_args (s, &checked);
   if (err)
     return err;
-  conn_t *c = zalloc (s->alloc, sizeof *c);
+  conn_t *c = zalloc (&s->memory, sizeof *c);
   if (!c)
     return fail (s, MEMIF_ERR_NOMEM, "no memory for an interface");
 
@@ -216,18 +59,18 @@ memif_ext_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
   if (err)
     {
       queues_destroy (c);
-      s->free (c);
+      s->memory.free (c);
       return err;
     }
 
-  enter (s);
+  dispatch_begin (s);
   c->next = s->conns;
   s->conns = c;
   *conn = c;
   if (!checked.is_master)
     channel_connect (c); /* what fails is told by on_fail and tried again */
   timer_update (s);
-  leave (s);
+  dispatch_end (s);
   return MEMIF_ERR_SUCCESS;
 }
 
@@ -248,7 +91,7 @@ memif_ext_close (memif_conn_handle_t conn)
   sock_t *s = c->sock;
   if (c->closed)
     return MEMIF_ERR_SUCCESS;
-  enter (s);
+  dispatch_begin (s);
   c->closed = true;
   if (c->channel)
     channel_close (c->channel, MEMIF_ERR_DISCONNECT, END_OURS, "the interface is closed");
@@ -258,7 +101,7 @@ memif_ext_close (memif_conn_handle_t conn)
   if (!listening)
     listener_close (s);
   timer_update (s);
-  leave (s);
+  dispatch_end (s);
   return MEMIF_ERR_SUCCESS;
 }
 
@@ -271,7 +114,7 @@ memif_delete (memif_conn_handle_t *conn)
   if (c->deleted)
     return MEMIF_ERR_INVAL_ARG;
   sock_t *s = c->sock;
-  enter (s);
+  dispatch_begin (s);
   c->deleted = true;
   memif_ext_close (c);
   log_tell (s, UINT64_MAX); /* of this one, before it goes */
@@ -284,7 +127,7 @@ memif_delete (memif_conn_handle_t *conn)
   c->next = s->dead;
   s->dead = c;
   *conn = NULL;
-  leave (s);
+  dispatch_end (s);
   return MEMIF_ERR_SUCCESS;
 }
 
@@ -298,9 +141,15 @@ memif_request_connection (memif_conn_handle_t conn)
     return fail (c->sock, MEMIF_ERR_ACCSLAVE, "%s: only a slave asks for a connection", where (c));
   if (c->channel)
     return fail (c->sock, MEMIF_ERR_ALRCONN, "%s is connected or connecting", where (c));
-  enter (c->sock);
+  dispatch_begin (c->sock);
   int err = channel_connect (c);
   timer_update (c->sock);
-  leave (c->sock);
+  dispatch_end (c->sock);
   return err;
+}
+
+memif_socket_handle_t
+memif_get_socket_handle (memif_conn_handle_t conn)
+{
+  return conn ? ((conn_t *) conn)->sock : NULL;
 }

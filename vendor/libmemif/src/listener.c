@@ -7,7 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 enum { BACKLOG = 128 };
 

@@ -3,11 +3,12 @@
 #include <linux/membarrier.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 _Atomic bool owner_needs_fence = true; /* until membarrier is known to work */
 
@@ -70,7 +71,7 @@ barrier (void)
   atomic_thread_fence (memory_order_seq_cst);
 }
 
-/* Where event_signal has no asynchronous I/O, a peer can make its eventfd
+/* Where eventfd_signal has no asynchronous I/O, a peer can make its eventfd
  * blocking, and fill it just as the owner writes to it. Only then is it full;
  * at all other times its count is a wake-up. */
 void
@@ -81,7 +82,7 @@ link_unblock (const link_t *l)
       int efd = i < l->num_s2m ? l->s2m[i].efd : l->m2s[i - l->num_s2m].efd;
       struct pollfd p = { .fd = efd, .events = POLLOUT };
       if (efd >= 0 && poll (&p, 1, 0) == 0)
-	event_clear (efd);
+	eventfd_clear (efd);
     }
 }
 

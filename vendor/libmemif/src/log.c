@@ -1,6 +1,6 @@
 /* Lines for the program's log. A peer can cause as many as it likes, so those are limited. */
 #define _GNU_SOURCE
-#include "core.h"
+#include "control.h"
 
 void
 logf_ (sock_t *s, int level, const char *format, ...)

@@ -5,7 +5,24 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
+
+void
+text_from_wire (char *to, const uint8_t *from, size_t size)
+{
+  size_t i;
+  for (i = 0; i < size && from[i]; i++)
+    to[i] = from[i] >= 0x20 && from[i] < 0x7f ? (char) from[i] : '?';
+  to[i] = 0;
+}
+
+void
+text_to_wire (uint8_t *field, size_t size, const void *text)
+{
+  size_t len = strnlen (text, size - 1);
+  memset (field, 0, size);
+  memcpy (field, text, len);
+}
 
 int
 message_send (int fd, const message_t *m, int attached)

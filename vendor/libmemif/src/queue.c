@@ -1,11 +1,12 @@
 /* Queues over the life of their interface: up, draining, the next link. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 /* What the waiter sleeps on, the same over all links: it holds the ring's
  * eventfd while there is one, and the wake descriptor. */
@@ -29,11 +30,12 @@ queues_create (conn_t *c)
   c->num_tx = slave ? c->args.num_s2m_rings : c->args.num_m2s_rings;
 
   /* The program's allocator need not know of cache lines. */
+  const size_t align = _Alignof (queue_t);
   size_t count = (size_t) c->num_rx + c->num_tx;
-  c->queue_memory = zalloc (s->alloc, count * sizeof (queue_t) + 63);
+  c->queue_memory = zalloc (&s->memory, count * sizeof (queue_t) + align - 1);
   if (!c->queue_memory)
     return MEMIF_ERR_NOMEM;
-  c->rx = (queue_t *) (((uintptr_t) c->queue_memory + 63) & ~(uintptr_t) 63);
+  c->rx = (queue_t *) (((uintptr_t) c->queue_memory + align - 1) & ~(uintptr_t) (align - 1));
   c->tx = c->rx + c->num_rx;
   for (size_t i = 0; i < count; i++)
     {
@@ -46,7 +48,7 @@ queues_create (conn_t *c)
     }
   for (size_t i = 0; i < c->num_rx && c->ext.keep_unread; i++)
     {
-      c->rx[i].pending = zalloc (s->alloc, MAX_PENDING_LINKS * sizeof (pending_link_t));
+      c->rx[i].pending = zalloc (&s->memory, MAX_PENDING_LINKS * sizeof (pending_link_t));
       if (!c->rx[i].pending)
 	return MEMIF_ERR_NOMEM;
       int err = waiting_open (&c->rx[i]);
@@ -87,15 +89,13 @@ queues_destroy (conn_t *c)
       release (q);
       for (unsigned p = 0; p < q->num_pending; p++)
 	link_unref (q->pending[p].link);
-      if (q->pending)
-	c->sock->free (q->pending);
+      give_back (&c->sock->memory, q->pending);
       if (q->epfd >= 0)
 	close (q->epfd);
       if (q->wake_fd >= 0)
 	close (q->wake_fd);
     }
-  if (c->queue_memory)
-    c->sock->free (c->queue_memory);
+  give_back (&c->sock->memory, c->queue_memory);
   if (c->external)
     link_unref (c->external); /* the last reference, as in queues_return_external */
 }
@@ -167,7 +167,7 @@ on_queue_event (event_t *e)
   queue_t *q = e->owner;
   conn_t *c = q->conn;
   if (q->polling)
-    event_clear (e->fd); /* of before the mode was changed */
+    eventfd_clear (e->fd); /* of before the mode was changed */
   else if (c->on_interrupt && c->up)
     c->on_interrupt (c, c->private_ctx, q->qid);
 }

@@ -10,21 +10,18 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "link.h"
 
 link_t *
-link_new (conn_t *c)
+link_new (const allocator_t *memory, const external_t *external, void *external_ctx)
 {
-  const sock_t *s = c->sock;
-  link_t *l = zalloc (s->alloc, sizeof *l);
+  link_t *l = zalloc (memory, sizeof *l);
   if (!l)
     return NULL;
   atomic_init (&l->refs, 1);
-  l->alloc = s->alloc;
-  l->realloc = s->realloc;
-  l->free = s->free;
-  l->external = s->external;
-  l->external_ctx = c->private_ctx;
+  l->memory = *memory;
+  l->external = *external;
+  l->external_ctx = external_ctx;
   return l;
 }
 
@@ -37,14 +34,6 @@ link_is_external (const link_t *l)
   return false;
 }
 
-/* The program's free need not know NULL. */
-static void
-give_back (const link_t *l, void *memory)
-{
-  if (memory)
-    l->free (memory);
-}
-
 static void
 rings_free (link_t *l, link_ring_t *rings, unsigned count)
 {
@@ -52,11 +41,11 @@ rings_free (link_t *l, link_ring_t *rings, unsigned count)
     {
       if (rings[i].efd >= 0)
 	close (rings[i].efd);
-      give_back (l, rings[i].own);
-      give_back (l, rings[i].spare[0]);
-      give_back (l, rings[i].spare[1]);
+      give_back (&l->memory, rings[i].own);
+      give_back (&l->memory, rings[i].spare[0]);
+      give_back (&l->memory, rings[i].spare[1]);
     }
-  give_back (l, rings);
+  give_back (&l->memory, rings);
 }
 
 void
@@ -79,8 +68,8 @@ link_unref (link_t *l)
       else if (!r->external && r->addr)
 	munmap (r->addr, r->size);
     }
-  give_back (l, l->regions);
-  l->free (l);
+  give_back (&l->memory, l->regions);
+  give_back (&l->memory, l);
 }
 
 void
@@ -96,18 +85,11 @@ link_close_fds (link_t *l)
     }
 }
 
-/* The program's realloc need not know NULL. */
-static void *
-grow (link_t *l, void *memory, size_t size)
-{
-  return memory ? l->realloc (memory, size) : l->alloc (size);
-}
-
 /* Takes the descriptor over on success. */
 static int
 region_append (link_t *l, region_t region)
 {
-  region_t *grown = grow (l, l->regions, (l->num_regions + 1u) * sizeof *grown);
+  region_t *grown = grow (&l->memory, l->regions, (l->num_regions + 1u) * sizeof *grown);
   if (!grown)
     return MEMIF_ERR_NOMEM;
   l->regions = grown;
@@ -158,7 +140,7 @@ region_create (link_t *l, uint64_t size)
 static link_ring_t *
 rings_new (link_t *l, unsigned count)
 {
-  link_ring_t *rings = zalloc (l->alloc, (count ? count : 1) * sizeof *rings);
+  link_ring_t *rings = zalloc (&l->memory, (count ? count : 1) * sizeof *rings);
   for (unsigned i = 0; rings && i < count; i++)
     rings[i].efd = -1;
   return rings;
@@ -171,7 +153,7 @@ ring_create (link_t *l, link_ring_t *r, unsigned log2, uint64_t offset)
   r->log2 = (uint8_t) log2;
   r->region = 0;
   r->offset = (uint32_t) offset;
-  r->own = zalloc (l->alloc, size * sizeof *r->own);
+  r->own = zalloc (&l->memory, size * sizeof *r->own);
   r->efd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
   return !r->own ? MEMIF_ERR_NOMEM : r->efd < 0 ? error_of_errno (errno) : MEMIF_ERR_SUCCESS;
 }
@@ -188,7 +170,7 @@ spare_create (link_t *l, link_ring_t *r)
 {
   unsigned size = 1u << r->log2;
   for (int small = 0; small < 2; small++)
-    if (!(r->spare[small] = zalloc (l->alloc, size * sizeof (own_t))))
+    if (!(r->spare[small] = zalloc (&l->memory, size * sizeof (own_t))))
       return MEMIF_ERR_NOMEM;
   /* Taken from the end, so the last go first. */
   for (unsigned i = 0; i < size; i++)
@@ -359,7 +341,7 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   *why = "it can't be mapped";
   if (r.addr == MAP_FAILED)
     return error_of_errno (errno);
-  /* So that a peer's 256 regions cost us one descriptor: event_signal wants a file. */
+  /* So that a peer's 256 regions cost us one descriptor: eventfd_signal wants a file. */
   if (!first)
     r.fd = -1;
   *why = "out of memory";
@@ -369,22 +351,6 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   else if (!first)
     foreign_close (fd);
   return err;
-}
-
-bool
-is_eventfd (int fd)
-{
-  char link[64], target[64];
-  snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
-  ssize_t n = readlink (link, target, sizeof target - 1);
-  if (n < 0)
-    {
-      /* No /proc: at least none of the kinds that have a type. */
-      struct stat st;
-      return fstat (fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
-    }
-  target[n] = 0;
-  return strcmp (target, "anon_inode:[eventfd]") == 0;
 }
 
 int
@@ -422,12 +388,12 @@ link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char 
   /* A semaphore gives one event at a time, and would wake us for ever. */
   *why = "its eventfd is a semaphore, or in use";
   int file = l->regions[0].fd;
-  event_clear (fd);
-  if (!event_signal (fd, file) || !event_signal (fd, file) || event_clear (fd) < 2)
+  eventfd_clear (fd);
+  if (!eventfd_signal (fd, file) || !eventfd_signal (fd, file) || eventfd_clear (fd) < 2)
     return MEMIF_ERR_NO_INTFD;
 
   *why = "out of memory";
-  link_ring_t *grown = grow (l, *rings, (*count + 1u) * sizeof *grown);
+  link_ring_t *grown = grow (&l->memory, *rings, (*count + 1u) * sizeof *grown);
   if (!grown)
     return MEMIF_ERR_NOMEM;
   *rings = grown;

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core.h"
+#include "control.h"
 
 void
 queue_arm (queue_t *q)
@@ -18,7 +18,7 @@ queue_arm (queue_t *q)
 			 memory_order_relaxed);
   q->armed = true;
   /* The counter is looked at again after this: either the producer sees the
-   * flag, or we see its packet. Pairs with the fence in publish of tx.c. */
+   * flag, or we see its packet. Pairs with the fence in tx_publish. */
   atomic_thread_fence (memory_order_seq_cst);
 }
 
@@ -35,7 +35,15 @@ void
 queue_clear_event (queue_t *q)
 {
   if (q->efd >= 0)
-    event_clear (q->efd);
+    eventfd_clear (q->efd);
+}
+
+void
+queue_spend_event (queue_t *q)
+{
+  /* Relaxed: one that is set meanwhile is heeded at the next look. */
+  if (q->conn->on_interrupt || atomic_load_explicit (&q->watched, memory_order_relaxed))
+    queue_clear_event (q);
 }
 
 void
@@ -53,11 +61,9 @@ queue_attention (queue_t *q)
 void
 queue_heed_slow (queue_t *q)
 {
-  uint64_t count;
   /* Relaxed: the read is after it. One set between is read too, and looked for once more. */
   atomic_store_explicit (&q->attention, false, memory_order_relaxed);
-  if (read (q->wake_fd, &count, sizeof count) < 0)
-    return; /* EAGAIN: drained already */
+  loop_drain (q->wake_fd);
 }
 
 int

@@ -1,0 +1,102 @@
+//! `memif bench`: how fast it is on this machine, for people and for scripts.
+
+mod files;
+mod measure;
+mod pair;
+mod rtt;
+
+use std::time::{Duration, Instant};
+
+use clap::Subcommand;
+use memif::Error;
+
+use crate::failure::Failure;
+use measure::{Both, Load, Numbered, Report, number, recycle};
+
+/// Measure packets per second, round trips, capture and replay
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// One JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Both ends in one thread: the cost of sending plus receiving a packet
+    Loop(Load),
+    /// Send numbered packets to `bench recv` in another process
+    Send(pair::SendArgs),
+    /// Receive what `bench send` sends, and check that none is missing
+    Recv(pair::RecvArgs),
+    /// Send packets one at a time to `bench pong`, and measure until they come back
+    Ping(rtt::PingArgs),
+    /// Send every packet back
+    Pong(rtt::PongArgs),
+    /// From the ring to a pcap file, in one process
+    Capture(files::Args),
+    /// From a pcap file to the ring, in one process
+    Replay(files::Args),
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let report = match &args.what {
+        What::Loop(load) => one_thread(load)?,
+        What::Send(args) => pair::send(args)?,
+        What::Recv(args) => pair::receive(args)?,
+        What::Ping(args) => rtt::ping(args)?,
+        What::Pong(args) => rtt::pong(args)?,
+        What::Capture(args) => files::capture(args)?,
+        What::Replay(args) => files::replay(args)?,
+    };
+    println!("{}", report.show(args.json));
+    Ok(())
+}
+
+fn one_thread(load: &Load) -> Result<Report, Failure> {
+    let mut both = Both::new(load.burst)?;
+    let mut numbered = Numbered::new(load);
+    let burst = usize::from(load.burst);
+    let (mut packets, mut received, mut wrong) = (0u64, 0u64, 0u64);
+    let start = Instant::now();
+    let mut time = Duration::ZERO;
+    let mut slices: Vec<&[u8]> = Vec::with_capacity(burst);
+    while time < load.secs {
+        for _ in 0..256 {
+            if burst == 1 {
+                both.sender.write_packet(numbered.one())?;
+                packets += 1;
+            } else {
+                let mut list = recycle(slices);
+                numbered.burst(&mut list, burst);
+                packets += both.sender.write_packets(&list)? as u64;
+                slices = recycle(list);
+            }
+            loop {
+                match both.receiver.read_packet() {
+                    Ok(packet) => {
+                        wrong += u64::from(number(&packet) != Some(received));
+                        received += 1;
+                    }
+                    Err(Error::Eof(_)) => break,
+                    Err(e) => return Err(e.into()),
+                }
+                if received == packets {
+                    break;
+                }
+            }
+        }
+        time = start.elapsed();
+    }
+    if packets != received || wrong > 0 {
+        return Err(Failure::Failed(format!(
+            "{packets} packets sent, {received} received, {wrong} out of order"
+        )));
+    }
+    Ok(Report::new("loop")
+        .load(load)
+        .with("packets", packets as f64)
+        .with("ns_per_packet", time.as_nanos() as f64 / packets as f64))
+}

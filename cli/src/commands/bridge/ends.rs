@@ -1,0 +1,381 @@
+//! The ends of a bridge: what they are called, and packets in and out of them.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use memif::{Burst, Eof, Error, IfMode, Packet, RxMode, RxQueue, TxQueue, Wait};
+
+use crate::failure::Failure;
+use crate::link::access::Access;
+use crate::link::endpoint::Endpoint;
+use crate::link::kernel_tap::{Tap, TapReader};
+use crate::link::session::{Linked, Session};
+use crate::report::notice;
+use crate::stop::Stop;
+
+/// Packets taken from a ring at a time.
+const BURST: u16 = 256;
+/// How long to wait for room before looking whether the bridge is to end.
+const STEP: Duration = Duration::from_millis(200);
+
+/// An end as it is written on the command line.
+#[derive(Clone, Debug)]
+pub(super) enum Spec {
+    Memif { endpoint: Endpoint, name: String },
+    Tap { name: String, mtu: Option<u16> },
+}
+
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, rest) = text
+            .split_once(':')
+            .ok_or("an endpoint is memif:SOCKET… or tap:NAME…")?;
+        let mut parts = rest.split(',');
+        let name = parts.next().unwrap_or_default().to_owned();
+        if name.is_empty() {
+            return Err(format!("'{text}' names no socket or device"));
+        }
+        let mut options = parts.map(|option| {
+            option
+                .split_once('=')
+                .ok_or_else(|| format!("'{option}' is no NAME=VALUE"))
+        });
+        match kind {
+            "tap" => {
+                // As Linux has it.
+                if name.len() > 15 || name.contains(['/', ':', ' ']) {
+                    return Err(format!(
+                        "'{name}' is no device's name: at most 15 bytes, without '/', ':' and spaces"
+                    ));
+                }
+                let mut mtu = None;
+                for option in options {
+                    match option? {
+                        ("mtu", value) => mtu = Some(number_in(value, 68..=65_521)?),
+                        (other, _) => return Err(format!("a tap has no option '{other}'")),
+                    }
+                }
+                Ok(Self::Tap { name, mtu })
+            }
+            "memif" => {
+                let mut endpoint = Endpoint {
+                    socket: Some(name.clone()),
+                    id: 0,
+                    role: None,
+                    secret: None,
+                    secret_file: None,
+                    mode: IfMode::Ethernet,
+                    queues: 1,
+                    ring_size: 10,
+                    buffer_size: 2048,
+                    name: "bridge".into(),
+                    allow_unsealed: false,
+                    access: Access::default(),
+                };
+                options.try_for_each(|option| endpoint.set(option?))?;
+                let name = format!("memif:{name}:{}", endpoint.id);
+                Ok(Self::Memif { endpoint, name })
+            }
+            _ => Err(format!("'{kind}' is no kind of endpoint: memif or tap")),
+        }
+    }
+}
+
+fn number<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse()
+        .map_err(|_| format!("'{text}' is no number that fits"))
+}
+
+fn number_in<N: FromStr + PartialOrd + Display>(
+    text: &str,
+    range: RangeInclusive<N>,
+) -> Result<N, String> {
+    let number = number(text)?;
+    if range.contains(&number) {
+        return Ok(number);
+    }
+    let (least, most) = range.into_inner();
+    Err(format!("{number} is not within {least} and {most}"))
+}
+
+impl Endpoint {
+    fn set(&mut self, (name, value): (&str, &str)) -> Result<(), String> {
+        match name {
+            "id" => self.id = number(value)?,
+            "role" => self.role = Some(value.parse()?),
+            "secret" => self.secret = Some(value.to_owned().into()),
+            "secret-file" => self.secret_file = Some(value.into()),
+            "mode" => self.mode = value.parse()?,
+            "ring-size" => self.ring_size = number_in(value, 1..=14)?,
+            "buffer-size" => self.buffer_size = number_in(value, 64..=65535)?,
+            "allow-unsealed" => {
+                self.allow_unsealed = value
+                    .parse()
+                    .map_err(|_| format!("'{value}' is neither true nor false"))?;
+            }
+            other if self.access.set(other, value)? => {}
+            other => return Err(format!("a memif has no option '{other}'")),
+        }
+        Ok(())
+    }
+}
+
+impl Spec {
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Memif { name, .. } => name.clone(),
+            Self::Tap { name, .. } => format!("tap:{name}"),
+        }
+    }
+
+    pub(super) fn mode(&self) -> IfMode {
+        match self {
+            Self::Memif { endpoint, .. } => endpoint.mode,
+            Self::Tap { .. } => IfMode::Ethernet,
+        }
+    }
+
+    /// With the secret that is in the environment under this name, if none has been given.
+    pub(super) fn with_secret_of(&self, variable: &str) -> Self {
+        let mut this = self.clone();
+        if let Self::Memif { endpoint, .. } = &mut this
+            && endpoint.secret.is_none()
+            && endpoint.secret_file.is_none()
+        {
+            endpoint.secret = std::env::var(variable).ok().map(Into::into);
+        }
+        this
+    }
+
+    pub(super) fn open(&self, quiet: bool) -> Result<Port, Failure> {
+        Ok(match self {
+            Self::Memif { endpoint, .. } => Port::Memif(endpoint.open(quiet)?),
+            Self::Tap { name, mtu } => Port::Tap(Tap::open(name, *mtu)?),
+        })
+    }
+}
+
+/// An end that is open.
+pub(super) enum Port {
+    Memif(Session),
+    Tap(Tap),
+}
+
+impl Port {
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Memif(session) => Some(session),
+            Self::Tap(_) => None,
+        }
+    }
+
+    /// How many links there have been.
+    pub(super) fn links(&self) -> u64 {
+        match self {
+            Self::Memif(session) => session.links(),
+            Self::Tap(_) => 0,
+        }
+    }
+
+    /// What a capture file says of it beyond its name.
+    pub(super) fn about(&self, snaplen: u32) -> String {
+        match self {
+            Self::Memif(session) => session
+                .interfaces(1, snaplen)
+                .pop()
+                .map_or(String::new(), |info| info.description),
+            Self::Tap(_) => "TAP device".into(),
+        }
+    }
+
+    /// `false` when the bridge is to end first.
+    pub(super) fn wait_link(&self) -> Result<bool, Failure> {
+        match self {
+            Self::Memif(session) => Ok(session.wait_link(None)? == Linked::Up),
+            Self::Tap(_) => Ok(true),
+        }
+    }
+
+    pub(super) fn close(&self) {
+        match self {
+            Self::Memif(session) => {
+                session.stop.set();
+                session.memif.close();
+            }
+            Self::Tap(tap) => tap.close(),
+        }
+    }
+
+    pub(super) fn source(&self, rx_mode: RxMode) -> Result<Source<'_>, Failure> {
+        Ok(match self {
+            Self::Memif(session) => {
+                let mut queue = session.memif.rx_queue(0)?;
+                queue.set_rx_mode(rx_mode)?;
+                Source::Memif {
+                    session,
+                    queue,
+                    burst: Burst::new(BURST),
+                }
+            }
+            Self::Tap(tap) => Source::Tap(tap.reader()),
+        })
+    }
+
+    pub(super) fn sink(&self) -> Result<Sink<'_>, Failure> {
+        Ok(match self {
+            Self::Memif(session) => Sink::Memif {
+                queue: session.memif.tx_queue(0)?,
+                stop: &session.stop,
+            },
+            Self::Tap(tap) => Sink::Tap(tap),
+        })
+    }
+}
+
+pub(super) enum Source<'a> {
+    Memif {
+        session: &'a Session,
+        queue: RxQueue,
+        burst: Burst,
+    },
+    Tap(TapReader),
+}
+
+impl Source<'_> {
+    /// Takes what is waiting: how many, or `None` when there will be no more.
+    pub(super) fn fill(&mut self) -> Result<Option<usize>, Failure> {
+        match self {
+            Self::Memif { queue, burst, .. } => match queue.rx_burst(burst) {
+                Ok(filled) => Ok(Some(filled)),
+                Err(Error::Eof(Eof::LinkDown)) => Ok(Some(0)),
+                Err(Error::Eof(_)) => Ok(None),
+                // The link goes down; the bridge goes on with the next.
+                Err(e) if e.kind() == memif::ErrorKind::MalformedMessage => {
+                    notice(&e);
+                    Ok(Some(0))
+                }
+                Err(e) => Err(e.into()),
+            },
+            Self::Tap(reader) => reader.fill().map(Some),
+        }
+    }
+
+    /// Waits for more: `false` when there will be none.
+    pub(super) fn wait(&mut self) -> Result<bool, Failure> {
+        match self {
+            Self::Memif { session, queue, .. } => match queue.wait(None)? {
+                Wait::LinkDown => Ok(session.wait_link(None)? == Linked::Up),
+                wait => Ok(wait != Wait::Closed),
+            },
+            Self::Tap(reader) => reader.wait(),
+        }
+    }
+
+    pub(super) fn packets(&self) -> Vec<Packet<'_>> {
+        match self {
+            Self::Memif { burst, .. } => burst.iter().collect(),
+            Self::Tap(reader) => reader.packets().collect(),
+        }
+    }
+}
+
+pub(super) enum Sink<'a> {
+    Memif { queue: TxQueue, stop: &'a Stop },
+    Tap(&'a Tap),
+}
+
+impl Sink<'_> {
+    /// Passes packets on, waiting for room; how many the other side got, and their bytes.
+    pub(super) fn send(&mut self, mut packets: &[Packet<'_>]) -> Result<(usize, usize), Failure> {
+        let (queue, stop) = match self {
+            Self::Tap(tap) => return Ok(tap.write(packets)),
+            Self::Memif { queue, stop } => (queue, stop),
+        };
+        let (mut sent, mut bytes) = (0, 0);
+        while !packets.is_empty() && !stop.is_set() {
+            match queue.tx_burst(packets) {
+                Ok(0) => {
+                    queue.wait_writable(Some(STEP))?;
+                }
+                Ok(count) => {
+                    sent += count;
+                    bytes += packets[..count].iter().map(|p| p.len()).sum::<usize>();
+                    packets = &packets[count..];
+                }
+                Err(Error::Eof(_)) => break,
+                // Too long for the ring, or empty.
+                Err(Error::Config { .. }) => packets = &packets[1..],
+                Err(e) if e.kind() == memif::ErrorKind::MalformedMessage => {
+                    notice(&e);
+                    break;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok((sent, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memif::Role;
+
+    use super::*;
+
+    #[test]
+    fn endpoints_are_understood_or_refused() {
+        let spec: Spec = "memif:/run/x.sock,id=3,role=master,secret=a=b,mode=ip"
+            .parse()
+            .unwrap();
+        let Spec::Memif { endpoint, .. } = &spec else {
+            panic!("{spec:?}");
+        };
+        assert_eq!((endpoint.id, endpoint.role), (3, Some(Role::Master)));
+        assert_eq!(endpoint.secret, Some(String::from("a=b").into()));
+        assert_eq!(
+            (spec.mode(), spec.name()),
+            (IfMode::Ip, "memif:/run/x.sock:3".into())
+        );
+        let spec: Spec = "memif:x,secret-file=/run/secret".parse().unwrap();
+        let Spec::Memif { endpoint, .. } = spec.with_secret_of("PATH") else {
+            panic!("{spec:?}");
+        };
+        // What has been given comes before the environment.
+        assert_eq!(endpoint.secret, None);
+        assert_eq!(endpoint.secret_file, Some("/run/secret".into()));
+        let spec: Spec = "memif:x".parse().unwrap();
+        let Spec::Memif { endpoint, .. } = spec.with_secret_of("PATH") else {
+            panic!("{spec:?}");
+        };
+        assert_eq!(endpoint.secret, std::env::var("PATH").ok().map(Into::into));
+        let spec: Spec = "tap:mf0,mtu=9000".parse().unwrap();
+        assert_eq!(
+            (spec.mode(), spec.name()),
+            (IfMode::Ethernet, "tap:mf0".into())
+        );
+        for (text, says) in [
+            ("mf0", "memif:SOCKET"),
+            ("memif:x,ring-size=15", "within 1 and 14"),
+            ("memif:x,buffer-size=1", "within 64 and 65535"),
+            ("tun:mf0", "'tun'"),
+            ("tap:", "names no"),
+            ("tap:a/b", "no device's name"),
+            ("tap:a123456789012345", "at most 15 bytes"),
+            ("tap:x,mtu=67", "within 68 and 65521"),
+            ("tap:x,mtu=65522", "within 68 and 65521"),
+            ("memif:,id=1", "names no"),
+            ("memif:x,id", "NAME=VALUE"),
+            ("memif:x,id=y", "'y'"),
+            ("memif:x,role=boss", "'boss'"),
+            ("memif:x,color=red", "'color'"),
+            ("tap:x,id=1", "'id'"),
+        ] {
+            let error = text.parse::<Spec>().unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+}

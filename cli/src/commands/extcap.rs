@@ -1,0 +1,270 @@
+//! A memif as a capture interface of Wireshark and tshark: their extcap contract.
+//!
+//! They call the program with `--extcap-interfaces`, `--extcap-config`, `--extcap-dlts` or `--capture`, and no subcommand.
+//! What it prints to standard error counts as a failure.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use std::{env, io, process, thread};
+
+use memif::LinkType;
+
+use crate::failure::{Failure, finish};
+use crate::files::filter::PacketFilter;
+use crate::report::{notice, start_log};
+
+/// Make memif a capture interface of Wireshark and tshark
+///
+/// Links this program into the folder where they look for such. In the interface's form, or by
+/// `-o extcap.memif.socket:PATH`, they are told which memif it is.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["install", "remove"])))]
+pub(crate) struct Args {
+    /// Put the link there
+    #[arg(long)]
+    install: bool,
+    /// Take it away again
+    #[arg(long)]
+    remove: bool,
+    /// For this user [default]
+    #[arg(long, conflicts_with = "system")]
+    user: bool,
+    /// For all users
+    #[arg(long)]
+    system: bool,
+}
+
+/// The only interface; a form tells which memif it is.
+const INTERFACE: &str = "memif";
+
+/// Does what Wireshark asks for, if it is Wireshark that asks.
+///
+/// `capture` runs `memif capture` with the arguments that it is given.
+pub(crate) fn asked(
+    args: impl Iterator<Item = OsString>,
+    capture: impl FnOnce(Vec<String>) -> Result<(), Failure>,
+) -> Option<ExitCode> {
+    let args: Vec<String> = args.map(|a| a.to_string_lossy().into_owned()).collect();
+    if !args.iter().any(|arg| arg.starts_with("--extcap-")) {
+        return None;
+    }
+    start_log(0);
+    let mut fifo = None;
+    let result = Call::new(&args).and_then(|call| call.answer(&mut fifo, capture));
+    let code = finish(result);
+    if fifo.is_some() {
+        wait_until_told();
+    }
+    drop(fifo);
+    Some(code)
+}
+
+/// Waits until what was said on standard error has been read, a second at most.
+///
+/// When the fifo closes, tshark shows what it has read of it by then, and no more.
+fn wait_until_told() {
+    let end = Instant::now() + Duration::from_secs(1);
+    while rustix::io::ioctl_fionread(io::stderr()).is_ok_and(|unread| unread > 0)
+        && Instant::now() < end
+    {
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What the arguments say. Those that are unknown are for other versions of Wireshark.
+#[derive(Debug, Default)]
+struct Call {
+    interfaces: bool,
+    config: bool,
+    dlts: bool,
+    capture: bool,
+    interface: Option<String>,
+    filter: Option<String>,
+    fifo: Option<String>,
+    /// For `memif capture`.
+    options: Vec<String>,
+}
+
+impl Call {
+    fn new(args: &[String]) -> Result<Self, Failure> {
+        let mut call = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let (name, given) = match arg.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (arg.as_str(), None),
+            };
+            let mut value = || {
+                given
+                    .clone()
+                    .or_else(|| args.next().cloned())
+                    .ok_or_else(|| Failure::Usage(format!("{name} needs a value")))
+            };
+            match name {
+                "--extcap-interfaces" => call.interfaces = true,
+                "--extcap-config" => call.config = true,
+                "--extcap-dlts" => call.dlts = true,
+                "--capture" => call.capture = true,
+                "--extcap-interface" => call.interface = Some(value()?),
+                "--extcap-capture-filter" => call.filter = Some(value()?),
+                "--fifo" => call.fifo = Some(value()?),
+                "--socket" | "--id" | "--role" | "--secret" | "--mode" | "--snaplen"
+                | "--rx-mode" => {
+                    let value = value()?;
+                    // An empty field of the form.
+                    if !value.is_empty() {
+                        call.options.push(format!("{name}={value}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(call)
+    }
+
+    /// The fifo of a capture is left open, so that the caller decides when its reader sees the end.
+    fn answer(
+        self,
+        fifo: &mut Option<File>,
+        capture: impl FnOnce(Vec<String>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if self.interfaces {
+            let version = env!("CARGO_PKG_VERSION");
+            println!("extcap {{version={version}}}{{display=memif}}");
+            println!("interface {{value={INTERFACE}}}{{display=Shared memory packet interface}}");
+            return Ok(());
+        }
+        if let Some(other) = self.interface.as_deref().filter(|name| *name != INTERFACE) {
+            return Err(Failure::Usage(format!(
+                "there is no interface {other}, only {INTERFACE}"
+            )));
+        }
+        if self.config {
+            print!("{FORM}");
+        } else if self.dlts {
+            println!("dlt {{number=1}}{{name=EN10MB}}{{display=Ethernet}}");
+        } else if self.capture {
+            return capture(self.capture_options(fifo)?);
+        } else if let Some(filter) = self.filter {
+            // A line says what is wrong; none, that nothing is.
+            if let Err(Failure::Usage(text) | Failure::Failed(text)) =
+                PacketFilter::new(&[filter], LinkType::ETHERNET)
+            {
+                println!("{text}");
+            }
+        }
+        Ok(())
+    }
+
+    /// The arguments of `memif capture`. Opens the fifo.
+    fn capture_options(self, held: &mut Option<File>) -> Result<Vec<String>, Failure> {
+        let fifo = self
+            .fifo
+            .ok_or_else(|| Failure::Usage("--capture needs --fifo".into()))?;
+        // First of all: should the capture fail early, who reads would otherwise wait for ever for it to be opened.
+        let opened = fs::OpenOptions::new().write(true).open(&fifo);
+        *held = Some(opened.map_err(|e| Failure::Failed(format!("opening {fifo}: {e}")))?);
+        if !self.options.iter().any(|o| o.starts_with("--socket=")) {
+            return Err(Failure::Usage(
+                "which memif? Give its control socket in the interface's options, or by -o extcap.memif.socket:PATH".into(),
+            ));
+        }
+        let mut words = vec!["--silent".to_owned(), "--pcapng".into()];
+        words.extend([format!("--write={fifo}"), "--name=wireshark".into()]);
+        words.extend(self.options);
+        words.push("--".into());
+        words.extend(self.filter);
+        Ok(words)
+    }
+}
+
+const FORM: &str = "\
+arg {number=0}{call=--socket}{display=Control socket}{tooltip=Path of the socket on which the master listens. A leading @ makes it an abstract name}{type=string}{placeholder=/run/vpp/memif.sock}{required=true}
+arg {number=1}{call=--id}{display=Interface id}{tooltip=The same on both sides}{type=unsigned}{default=0}
+arg {number=2}{call=--role}{display=Role}{tooltip=A slave connects, a master listens}{type=selector}{default=slave}
+value {arg=2}{value=slave}{display=slave, connects}{default=true}
+value {arg=2}{value=master}{display=master, listens}{default=false}
+arg {number=3}{call=--secret}{display=Secret}{tooltip=That of the peer, at most 24 bytes}{type=password}{save=false}
+arg {number=4}{call=--mode}{display=Mode}{tooltip=What packets begin with}{type=selector}{default=ethernet}
+value {arg=4}{value=ethernet}{display=Ethernet}{default=true}
+value {arg=4}{value=ip}{display=IP}{default=false}
+arg {number=5}{call=--snaplen}{display=Snap length}{tooltip=Bytes kept of a packet}{type=unsigned}{range=1,262144}{default=262144}{group=Receiving}
+arg {number=6}{call=--rx-mode}{display=Receive mode}{tooltip=How to wait for packets}{type=selector}{default=interrupt}{group=Receiving}
+value {arg=6}{value=interrupt}{display=interrupt, sleeps}{default=true}
+value {arg=6}{value=polling}{display=polling, spins}{default=false}
+value {arg=6}{value=adaptive}{display=adaptive, does both}{default=false}
+";
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let program = env::current_exe()
+        .map_err(|e| Failure::Failed(format!("finding this program's own path: {e}")))?;
+    for folder in folders(args.system)? {
+        let link = folder.join("memif");
+        let failed =
+            |what: &str, e: io::Error| Failure::Failed(format!("{what} {}: {e}", link.display()));
+        match fs::symlink_metadata(&link) {
+            Ok(there) if !there.is_symlink() => {
+                return Err(Failure::Failed(format!(
+                    "{} is there and no link: nothing was changed",
+                    link.display()
+                )));
+            }
+            Ok(_) => fs::remove_file(&link).map_err(|e| failed("removing", e))?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if args.remove {
+                    notice(format_args!("{} is not there", link.display()));
+                    continue;
+                }
+            }
+            Err(e) => return Err(failed("looking at", e)),
+        }
+        if args.remove {
+            notice(format_args!("removed {}", link.display()));
+            continue;
+        }
+        fs::create_dir_all(&folder).map_err(|e| failed("making the folder of", e))?;
+        std::os::unix::fs::symlink(&program, &link).map_err(|e| failed("linking", e))?;
+        notice(format_args!(
+            "linked {} to {}; the interface is '{INTERFACE}' (tshark -D)",
+            link.display(),
+            program.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Where Wireshark looks, as tshark tells; else the usual places, which differ with its version.
+fn folders(system: bool) -> Result<Vec<PathBuf>, Failure> {
+    // Older ones tell of the folder for all users only, without saying whose it is.
+    let labels: &[&str] = if system {
+        &["Global Extcap path:", "Extcap path:"]
+    } else {
+        &["Personal Extcap path:"]
+    };
+    let told = process::Command::new("tshark")
+        .args(["-G", "folders"])
+        .output();
+    if let Ok(told) = told {
+        let text = String::from_utf8_lossy(&told.stdout);
+        let found = labels
+            .iter()
+            .find_map(|label| text.lines().find_map(|line| line.strip_prefix(label)));
+        if let Some(path) = found {
+            // Several are parted by colons.
+            let path = path.trim().split(':').next().unwrap_or_default();
+            return Ok(vec![path.into()]);
+        }
+    }
+    if system {
+        let triple = format!("{}-linux-gnu", env::consts::ARCH);
+        return Ok(vec![format!("/usr/lib/{triple}/wireshark/extcap").into()]);
+    }
+    let home = env::home_dir().ok_or_else(|| Failure::Failed("$HOME is not set".into()))?;
+    Ok(vec![
+        home.join(".config/wireshark/extcap"),
+        home.join(".local/lib/wireshark/extcap"),
+    ])
+}

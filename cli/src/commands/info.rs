@@ -1,0 +1,143 @@
+//! `memif info`: connects, tells what the two sides agreed on, and leaves.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use memif::{ErrorKind, MemifDetails, QueueDetails, Role};
+use serde_json::json;
+
+use crate::failure::Failure;
+use crate::link::endpoint::Endpoint;
+use crate::link::refusal::refused;
+use crate::link::session::Session;
+
+/// Connect, and print both sides' names, queues, rings and memory, or why the peer refuses
+///
+/// An interface has one link: while it is looked at, nobody else can have it, and what the
+/// peer sends meanwhile is lost. As a slave it tells at once when nobody listens, or it may not
+/// connect; as a master it waits for a slave.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    /// How many seconds the peer has to answer
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
+    timeout: Duration,
+    /// Print a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let session = args.endpoint.open(true)?;
+    link(&session, args.timeout)?;
+    let details = session.memif.details()?;
+    let text = if args.json {
+        format!("{:#}\n", as_json(&details))
+    } else {
+        as_text(&details)
+    };
+    session.memif.close();
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|e| Failure::Failed(format!("standard output: {e}")))
+}
+
+/// Waits for the link; the first reason against it, unless time may mend it.
+fn link(session: &Session, timeout: Duration) -> Result<(), Failure> {
+    const STEP: Duration = Duration::from_millis(20);
+    let memif = &session.memif;
+    let start = Instant::now();
+    loop {
+        match memif.wait_link_up(Some(STEP)) {
+            Ok(true) => return Ok(()),
+            Ok(false) if session.stop.is_set() => {
+                return Err(Failure::Failed(format!("{memif}: stopped")));
+            }
+            Ok(false) => {}
+            Err(e) => return Err(refused(&e)),
+        }
+        let hopeless = memif.last_failure().is_some_and(|f| {
+            use ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+            let lasting = matches!(f.kind, NotFound | ConnectionRefused | PermissionDenied);
+            memif.role() == Role::Master || lasting
+        });
+        if hopeless || start.elapsed() >= timeout {
+            return Err(Failure::Failed(session.waiting_for()));
+        }
+    }
+}
+
+fn as_text(d: &MemifDetails) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, this: &str, peer: &str| {
+        let line = format!("{name:<12} {this:<24} {peer}");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    };
+    row("socket", &d.socket, "");
+    row("id", &d.id.to_string(), "");
+    row("mode", &d.mode.to_string(), "");
+    row("protocol", "memif 2.0", "");
+    row("", "this side", "peer");
+    row("role", &d.role.to_string(), &other(d.role).to_string());
+    row("program", &d.program_name, &d.remote_name);
+    row("interface", &d.interface_name, &d.remote_interface_name);
+    let process = d.remote_process.map_or_else(String::new, |p| {
+        format!("{} (user {}, group {})", p.pid, p.uid, p.gid)
+    });
+    row("process", &std::process::id().to_string(), &process);
+    for (what, queues) in [("receive", &d.rx_queues), ("transmit", &d.tx_queues)] {
+        for q in queues {
+            let wakes = if q.polling { "polling" } else { "interrupts" };
+            let _ = writeln!(
+                text,
+                "{:<12} ring of {} slots, {} used; buffers of {} bytes; {wakes}",
+                format!("{what} {}", q.id),
+                q.ring_size,
+                q.used,
+                q.buffer_size,
+            );
+        }
+    }
+    for region in &d.regions {
+        let _ = writeln!(
+            text,
+            "{:<12} {} bytes",
+            format!("region {}", region.index),
+            region.size
+        );
+    }
+    text
+}
+
+fn as_json(d: &MemifDetails) -> serde_json::Value {
+    let queues = |queues: &[QueueDetails]| -> Vec<_> {
+        let one = |q: &QueueDetails| {
+            json!({"id": q.id, "ring_size": q.ring_size, "used": q.used,
+                   "buffer_size": q.buffer_size, "polling": q.polling})
+        };
+        queues.iter().map(one).collect()
+    };
+    let process = d
+        .remote_process
+        .map(|p| json!({"pid": p.pid, "uid": p.uid, "gid": p.gid}));
+    let regions = d.regions.iter();
+    let regions = regions.map(|r| json!({"index": r.index, "bytes": r.size}));
+    json!({
+        "socket": d.socket, "id": d.id, "mode": d.mode.to_string(), "protocol": "2.0",
+        "this": {"role": d.role.to_string(), "program": d.program_name, "interface": d.interface_name},
+        "peer": {"role": other(d.role).to_string(), "program": d.remote_name,
+                 "interface": d.remote_interface_name, "process": process},
+        "receive_queues": queues(&d.rx_queues), "transmit_queues": queues(&d.tx_queues),
+        "regions": regions.collect::<Vec<_>>(),
+    })
+}
+
+fn other(role: Role) -> Role {
+    match role {
+        Role::Master => Role::Slave,
+        Role::Slave => Role::Master,
+    }
+}

@@ -1,0 +1,433 @@
+//! `memif replay`: what tcpreplay does.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use memif::pcap::{CaptureReader, FileReader};
+use memif::{Error, LinkType, Packet};
+
+use crate::failure::Failure;
+use crate::files::filter::PacketFilter;
+use crate::files::input::BATCH;
+use crate::link::endpoint::Endpoint;
+use crate::link::session::{Linked, Session};
+use crate::metrics::MetricsArgs;
+use crate::pace::{Pacer, Rate};
+use crate::values::some_time;
+
+mod batch;
+mod counts;
+mod rewrite;
+mod source;
+
+use batch::{Ended, Lane};
+use counts::Counts;
+use rewrite::{Macs, Rewrite};
+use source::{Group, Reader};
+
+/// Send the packets of capture files to a peer, with their original timing
+///
+/// Waits for room when the peer does not keep up, so that none is lost, and ends when the peer has
+/// taken the last one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    /// pcap or pcapng files, compressed or not, sent one after the other; '-' is standard input. The words after them say which
+    /// packets, in libpcap's filter language: x.pcap udp port 9
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<String>,
+    #[command(flatten)]
+    rate: RateArgs,
+    /// Send all files this many times; 0: until stopped
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    r#loop: u64,
+    /// End after this many packets
+    #[arg(short = 'L', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Send the packets of several files together, in the order of their times
+    #[arg(long)]
+    merge: bool,
+    /// Read all files into memory first
+    #[arg(short = 'K', long)]
+    preload: bool,
+    /// In every loop after the first other IP addresses: source plus one, destination minus one; checksums follow
+    #[arg(long)]
+    unique_ip: bool,
+    /// Replace hardware addresses: src=MAC, dst=MAC, or both with a comma between
+    #[arg(long, value_name = "ADDRESSES")]
+    rewrite_mac: Option<Macs>,
+    /// Fail when there is no link within so many seconds; 0: wait for ever
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
+    timeout: Duration,
+    /// At the end, how many seconds the peer has to take the last packets
+    #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
+    linger: Duration,
+    /// No progress bar, and nothing of the peer
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(multiple = false)]
+struct RateArgs {
+    /// Packets a second
+    #[arg(long, value_name = "N")]
+    pps: Option<f64>,
+    /// Megabits a second, counted from the link header on
+    #[arg(long, value_name = "N")]
+    mbps: Option<f64>,
+    /// Original timing, this many times as fast
+    #[arg(long, value_name = "X")]
+    speed: Option<f64>,
+    /// As fast as the peer takes them
+    #[arg(long)]
+    topspeed: bool,
+}
+
+impl RateArgs {
+    fn rate(&self) -> Rate {
+        match (self.pps, self.mbps, self.speed, self.topspeed) {
+            (Some(pps), ..) => Rate::Pps(pps),
+            (_, Some(mbps), ..) => Rate::Mbps(mbps),
+            (_, _, Some(speed), _) => Rate::Original { speed },
+            (.., true) => Rate::Top,
+            _ => Rate::Original { speed: 1.0 },
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let pacer = Pacer::new(args.rate.rate())?;
+    let (paths, words) = source::split(&args.files);
+    let mode = args.endpoint.mode;
+    let link_type = mode.link_type();
+    let filter = PacketFilter::new(words, link_type)?;
+    if args.r#loop != 1 && !args.preload && paths.iter().any(|path| path.as_os_str() == "-") {
+        return Err(Failure::Usage(
+            "standard input can be read once: --loop with '-' needs --preload".into(),
+        ));
+    }
+    // Opens every file once, so that a wrong one is known before anything is sent.
+    let size = source::check(&paths, link_type, &mode.to_string())?;
+    let mut groups = group(paths, args.merge);
+    if args.preload {
+        for group in &mut groups {
+            group.preload(&filter)?;
+        }
+    }
+    let session = args.endpoint.open(args.quiet)?;
+    let _serving = args.metrics.serve("replay", &[&session])?;
+    let lanes = (0..args.endpoint.queues)
+        .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue, 1)?)))
+        .collect::<Result<Vec<_>, Error>>()?;
+    let limit = some_time(Some(args.timeout));
+    let lost = session.lost_links();
+    if session.wait_link(limit)? == Linked::Stopped {
+        return Ok(());
+    }
+
+    let sent = Arc::<AtomicU64>::default();
+    let mut replay = Replay {
+        session: &session,
+        link_type,
+        filter,
+        macs: args.rewrite_mac,
+        lanes,
+        pacer,
+        counts: Counts::default(),
+        left: args.limit.unwrap_or(u64::MAX),
+        progress: progress(args, size, &sent),
+        endless: args.r#loop == 0,
+        sent,
+        base: 0,
+        lost,
+    };
+    replay.pacer.start();
+    let start = Instant::now();
+    let mut result = replay.all(args, &groups);
+    if result.is_ok() {
+        result = replay.send();
+    }
+    let time = start.elapsed();
+    let leave = replay.leave(args.linger, result.is_ok());
+    replay.progress.finish_and_clear();
+    replay.counts.summary(time, !args.rate.topspeed);
+    session.memif.close();
+    // Stopping is a way to end well; what was sent counts.
+    match result {
+        Err(Ended::Stopped) => Ok(()),
+        Err(Ended::Failed(failure)) => Err(failure),
+        Ok(()) => leave,
+    }
+}
+
+/// Files that are sent together.
+fn group(paths: Vec<PathBuf>, together: bool) -> Vec<Group> {
+    if together {
+        return vec![Group::Files(paths)];
+    }
+    let groups = paths.into_iter().map(|path| Group::Files(vec![path]));
+    groups.collect()
+}
+
+fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
+    if args.quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let end = match args.r#loop {
+        0 => args.limit,
+        loops => Some(size.saturating_mul(loops)),
+    };
+    let (bar, template) = match end {
+        None => (ProgressBar::new_spinner(), "{spinner} {rate}, {elapsed}"),
+        Some(end) => (
+            ProgressBar::new(end),
+            "{bar:30} {percent}% {rate}, {eta} left",
+        ),
+    };
+    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        let sent = Arc::clone(sent);
+        let rate = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let seconds = state.elapsed().as_secs_f64().max(0.001);
+            let rate = sent.load(Ordering::Relaxed) as f64 / seconds;
+            // What can't be drawn is not drawn.
+            let _ = write!(out, "{rate:.0} packets/s");
+        };
+        bar.set_style(style.with_key("rate", rate));
+    }
+    bar
+}
+
+struct Replay<'a> {
+    session: &'a Session,
+    link_type: LinkType,
+    filter: PacketFilter,
+    macs: Option<Macs>,
+    /// One for each queue.
+    lanes: Vec<Lane>,
+    pacer: Pacer,
+    counts: Counts,
+    /// How many packets may still be taken from the files.
+    left: u64,
+    progress: ProgressBar,
+    endless: bool,
+    /// For the progress bar.
+    sent: Arc<AtomicU64>,
+    /// Bytes of the files that are done.
+    base: u64,
+    /// Links that had gone down before.
+    lost: u64,
+}
+
+impl Replay<'_> {
+    fn all(&mut self, args: &Args, groups: &[Group]) -> Result<(), Ended> {
+        let mut round = 0;
+        while args.r#loop == 0 || round < args.r#loop {
+            let before = self.counts.seen() + self.waiting();
+            let rewrite = Rewrite {
+                link_type: self.link_type,
+                macs: self.macs,
+                step: if args.unique_ip { round as u32 } else { 0 },
+            };
+            for group in groups {
+                self.group(group, &rewrite)?;
+                if self.left == 0 {
+                    return Ok(());
+                }
+            }
+            if before == self.counts.seen() + self.waiting() {
+                return Ok(()); // no packet in any file: looping would not end
+            }
+            round += 1;
+        }
+        Ok(())
+    }
+
+    /// Packets in the batches.
+    fn waiting(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.batch.len() as u64).sum()
+    }
+
+    fn group(&mut self, group: &Group, rewrite: &Rewrite) -> Result<(), Ended> {
+        let mut reader = group.read().map_err(Ended::Failed)?;
+        let filtered = !self.filter.is_open() && matches!(group, Group::Files(_));
+        let rewrites = rewrite.macs.is_some() || rewrite.step > 0;
+        let shown = !self.progress.is_hidden();
+        self.pacer.next_file();
+        if self.lanes.len() == 1
+            && self.pacer.is_unpaced()
+            && !filtered
+            && !rewrites
+            && let Reader::File(file) = &mut reader
+        {
+            return self.straight(file);
+        }
+        loop {
+            if self.session.stop.is_set() {
+                return Err(Ended::Stopped);
+            }
+            let position = if shown { reader.position() } else { 0 };
+            let packet = match reader.next() {
+                Ok(packet) => packet,
+                Err(Error::Eof(_)) => break,
+                Err(e) => {
+                    // What came before the damage is sent all the same.
+                    self.send()?;
+                    return Err(e.into());
+                }
+            };
+            if packet.is_empty() {
+                self.counts.empty += 1;
+                continue;
+            }
+            if filtered && !self.filter.matches(&packet) {
+                self.counts.rejected += 1;
+                continue;
+            }
+            self.counts.cut += u64::from(packet.info().is_truncated());
+            if let Some(due) = self.pacer.deadline(packet.info().timestamp, packet.len())
+                && due > self.pacer.reached()
+                && due > self.pacer.now()
+            {
+                self.send()?;
+                self.show(position);
+                self.wait_until(due)?;
+            }
+            let lane = match self.lanes.len() {
+                1 => 0,
+                lanes => rewrite::flow(&packet, self.link_type) as usize % lanes,
+            };
+            let lane = &mut self.lanes[lane];
+            lane.batch.push(&packet);
+            if rewrites {
+                rewrite.apply(lane.batch.last());
+            }
+            let full = lane.batch.is_full();
+            if full {
+                lane.send(self.session, self.lost, &mut self.counts)?;
+            }
+            self.left -= 1;
+            if self.left == 0 {
+                return Ok(());
+            }
+            if full {
+                self.show(position);
+            }
+        }
+        self.base += reader.position();
+        self.show(0);
+        Ok(())
+    }
+
+    /// Nothing is to be done to the packets of this file, nor waited for: they go to the ring
+    /// from where they were read.
+    fn straight(&mut self, file: &mut CaptureReader<FileReader>) -> Result<(), Ended> {
+        while self.left > 0 {
+            if self.session.stop.is_set() {
+                return Err(Ended::Stopped);
+            }
+            let position = source::position(file);
+            let mut packets = [Packet::default(); BATCH];
+            let most = packets
+                .len()
+                .min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            let count = match file.read_packets(&mut packets[..most]) {
+                Ok(count) => count,
+                Err(Error::Eof(_)) => break,
+                Err(e) => {
+                    // What came before the damage is sent all the same.
+                    self.send()?;
+                    return Err(e.into());
+                }
+            };
+            let mut full = 0;
+            for at in 0..count {
+                let packet = packets[at];
+                self.counts.empty += u64::from(packet.is_empty());
+                self.counts.cut += u64::from(packet.info().is_truncated());
+                packets[full] = packet;
+                full += usize::from(!packet.is_empty());
+            }
+            self.left -= full as u64;
+            self.lanes[0].send_these(
+                &packets[..full],
+                self.session,
+                self.lost,
+                &mut self.counts,
+            )?;
+            self.show(position);
+        }
+        self.base += source::position(file);
+        self.show(0);
+        Ok(())
+    }
+
+    /// On the progress bar, how far this group has been read.
+    fn show(&self, position: u64) {
+        self.sent.store(self.counts.packets, Ordering::Relaxed);
+        // A loop without an end has one in packets.
+        self.progress.set_position(match self.endless {
+            true => self.counts.packets,
+            false => self.base + position,
+        });
+    }
+
+    fn wait_until(&mut self, due: u64) -> Result<(), Ended> {
+        let (session, lost) = (self.session, self.lost);
+        let left = || session.lost_links() != lost;
+        let ended = || session.stop.is_set() || left();
+        if self.pacer.wait_until(due, ended) {
+            return Ok(());
+        }
+        if session.stop.is_set() {
+            return Err(Ended::Stopped);
+        }
+        Err(batch::peer_left(session, self.counts.packets))
+    }
+
+    fn send(&mut self) -> Result<(), Ended> {
+        for lane in &mut self.lanes {
+            lane.send(self.session, self.lost, &mut self.counts)?;
+        }
+        Ok(())
+    }
+
+    /// Ends only when the peer has taken the last packet, or has had its time.
+    fn leave(&mut self, linger: Duration, all_sent: bool) -> Result<(), Failure> {
+        let limit = if all_sent {
+            linger
+        } else {
+            Duration::from_secs(1)
+        };
+        let end = Instant::now() + limit;
+        for lane in &mut self.lanes {
+            let left = end.saturating_duration_since(Instant::now());
+            match lane.writer.flush(left) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(Failure::Failed(format!(
+                        "{}: the peer did not take the last packets within {} s, they may be lost",
+                        self.session.memif,
+                        limit.as_secs_f64()
+                    )));
+                }
+                Err(e) if e.is_eof() => {
+                    return Err(Failure::Failed(format!(
+                        "{}: the peer left before it had taken the last packets",
+                        self.session.memif
+                    )));
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,232 @@
+//! The packets of the files, from the disk or from memory.
+
+use std::path::{Path, PathBuf};
+
+use memif::pcap::{CaptureReader, FileReader};
+use memif::{CaptureInfo, Error, LinkType, Packet, PacketBuf, PacketSource, Timestamp};
+
+use crate::failure::Failure;
+use crate::files::filter::PacketFilter;
+use crate::files::input::open;
+
+/// Files whose packets are sent together, in the order of their times.
+#[derive(Debug)]
+pub(super) enum Group {
+    Files(Vec<PathBuf>),
+    Memory(Loaded),
+}
+
+impl Group {
+    /// Reads everything now.
+    pub(super) fn preload(&mut self, filter: &PacketFilter) -> Result<(), Failure> {
+        let mut loaded = Loaded::default();
+        let mut reader = self.read()?;
+        loop {
+            match reader.next() {
+                Ok(packet) if filter.matches(&packet) => loaded.push(&packet),
+                Ok(_) => {}
+                Err(Error::Eof(_)) => break,
+                Err(e) => return Err(e.into()),
+            }
+        }
+        loaded.size = reader.position();
+        *self = Self::Memory(loaded);
+        Ok(())
+    }
+
+    pub(super) fn read(&self) -> Result<Reader<'_>, Failure> {
+        Ok(match self {
+            Self::Memory(loaded) => Reader::Memory(loaded, 0),
+            Self::Files(paths) => match &paths[..] {
+                [path] => Reader::File(Box::new(open(path)?)),
+                paths => Reader::Merged(
+                    paths
+                        .iter()
+                        .map(|path| Head::new(open(path)?))
+                        .collect::<Result<_, _>>()?,
+                ),
+            },
+        })
+    }
+}
+
+/// Packets in memory.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    bytes: Vec<u8>,
+    packets: Vec<(Timestamp, usize, usize)>,
+    /// Bytes of the files.
+    size: u64,
+}
+
+impl Loaded {
+    fn push(&mut self, packet: &Packet<'_>) {
+        self.bytes.extend_from_slice(packet);
+        let info = packet.info();
+        self.packets
+            .push((info.timestamp, self.bytes.len(), info.length));
+    }
+
+    fn get(&self, at: usize) -> Option<Packet<'_>> {
+        let (time, end, length) = *self.packets.get(at)?;
+        let start = at.checked_sub(1).map_or(0, |before| self.packets[before].1);
+        let data = &self.bytes[start..end];
+        let info = CaptureInfo {
+            length,
+            ..CaptureInfo::whole(data.len(), time)
+        };
+        Some(Packet::new(data, info))
+    }
+}
+
+/// Goes through a group once.
+pub(super) enum Reader<'a> {
+    File(Box<CaptureReader<FileReader>>),
+    Merged(Vec<Head>),
+    Memory(&'a Loaded, usize),
+}
+
+/// A file, and the packet of it that comes next.
+pub(super) struct Head {
+    file: CaptureReader<FileReader>,
+    next: Option<PacketBuf>,
+    /// Why there is none, if not for the file's end.
+    damage: Option<Error>,
+    /// Given out, until the next call.
+    given: Option<PacketBuf>,
+}
+
+impl Head {
+    fn new(file: CaptureReader<FileReader>) -> Result<Self, Failure> {
+        let mut this = Self {
+            file,
+            next: None,
+            damage: None,
+            given: None,
+        };
+        this.step();
+        Ok(this)
+    }
+
+    fn step(&mut self) {
+        match self.file.read_packet() {
+            Ok(packet) => self.next = Some(packet.into()),
+            Err(Error::Eof(_)) => {}
+            Err(e) => self.damage = Some(e),
+        }
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.next.as_ref().map(|packet| packet.info().timestamp)
+    }
+}
+
+impl Reader<'_> {
+    /// The next packet; damage to a file comes after the packets before it.
+    pub(super) fn next(&mut self) -> Result<Packet<'_>, Error> {
+        match self {
+            Self::File(file) => file.read_packet(),
+            Self::Memory(loaded, at) => {
+                *at += 1;
+                let packet = loaded.get(*at - 1);
+                packet.ok_or(Error::Eof(memif::Eof::EndOfFile))
+            }
+            Self::Merged(heads) => {
+                if let Some(damage) = heads.iter_mut().find_map(|head| match head.next {
+                    None => head.damage.take(),
+                    Some(_) => None,
+                }) {
+                    return Err(damage);
+                }
+                let first = (0..heads.len())
+                    .filter_map(|at| Some((heads[at].time()?, at)))
+                    .min();
+                let Some((_, at)) = first else {
+                    return Err(Error::Eof(memif::Eof::EndOfFile));
+                };
+                let head = &mut heads[at];
+                head.given = head.next.take();
+                head.step();
+                match &head.given {
+                    Some(packet) => Ok(packet.as_packet()),
+                    None => Err(Error::Eof(memif::Eof::EndOfFile)),
+                }
+            }
+        }
+    }
+
+    /// How much of the files has been read, in bytes.
+    pub(super) fn position(&self) -> u64 {
+        match self {
+            Self::File(file) => position(file),
+            Self::Merged(heads) => heads.iter().map(|head| position(&head.file)).sum(),
+            Self::Memory(loaded, at) => {
+                let all = loaded.packets.len().max(1) as u128;
+                (u128::from(loaded.size) * *at as u128 / all) as u64
+            }
+        }
+    }
+}
+
+/// To the packet where the file is plain; a compressed one has fewer bytes than its packets.
+pub(super) fn position(file: &CaptureReader<FileReader>) -> u64 {
+    file.position().min(file.file_position())
+}
+
+/// The files on a command line, and the words of the filter after them.
+///
+/// What is there, looks like a path or like a capture's name is a file; the filter begins with the first word that is not.
+pub(super) fn split(words: &[String]) -> (Vec<PathBuf>, &[String]) {
+    const ENDS: [&str; 6] = [".pcap", ".pcapng", ".cap", ".dmp", ".gz", ".zst"];
+    let is_file = |word: &String| {
+        word == "-"
+            || word.contains('/')
+            || ENDS.iter().any(|end| word.ends_with(end))
+            || Path::new(word).exists()
+    };
+    // The first is one whatever it looks like.
+    let rest = words.iter().skip(1).take_while(|word| is_file(word));
+    let files = words.len().min(1 + rest.count());
+    (
+        words[..files].iter().map(PathBuf::from).collect(),
+        &words[files..],
+    )
+}
+
+/// What all files hold.
+pub(super) fn check(paths: &[PathBuf], expected: LinkType, mode: &str) -> Result<u64, Failure> {
+    let mut total = 0;
+    for path in paths.iter().filter(|path| path.as_os_str() != "-") {
+        let reader = CaptureReader::open(path)?;
+        if reader.link_type() != expected {
+            return Err(Failure::Failed(format!(
+                "{} holds {}, but in {mode} mode packets are {expected}: see --mode",
+                path.display(),
+                reader.link_type(),
+            )));
+        }
+        total += path.metadata().map_or(0, |m| m.len());
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_end_where_the_filter_begins() {
+        let split_of = |text: &str| {
+            let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+            let (files, filter) = split(&words);
+            (files.len(), filter.len())
+        };
+        assert_eq!(split_of("a"), (1, 0));
+        assert_eq!(split_of("udp port 9"), (1, 2));
+        assert_eq!(split_of("a.pcap udp port 9"), (1, 3));
+        assert_eq!(
+            split_of("a.pcap b.pcapng.zst - /x/y net 10.0.0.0/8"),
+            (4, 2)
+        );
+    }
+}

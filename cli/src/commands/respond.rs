@@ -1,0 +1,326 @@
+//! `memif respond`: a host of its own at the other end of a memif, by smoltcp.
+
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
+
+use memif::phy::smoltcp;
+use memif::phy::{self, MemifDevice};
+use memif::{IfMode, RxMode, Wait};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
+
+use crate::failure::Failure;
+use crate::link::endpoint::Endpoint;
+use crate::link::session::Linked;
+use crate::metrics::MetricsArgs;
+use crate::report::{count, notice};
+use crate::values::some_time;
+
+/// Connections that each service has at a time.
+const CONNECTIONS: usize = 8;
+/// Bytes that a connection holds each way.
+const BUFFER: usize = 256 << 10;
+/// A peer that says nothing for so long has gone.
+const TIMEOUT: Duration = Duration::from_secs(60);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What every link of IPv6 has to carry.
+const LEAST_MTU_IPV6: u16 = 1280;
+
+const PORT_ECHO: u16 = 7;
+const PORT_HTTP: u16 = 80;
+
+/// Be a host on a memif: answer ARP, NDP and ping, TCP echo on port 7, a page on port 80
+///
+/// Each service takes 8 connections at a time. Goes on when the peer leaves and comes back. Ctrl-C
+/// ends it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    endpoint: Endpoint,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    /// IPv4 address and prefix length
+    #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = cidr::<Ipv4Cidr>, required_unless_present = "ip6")]
+    ip: Option<Ipv4Cidr>,
+    /// IPv6 address and prefix length
+    #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = cidr::<Ipv6Cidr>)]
+    ip6: Option<Ipv6Cidr>,
+    /// Ethernet address [default: 02:fe and the IPv4 address]
+    #[arg(long, value_name = "MAC", value_parser = mac)]
+    mac: Option<EthernetAddress>,
+    /// IPv4 address of the router to other networks
+    #[arg(long, value_name = "ADDRESS")]
+    gateway: Option<Ipv4Addr>,
+    /// Longest IP packet, 576 to 65535
+    #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
+    mtu: u16,
+    /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
+    #[arg(long, default_value = "interrupt", value_parser = crate::values::rx_mode)]
+    rx_mode: RxMode,
+    /// Fail when there is no link within so many seconds; 0: wait for ever [default: 0]
+    #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
+    timeout: Option<StdDuration>,
+    /// Say nothing of peers that come and leave
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+fn cidr<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("'{text}' is no address with a prefix length, as 192.168.1.1/24"))
+}
+
+fn mac(text: &str) -> Result<EthernetAddress, String> {
+    match text.parse::<EthernetAddress>() {
+        Ok(address) if address.is_unicast() => Ok(address),
+        _ => Err(format!(
+            "'{text}' is no station's address, as 02:fe:00:00:00:01"
+        )),
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let addresses: Vec<IpCidr> = (args.ip.map(IpCidr::Ipv4).into_iter())
+        .chain(args.ip6.map(IpCidr::Ipv6))
+        .collect();
+    // smoltcp takes no other.
+    if let Some(wrong) = addresses.iter().find(|a| !a.address().is_unicast()) {
+        return Err(Failure::Usage(format!("{wrong} is no host's address")));
+    }
+    if args.endpoint.mode == IfMode::PuntInject {
+        let mode = args.endpoint.mode;
+        return Err(Failure::Usage(format!(
+            "no host speaks {mode}: ethernet or ip"
+        )));
+    }
+    if args.ip6.is_some() && args.mtu < LEAST_MTU_IPV6 {
+        return Err(Failure::Usage(format!(
+            "an MTU of {} is too small for IPv6: {LEAST_MTU_IPV6} and more",
+            args.mtu
+        )));
+    }
+    let session = args.endpoint.open(args.quiet)?;
+    let _serving = args.metrics.serve("respond", &[&session])?;
+    if session.wait_link(some_time(args.timeout))? == Linked::Stopped {
+        return Ok(());
+    }
+    let mut device = MemifDevice::new(&session.memif, 0)?.with_mtu(args.mtu.into());
+    device.set_rx_mode(args.rx_mode)?;
+
+    let hardware = match args.endpoint.mode {
+        IfMode::Ip => HardwareAddress::Ip,
+        _ => args.mac.unwrap_or_else(|| default_mac(args.ip)).into(),
+    };
+    let mut config = Config::new(hardware);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    config.random_seed = since.unwrap_or_default().as_nanos() as u64;
+    let mut iface = Interface::new(config, &mut device, Instant::now());
+    iface.update_ip_addrs(|list| {
+        for address in &addresses {
+            // There is room for more than the two.
+            let _ = list.push(*address);
+        }
+    });
+    if let Some(gateway) = args.gateway {
+        let added = iface.routes_mut().add_default_ipv4_route(gateway);
+        added.map_err(|_| Failure::Failed("the table of routes is full".into()))?;
+    }
+
+    let mut sockets = SocketSet::new(Vec::new());
+    let mut services: Vec<Service> = (0..2 * CONNECTIONS)
+        .map(|n| Service::new(&mut sockets, n % 2 == 0))
+        .collect();
+    // The first packet may be a connection's: all is ready before it is looked at.
+    for service in &mut services {
+        service.serve(&mut sockets);
+    }
+    if !args.quiet {
+        let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        notice(format_args!(
+            "answering as {}{}",
+            list.join(" and "),
+            match hardware {
+                HardwareAddress::Ethernet(mac) => format!(" ({})", colons(mac)),
+                _ => String::new(),
+            }
+        ));
+    }
+    loop {
+        let now = Instant::now();
+        iface.poll(now, &mut device, &mut sockets);
+        for service in &mut services {
+            service.serve(&mut sockets);
+        }
+        let stats = device.stats();
+        session.dropped.set(0, stats.rx_dropped + stats.tx_dropped);
+        let delay = phy::poll_delay(&mut device, &mut iface, &sockets, now);
+        if phy::wait(&mut device, delay)? == Wait::Closed {
+            break;
+        }
+    }
+    let stats = device.stats();
+    notice(format_args!(
+        "{} received, {} sent, {} dropped",
+        count(stats.rx_packets, "packet"),
+        count(stats.tx_packets, "packet"),
+        stats.rx_dropped + stats.tx_dropped,
+    ));
+    Ok(())
+}
+
+/// As `--mac` takes it; smoltcp has hyphens.
+fn colons(address: EthernetAddress) -> String {
+    address.to_string().replace('-', ":")
+}
+
+fn default_mac(ip: Option<Ipv4Cidr>) -> EthernetAddress {
+    let [a, b, c, d] = ip.map_or([0, 0, 0, 1], |ip| ip.address().octets());
+    EthernetAddress([0x02, 0xfe, a, b, c, d])
+}
+
+/// A connection of a service, or the readiness for one.
+struct Service {
+    handle: SocketHandle,
+    echo: bool,
+    /// What was read of an HTTP request; `None` once it is answered.
+    request: Option<Vec<u8>>,
+    passing: Vec<u8>,
+}
+
+impl Service {
+    fn new(sockets: &mut SocketSet<'_>, echo: bool) -> Self {
+        let memory = || tcp::SocketBuffer::new(vec![0; BUFFER]);
+        let mut socket = tcp::Socket::new(memory(), memory());
+        socket.set_timeout(Some(TIMEOUT));
+        socket.set_keep_alive(Some(KEEP_ALIVE));
+        Self {
+            handle: sockets.add(socket),
+            echo,
+            request: Some(Vec::new()),
+            passing: Vec::new(),
+        }
+    }
+
+    fn serve(&mut self, sockets: &mut SocketSet<'_>) {
+        let socket = sockets.get_mut::<tcp::Socket>(self.handle);
+        if !socket.is_open() {
+            self.request = Some(Vec::new());
+            let port = if self.echo { PORT_ECHO } else { PORT_HTTP };
+            if let Err(e) = socket.listen(port) {
+                log::warn!("port {port}: {e}");
+            }
+            return;
+        }
+        if self.echo {
+            echo(socket, &mut self.passing);
+        } else {
+            self.answer(socket);
+        }
+        // The peer has said all it had to say, and has its answer.
+        if !socket.may_recv() && socket.may_send() && socket.state() == tcp::State::CloseWait {
+            socket.close();
+        }
+    }
+
+    fn answer(&mut self, socket: &mut tcp::Socket<'_>) {
+        const MOST: usize = 8 << 10;
+        while socket.can_recv() {
+            let received = socket.recv(|data| {
+                if let Some(request) = &mut self.request {
+                    request.extend_from_slice(data);
+                }
+                (data.len(), ())
+            });
+            if received.is_err() {
+                return;
+            }
+        }
+        let Some(request) = &self.request else {
+            return;
+        };
+        let end = request.windows(4).any(|w| w == b"\r\n\r\n");
+        if end || request.len() > MOST {
+            let reply = reply(request, end);
+            // The buffer is empty and larger than any reply.
+            if let Err(e) = socket.send_slice(&reply) {
+                log::debug!("{e}");
+            }
+            socket.close();
+            self.request = None;
+        }
+    }
+}
+
+/// As much of what came as there is room for goes back.
+fn echo(socket: &mut tcp::Socket<'_>, passing: &mut Vec<u8>) {
+    while socket.can_recv() && socket.can_send() {
+        let room = socket.send_capacity() - socket.send_queue();
+        passing.resize(room, 0);
+        let Ok(length) = socket.recv_slice(passing) else {
+            return;
+        };
+        if socket.send_slice(&passing[..length]).is_err() {
+            return;
+        }
+    }
+}
+
+fn reply(request: &[u8], whole: bool) -> Vec<u8> {
+    const PAGE: &str = concat!(
+        "<!doctype html>\n<title>memif respond</title>\n<h1>It works</h1>\n<p>This page crossed shared memory, from memif ",
+        env!("CARGO_PKG_VERSION"),
+        " and smoltcp.</p>\n"
+    );
+    let mut words = request.split(|b| *b == b' ');
+    let (status, body, head_only) = match (words.next(), words.next()) {
+        _ if !whole => ("431 Request Header Fields Too Large", "", false),
+        (Some(b"GET"), Some(b"/")) => ("200 OK", PAGE, false),
+        (Some(b"HEAD"), Some(b"/")) => ("200 OK", PAGE, true),
+        (Some(b"GET" | b"HEAD"), Some(_)) => ("404 Not Found", "", false),
+        (Some(_), Some(_)) => ("405 Method Not Allowed", "", false),
+        _ => ("400 Bad Request", "", false),
+    };
+    let shown = if head_only { "" } else { body };
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{shown}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_get_their_status() {
+        for (request, says) in [
+            ("GET / HTTP/1.1\r\n\r\n", "200 OK"),
+            ("HEAD / HTTP/1.0\r\n\r\n", "200 OK"),
+            ("GET /x HTTP/1.1\r\n\r\n", "404"),
+            ("POST / HTTP/1.1\r\n\r\n", "405"),
+            ("\r\n\r\n", "400"),
+        ] {
+            let reply = String::from_utf8(reply(request.as_bytes(), true)).unwrap();
+            let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {says}")), "{reply}");
+            assert_eq!(body.contains("crossed"), request.starts_with("GET / "));
+        }
+        assert!(reply(b"GET", false).starts_with(b"HTTP/1.1 431"));
+    }
+
+    #[test]
+    fn addresses_are_checked() {
+        assert!(mac("02:fe:00:00:00:01").is_ok());
+        assert!(mac("ff:ff:ff:ff:ff:ff").is_err());
+        assert!(mac("02:fe").is_err());
+        assert!(cidr::<Ipv4Cidr>("192.168.1.1/24").is_ok());
+        assert!(cidr::<Ipv4Cidr>("192.168.1.1").is_err());
+        let ip = cidr("10.0.0.9/8").unwrap();
+        assert_eq!(colons(default_mac(Some(ip))), "02:fe:0a:00:00:09");
+    }
+}

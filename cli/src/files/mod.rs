@@ -1,0 +1,5 @@
+//! Capture files: the one to record into, those to read, and which packets of them.
+
+pub(crate) mod filter;
+pub(crate) mod input;
+pub(crate) mod record;

@@ -1,0 +1,216 @@
+//! One file that is being written.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
+
+use jiff::Zoned;
+use memif::pcap::{
+    Compression, Direction, FileWriter, InterfaceInfo, InterfaceStatistics, PcapNgWriter,
+    PcapWriter,
+};
+use memif::{Error, LinkType, Packet, PacketSink};
+
+use super::options::{Format, Plan};
+use crate::failure::Failure;
+
+type Target = FileWriter<Box<dyn Write + Send>>;
+
+pub(super) struct OpenFile {
+    writer: Writer,
+    pub(super) path: PathBuf,
+    /// The file, where it is one and no pipe or device: it may be cut, and nobody reads along.
+    regular: Option<File>,
+    pipe: Option<OwnedFd>,
+    compression: Compression,
+    /// Of the first of the interfaces that packets come from now.
+    base: u32,
+}
+
+enum Writer {
+    Pcap(PcapWriter<Target>),
+    PcapNg(PcapNgWriter<Target>),
+}
+
+impl OpenFile {
+    pub(super) fn create(
+        plan: &Plan,
+        number: u64,
+        now: &Zoned,
+        link_type: LinkType,
+        snaplen: u32,
+    ) -> Result<Self, Failure> {
+        let given = plan.names.given();
+        let (path, sink, pipe, regular): (_, Box<dyn Write + Send>, _, _) = if given == "-" {
+            if io::stdout().is_terminal() {
+                return Err(Failure::Usage(
+                    "a capture file is not for a terminal: '-w - | …' or '-w FILE'".into(),
+                ));
+            }
+            let stdout = io::stdout();
+            let pipe = pipe_of(&stdout);
+            (PathBuf::from("-"), Box::new(stdout), pipe, None)
+        } else {
+            let (path, file) = plan.names.create(number, now)?;
+            // By the open file, not by its name: that may be another's by then.
+            let regular = match file.metadata() {
+                Ok(m) if m.is_file() => file.try_clone().ok(),
+                _ => None,
+            };
+            let pipe = pipe_of(&file);
+            (path, Box::new(file), pipe, regular)
+        };
+        let failed =
+            |error: io::Error| Failure::Failed(format!("writing {}: {error}", path.display()));
+        let target = FileWriter::new(sink, plan.compression).map_err(failed)?;
+        let writer = match plan.format {
+            Format::Pcap => PcapWriter::new(target, link_type, snaplen)
+                .map(|writer| Writer::Pcap(writer.flush_each(plan.each_packet))),
+            Format::PcapNg => PcapNgWriter::new(target, &[])
+                .map(|writer| Writer::PcapNg(writer.flush_each(plan.each_packet))),
+        };
+        let writer = writer.map_err(|error| match error {
+            Error::Io { source, .. } => failed(source),
+            other => other.into(),
+        })?;
+        Ok(Self {
+            writer,
+            path,
+            regular,
+            pipe,
+            compression: plan.compression,
+            base: 0,
+        })
+    }
+
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        packet: &Packet<'_>,
+        interface: u32,
+        direction: Direction,
+    ) -> Result<(), Error> {
+        match &mut self.writer {
+            Writer::Pcap(writer) => writer.write_packet(packet),
+            Writer::PcapNg(writer) => writer.write_packet(packet, self.base + interface, direction),
+        }
+    }
+
+    /// From now on packets come from these interfaces.
+    pub(super) fn describe(&mut self, interfaces: &[InterfaceInfo]) -> Result<(), Error> {
+        let Writer::PcapNg(writer) = &mut self.writer else {
+            return Ok(());
+        };
+        let mut first = None;
+        for interface in interfaces {
+            let number = writer.add_interface(interface)?;
+            first.get_or_insert(number);
+        }
+        self.base = first.unwrap_or(self.base);
+        if self.regular.is_none() {
+            writer.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Of the interfaces that packets come from now.
+    pub(super) fn statistics(&mut self, counts: &[InterfaceStatistics]) -> Result<(), Error> {
+        if let Writer::PcapNg(writer) = &mut self.writer {
+            for (interface, counts) in (self.base..).zip(counts) {
+                writer.write_statistics(interface, counts)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<(), Error> {
+        match &mut self.writer {
+            Writer::Pcap(writer) => PacketSink::flush(writer),
+            Writer::PcapNg(writer) => writer.flush(),
+        }
+    }
+
+    /// Whether somebody reads along.
+    pub(super) fn is_pipe(&self) -> bool {
+        self.regular.is_none()
+    }
+
+    /// Whether flushing often would spoil it.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compression != Compression::None
+    }
+
+    pub(super) fn packets_accepted(&self) -> u64 {
+        match &self.writer {
+            Writer::Pcap(writer) => writer.packets_accepted(),
+            Writer::PcapNg(writer) => writer.packets_accepted(),
+        }
+    }
+
+    pub(super) fn bytes_accepted(&self) -> u64 {
+        match &self.writer {
+            Writer::Pcap(writer) => writer.bytes_accepted(),
+            Writer::PcapNg(writer) => writer.bytes_accepted(),
+        }
+    }
+
+    pub(super) fn packets_written(&self) -> u64 {
+        match &self.writer {
+            Writer::Pcap(writer) => writer.packets_written(),
+            Writer::PcapNg(writer) => writer.packets_written(),
+        }
+    }
+
+    /// Writes all that is left.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        self.flush()?;
+        let target = match &mut self.writer {
+            Writer::Pcap(writer) => writer.get_mut(),
+            Writer::PcapNg(writer) => writer.get_mut(),
+        };
+        let name = self.path.display();
+        target.finish().map_err(|source| Error::Io {
+            context: format!("finishing {name}"),
+            source,
+        })
+    }
+
+    /// After a full disk: readers must not stumble over half a record.
+    pub(super) fn drop_half_record(&self) {
+        let whole = match &self.writer {
+            Writer::Pcap(writer) => writer.bytes_written(),
+            Writer::PcapNg(writer) => writer.bytes_written(),
+        };
+        if let Some(file) = &self.regular
+            && !self.is_compressed()
+            && let Err(e) = file.set_len(whole)
+        {
+            log::warn!(
+                "cutting {} after its last whole packet: {e}",
+                self.path.display()
+            );
+        }
+    }
+
+    /// What is left must not follow later.
+    pub(super) fn abandon(&mut self) {
+        match &mut self.writer {
+            Writer::Pcap(writer) => writer.abandon(),
+            Writer::PcapNg(writer) => writer.abandon(),
+        }
+    }
+
+    /// The pipe that it is, if it is one.
+    pub(super) fn pipe(&self) -> Option<OwnedFd> {
+        self.pipe.as_ref()?.try_clone().ok()
+    }
+}
+
+/// Another handle of it, if it is a pipe.
+pub(crate) fn pipe_of(output: &impl AsFd) -> Option<OwnedFd> {
+    let file = File::from(output.as_fd().try_clone_to_owned().ok()?);
+    let kind = file.metadata().ok()?.file_type();
+    (kind.is_fifo() || kind.is_socket()).then(|| file.into())
+}

@@ -1,0 +1,272 @@
+//! The options that say where packets are written, and when a file is full.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use memif::pcap::Compression;
+
+use super::names::Names;
+use crate::failure::Failure;
+use crate::values::some_seconds;
+
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Files")]
+pub(crate) struct RecordArgs {
+    /// Write the packets to a file; '-' is standard output. pcapng, unless the name ends in .pcap; compressed when it ends
+    /// in .gz or .zst
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) write: Option<String>,
+    /// Write classic pcap, with nanoseconds, whatever the name
+    #[arg(long, requires = "write", conflicts_with = "pcapng")]
+    pcap: bool,
+    /// Write pcapng, whatever the name
+    #[arg(long, requires = "write")]
+    pcapng: bool,
+    /// Go on to another file after filesize:KB (1000 bytes, before compression), duration:SECONDS, interval:SECONDS (at
+    /// whole multiples of the clock) or packets:N; files:N keeps the newest N files. May be given several times. The files are
+    /// NAME_00001_YYYYMMDDhhmmss.EXT, or as strftime makes of a name with '%'; files that are there already are left alone
+    #[arg(short = 'b', long, value_name = "KEY:VALUE", requires = "write")]
+    ring_buffer: Vec<Limit>,
+    /// Stop after duration:SECONDS, filesize:KB, packets:N or files:N. May be given several times
+    #[arg(short = 'a', long, value_name = "KEY:VALUE")]
+    autostop: Vec<Limit>,
+    /// tcpdump's way to write -b filesize: in millions of bytes, or with k, m, g in KiB, MiB, GiB
+    #[arg(short = 'C', value_name = "SIZE", requires = "write", value_parser = tcpdump_size)]
+    file_bytes: Option<u64>,
+    /// tcpdump's way to write -b duration:SECONDS
+    #[arg(short = 'G', value_name = "SECONDS", requires = "write", value_parser = some_seconds)]
+    file_time: Option<Duration>,
+    /// tcpdump's way to write -b files:N, the newest N are kept; to stop after N files use -a files:N
+    #[arg(short = 'W', value_name = "N", requires = "write",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    file_count: Option<u32>,
+    /// After each file that is complete run sh -c 'CMD FILE', while the capture goes on
+    #[arg(long, value_name = "CMD", requires = "write")]
+    after_file: Option<String>,
+    /// Write each packet to the file at once
+    #[arg(short = 'U', long)]
+    packet_buffered: bool,
+}
+
+/// `filesize:1000` and the like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    Bytes(u64),
+    Duration(Duration),
+    Interval(Duration),
+    Packets(u64),
+    Files(u32),
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const KEYS: &str = "filesize:KB, duration:SECONDS, interval:SECONDS, packets:N or files:N";
+        let (key, value) = text
+            .split_once(':')
+            .ok_or_else(|| format!("a limit is {KEYS}"))?;
+        let number = || match value.parse::<u64>() {
+            Ok(n) if n > 0 => Ok(n),
+            _ => Err(format!("'{value}' is no whole number above 0")),
+        };
+        Ok(match key {
+            "filesize" => Self::Bytes(number()?.saturating_mul(1000)),
+            "duration" => Self::Duration(some_seconds(value)?),
+            "interval" => Self::Interval(Duration::from_secs(number()?)),
+            "packets" => Self::Packets(number()?),
+            "files" => Self::Files(
+                u32::try_from(number()?).map_err(|_| format!("'{value}' files are too many"))?,
+            ),
+            _ => return Err(format!("'{key}' is no limit: {KEYS}")),
+        })
+    }
+}
+
+fn tcpdump_size(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.chars().last().map(|c| c.to_ascii_lowercase()) {
+        Some('k') => (&text[..text.len() - 1], 1 << 10),
+        Some('m') => (&text[..text.len() - 1], 1 << 20),
+        Some('g') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1_000_000),
+    };
+    match digits.parse::<u64>() {
+        Ok(n) if n > 0 => Ok(n.saturating_mul(unit)),
+        _ => Err(format!(
+            "'{text}' is no size: a number of megabytes, or one with k, m or g"
+        )),
+    }
+}
+
+/// How packets are laid down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Pcap,
+    PcapNg,
+}
+
+/// When a file is full, and when all is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(super) names: Names,
+    pub(super) format: Format,
+    pub(super) compression: Compression,
+    pub(super) each_packet: bool,
+    pub(super) after_file: Option<String>,
+    /// Of one file; without limits `u64::MAX`.
+    pub(super) bytes: u64,
+    pub(super) packets: u64,
+    pub(super) duration: Option<Duration>,
+    pub(super) interval: Option<Duration>,
+    /// Files that are kept.
+    pub(super) keep: Option<usize>,
+    /// The last file, counted from 1.
+    pub(super) last: u64,
+}
+
+/// When a capture ends by itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stop {
+    pub(crate) packets: Option<u64>,
+    pub(crate) duration: Option<Duration>,
+}
+
+impl RecordArgs {
+    /// Where and how files are written; `None` without a name.
+    pub(crate) fn plan(&self) -> Result<Option<Plan>, Failure> {
+        let stop_at_size = self.autostop.iter().find_map(|limit| match limit {
+            Limit::Bytes(n) => Some(*n),
+            _ => None,
+        });
+        let stop_at_files = self.autostop.iter().find_map(|limit| match limit {
+            Limit::Files(n) => Some(u64::from(*n)),
+            _ => None,
+        });
+        if let Some(interval) = self.autostop.iter().find_map(|limit| match limit {
+            Limit::Interval(time) => Some(time.as_secs()),
+            _ => None,
+        }) {
+            return Err(Failure::Usage(format!(
+                "-a interval:{interval}: files may be begun at intervals (-b), a capture ends after a duration"
+            )));
+        }
+        let Some(name) = &self.write else {
+            if stop_at_size.is_some() || stop_at_files.is_some() {
+                return Err(Failure::Usage(
+                    "-a filesize: and -a files: need a file: -w FILE".into(),
+                ));
+            }
+            return Ok(None);
+        };
+        let (mut bytes, mut packets) = (self.file_bytes, None);
+        let (mut duration, mut interval) = (self.file_time, None);
+        let mut keep = self.file_count;
+        for limit in &self.ring_buffer {
+            match *limit {
+                Limit::Bytes(n) => bytes = Some(n),
+                Limit::Duration(time) => duration = Some(time),
+                Limit::Interval(time) => interval = Some(time),
+                Limit::Packets(n) => packets = Some(n),
+                Limit::Files(n) => keep = Some(n),
+            }
+        }
+        let rotates =
+            bytes.is_some() || packets.is_some() || duration.is_some() || interval.is_some();
+        if !rotates && keep.is_some() {
+            return Err(Failure::Usage(
+                "a number of files to keep needs a limit to each: -b filesize:, duration:, interval: or packets:"
+                    .into(),
+            ));
+        }
+        if !rotates && stop_at_files.is_some() {
+            return Err(Failure::Usage(
+                "-a files: needs a limit to each file: -b filesize:, duration:, interval: or packets:".into(),
+            ));
+        }
+        if rotates && name == "-" {
+            return Err(Failure::Usage(
+                "standard output is one file: no -b, -C, -G, -W with '-w -'".into(),
+            ));
+        }
+        let compression = match name.as_str() {
+            "-" => Compression::None,
+            name => Compression::of_name(name),
+        };
+        let plain = match compression {
+            Compression::None => name.as_str(),
+            _ => name
+                .rsplit_once('.')
+                .map_or(name.as_str(), |(stem, _)| stem),
+        };
+        let classic = self.pcap || (!self.pcapng && plain.ends_with(".pcap"));
+        let last = match (rotates, stop_at_files) {
+            (true, None) => u64::MAX,
+            (true, Some(files)) => files,
+            (false, _) => 1,
+        };
+        Ok(Some(Plan {
+            names: Names::new(name, rotates)?,
+            format: if classic {
+                Format::Pcap
+            } else {
+                Format::PcapNg
+            },
+            compression,
+            each_packet: self.packet_buffered,
+            after_file: self.after_file.clone(),
+            bytes: bytes.or(stop_at_size).unwrap_or(u64::MAX),
+            packets: packets.unwrap_or(u64::MAX),
+            duration,
+            interval,
+            keep: keep.map(|n| n as usize),
+            last,
+        }))
+    }
+
+    pub(crate) fn stop(&self) -> Stop {
+        let mut stop = Stop::default();
+        for limit in &self.autostop {
+            match *limit {
+                Limit::Packets(n) => stop.packets = Some(n),
+                Limit::Duration(time) => stop.duration = Some(time),
+                _ => {}
+            }
+        }
+        stop
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_understood_or_refused() {
+        let limit = |text: &str| text.parse::<Limit>();
+        assert_eq!(limit("filesize:5"), Ok(Limit::Bytes(5000)));
+        assert_eq!(
+            limit("duration:0.5"),
+            Ok(Limit::Duration(Duration::from_millis(500)))
+        );
+        assert_eq!(
+            limit("interval:60"),
+            Ok(Limit::Interval(Duration::from_secs(60)))
+        );
+        assert_eq!(limit("packets:7"), Ok(Limit::Packets(7)));
+        assert_eq!(limit("files:3"), Ok(Limit::Files(3)));
+        for text in [
+            "filesize",
+            "filesize:0",
+            "size:1",
+            "files:-1",
+            "duration:0",
+            "packets:1.5",
+        ] {
+            assert!(limit(text).is_err(), "{text}");
+        }
+        assert_eq!(tcpdump_size("3"), Ok(3_000_000));
+        assert_eq!(tcpdump_size("3k"), Ok(3072));
+        assert_eq!(tcpdump_size("2G"), Ok(2 << 30));
+        assert!(tcpdump_size("0").is_err() && tcpdump_size("x").is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! The interface that a command works on: the options that say which.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::builder::RangedU64ValueParser;
+use memif::{Context, IfMode, MemifConfig, Role};
+
+use crate::failure::Failure;
+use crate::link::access::Access;
+use crate::link::session::Session;
+use crate::values::Secret;
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Endpoint {
+    /// Control socket; a leading '@' makes it an abstract name
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) socket: Option<String>,
+    /// Interface id, the same on both sides
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) id: u32,
+    /// This side: master (server), which listens, or slave (client), which connects [default: slave, of `bench recv` and `bench pong` master]
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) role: Option<Role>,
+    /// Secret, at most 24 bytes; better given by the environment, where others can't see it
+    #[arg(
+        long,
+        env = "MEMIF_SECRET",
+        hide_env_values = true,
+        value_name = "SECRET"
+    )]
+    pub(crate) secret: Option<Secret>,
+    /// Read the secret from the first line of a file
+    #[arg(long, value_name = "FILE", conflicts_with = "secret")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// What packets begin with: ethernet, ip
+    #[arg(long, default_value = "ethernet", value_name = "MODE")]
+    pub(crate) mode: IfMode,
+    /// Queues in each direction, 1 to 255
+    #[arg(long, default_value_t = 1, value_name = "N",
+          value_parser = RangedU64ValueParser::<u16>::new().range(1..=255))]
+    pub(crate) queues: u16,
+    /// Slots of a ring as a power of two, 1 to 14; the slave's counts
+    #[arg(long, default_value_t = 10, value_name = "LOG2",
+          value_parser = RangedU64ValueParser::<u8>::new().range(1..=14))]
+    pub(crate) ring_size: u8,
+    /// Bytes of a buffer, 64 to 65535; the slave's counts
+    #[arg(long, default_value_t = 2048, value_name = "BYTES",
+          value_parser = RangedU64ValueParser::<u16>::new().range(64..=65535))]
+    pub(crate) buffer_size: u16,
+    /// Interface name told to the peer
+    #[arg(long, default_value = "memif", value_name = "NAME")]
+    pub(crate) name: String,
+    /// Accept memory that the peer could take away, which would kill this process (DPDK zero-copy)
+    #[arg(long)]
+    pub(crate) allow_unsealed: bool,
+    #[command(flatten)]
+    pub(crate) access: Access,
+}
+
+impl Endpoint {
+    pub(crate) fn open(&self, quiet: bool) -> Result<Session, Failure> {
+        self.open_as(Role::Slave, quiet)
+    }
+
+    fn secret(&self) -> Result<String, Failure> {
+        let Some(path) = &self.secret_file else {
+            return Ok(self.secret.clone().unwrap_or_default().0);
+        };
+        let text = fs::read_to_string(path)
+            .map_err(|e| Failure::Failed(format!("the secret in {}: {e}", path.display())))?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// In this role, unless another was asked for.
+    pub(crate) fn open_as(&self, role: Role, quiet: bool) -> Result<Session, Failure> {
+        let role = self.role.unwrap_or(role);
+        let context = self.access.apply(Context::builder("memif")).build()?;
+        let Some(socket) = &self.socket else {
+            return Err(Failure::Usage(
+                "which memif? --socket PATH is needed".into(),
+            ));
+        };
+        let config = MemifConfig::new(socket)
+            .id(self.id)
+            .role(role)
+            .secret(self.secret()?)
+            .mode(self.mode)
+            .queues(self.queues, self.queues)
+            .log2_ring_size(self.ring_size)
+            .buffer_size(self.buffer_size)
+            .name(&self.name)
+            .allow_unsealed_regions(self.allow_unsealed);
+        Session::open(context, config, role, self.queues, quiet)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_not_shown() {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            endpoint: Endpoint,
+        }
+        let line = ["memif", "-s", "x", "--secret", "hunter2"];
+        let args = <Line as clap::Parser>::try_parse_from(line).unwrap();
+        assert_eq!(args.endpoint.secret, Some(Secret("hunter2".into())));
+        let shown = format!("{args:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,251 @@
+//! An open link: waiting for it, and what it tells of itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use memif::pcap::InterfaceInfo;
+use memif::{Context, Error, ErrorKind, Memif, MemifConfig, Role};
+
+use crate::failure::Failure;
+use crate::link::refusal::{Refusal, UNKNOWN_ID_PATIENCE, nobody_listens, refusal, refused};
+use crate::report::notice;
+use crate::stop::Stop;
+
+/// An interface whose control thread runs, and which tells when it connects and is left.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) memif: Memif,
+    pub(crate) stop: Stop,
+    quiet: bool,
+    /// How many links there have been, the one that is up included.
+    links: Arc<AtomicU64>,
+    /// How many of them have gone down.
+    lost: Arc<AtomicU64>,
+    pub(crate) dropped: Dropped,
+    _context: Context,
+}
+
+/// Packets of each receive queue that the command received, or was given, and did not pass on.
+#[derive(Clone, Debug)]
+pub(crate) struct Dropped(Arc<[AtomicU64]>);
+
+impl Dropped {
+    fn new(queues: u16) -> Self {
+        Self((0..queues).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    pub(crate) fn add(&self, queue: u16, packets: u64) {
+        self.0[usize::from(queue)].fetch_add(packets, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(&self, queue: u16, packets: u64) {
+        self.0[usize::from(queue)].store(packets, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self, queue: u16) -> u64 {
+        self.0
+            .get(usize::from(queue))
+            .map_or(0, |n| n.load(Ordering::Relaxed))
+    }
+}
+
+/// What ended a wait for the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Linked {
+    Up,
+    Stopped,
+}
+
+impl Session {
+    /// Creates the interface; signals close it from then on. The role and queues are the config's.
+    pub(crate) fn open(
+        context: Context,
+        config: MemifConfig,
+        role: Role,
+        queues: u16,
+        quiet: bool,
+    ) -> Result<Self, Failure> {
+        let links = Arc::<AtomicU64>::default();
+        let lost = Arc::<AtomicU64>::default();
+        let (counted, gone) = (Arc::clone(&links), Arc::clone(&lost));
+        let config = config
+            .on_connect(move |memif| {
+                counted.fetch_add(1, Ordering::Release);
+                if !quiet && let Ok(details) = memif.details() {
+                    notice(format_args!(
+                        "{memif}: connected to {}, interface {}",
+                        shown(&details.remote_name),
+                        shown(&details.remote_interface_name)
+                    ));
+                }
+            })
+            .on_disconnect(move |memif| {
+                gone.fetch_add(1, Ordering::Release);
+                if !quiet && let Ok(details) = memif.details() {
+                    notice(format_args!("{memif}: disconnected: {}", details.error));
+                }
+            });
+        // Before a peer is told of: whoever sees that may send signals.
+        let closing = Arc::<OnceLock<Memif>>::default();
+        let created = Arc::clone(&closing);
+        let stop = Stop::on_signals(move || {
+            if let Some(memif) = closing.get() {
+                memif.close();
+            }
+        })?;
+        let memif = context.create_interface(config).map_err(|e| {
+            let hint = match (role, e.kind()) {
+                (Role::Slave, _) => "",
+                (Role::Master, ErrorKind::Already) => {
+                    "be its slave with --role slave, or give another path"
+                }
+                (Role::Master, _) => "a master needs a path of its own in a folder it may write to",
+            };
+            Failure::from(e).hint(hint)
+        })?;
+        if created.set(memif.clone()).is_ok() && stop.is_set() {
+            memif.close();
+        }
+        Ok(Self {
+            memif,
+            stop,
+            quiet,
+            links,
+            lost,
+            dropped: Dropped::new(queues),
+            _context: context,
+        })
+    }
+
+    /// How many links there have been so far.
+    pub(crate) fn links(&self) -> u64 {
+        self.links.load(Ordering::Acquire)
+    }
+
+    /// How many links have gone down so far. Never blocks.
+    pub(crate) fn lost_links(&self) -> u64 {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// What a capture file says of the link's queues: with the peer's name, once there is one.
+    pub(crate) fn interfaces(&self, queues: u16, snaplen: u32) -> Vec<InterfaceInfo> {
+        let memif = &self.memif;
+        let details = memif.details().ok();
+        let peer = details.map(|d| (d.remote_name, d.remote_interface_name));
+        let info = |queue: u16| {
+            let several = queues > 1;
+            let mut name = format!("memif{}", memif.id());
+            let mut about = format!("memif id {} on {}", memif.id(), memif.socket());
+            if several {
+                name = format!("{name}/{queue}");
+                about = format!("{about}, queue {queue}");
+            }
+            if let Some((program, interface)) = &peer
+                && !(program.is_empty() && interface.is_empty())
+            {
+                about = format!("{about}, peer {} {}", shown(program), shown(interface));
+            }
+            let mut info = InterfaceInfo::new(name, memif.mode().link_type());
+            info.description = about;
+            info.snaplen = snaplen;
+            info
+        };
+        (0..queues).map(info).collect()
+    }
+
+    /// Waits for the link, at most `limit`, and says what for. May be called by several threads.
+    pub(crate) fn wait_link(&self, limit: Option<Duration>) -> Result<Linked, Failure> {
+        self.wait_link_after(u64::MAX, limit)
+    }
+
+    /// As `wait_link`, for readers: content also with a link that is down again, where it came
+    /// after so many others. It may have left packets.
+    pub(crate) fn wait_link_after(
+        &self,
+        links: u64,
+        limit: Option<Duration>,
+    ) -> Result<Linked, Failure> {
+        const STEP: Duration = Duration::from_millis(200);
+        let start = Instant::now();
+        let mut unknown_id_since = None;
+        let mut told = None;
+        loop {
+            if self.links() > links {
+                return Ok(Linked::Up);
+            }
+            if self.stop.is_set() {
+                return Ok(Linked::Stopped);
+            }
+            let left = limit.map(|l| l.saturating_sub(start.elapsed()));
+            match self
+                .memif
+                .wait_link_up(Some(left.map_or(STEP, |l| l.min(STEP))))
+            {
+                Ok(true) => return Ok(Linked::Up),
+                Ok(false) => {}
+                Err(Error::Eof(_)) => return Ok(Linked::Stopped),
+                Err(e) => {
+                    let passes = match refusal(e.kind(), &e.to_string()) {
+                        Refusal::Busy => true,
+                        // DPDK listens some time before its interfaces are there.
+                        Refusal::UnknownId => {
+                            unknown_id_since.get_or_insert_with(Instant::now).elapsed()
+                                < UNKNOWN_ID_PATIENCE
+                        }
+                        _ => false,
+                    };
+                    if !passes {
+                        return Err(refused(&e));
+                    }
+                }
+            }
+            let waiting_for = self.waiting_for();
+            if left.is_some_and(|l| l.is_zero()) {
+                let seconds = limit.unwrap_or_default().as_secs_f64();
+                return Err(Failure::Failed(format!(
+                    "no link within {seconds} s: {waiting_for}"
+                )));
+            }
+            if !self.quiet && told.as_ref() != Some(&waiting_for) {
+                notice(format_args!("waiting: {waiting_for}"));
+                told = Some(waiting_for);
+            }
+        }
+    }
+
+    /// Why there is no link yet.
+    pub(crate) fn waiting_for(&self) -> String {
+        use ErrorKind::{ConnectionRefused, NotFound};
+
+        let memif = &self.memif;
+        let failure = memif.last_failure();
+        match (memif.role(), failure) {
+            (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => {
+                nobody_listens(memif.socket())
+            }
+            (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
+                "{memif}: {}; the user has to be one that both sides let in (--socket-mode, --socket-owner, --allow-user)",
+                f.reason
+            ),
+            (Role::Slave, Some(f)) if f.refused => {
+                let hint = refusal(f.kind, &f.reason).hint();
+                let hint = if hint.is_empty() {
+                    String::new()
+                } else {
+                    format!("; {hint}")
+                };
+                format!("{memif}: {}{hint}", f.reason)
+            }
+            (_, Some(f)) => format!("{memif}: {}", f.reason),
+            (Role::Master, None) => format!("{memif}: no slave has connected"),
+            (Role::Slave, None) => {
+                format!("{memif}: the master has taken the connection but does not answer")
+            }
+        }
+    }
+}
+
+pub(crate) fn shown(name: &str) -> &str {
+    if name.is_empty() { "(unnamed)" } else { name }
+}

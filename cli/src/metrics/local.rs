@@ -1,0 +1,104 @@
+//! How `memif stats` finds the commands of its user: a socket for each in a folder that only this
+//! user may enter. Whoever connects gets a snapshot, as a JSON object.
+
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::snapshot::{Snapshot, Source};
+
+/// How long the other side may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `memif` in the user's runtime folder, or else one of its own in /tmp.
+fn folder() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()) {
+        Some(dir) => Path::new(&dir).join("memif"),
+        None => std::env::temp_dir().join(format!("memif-{}", user())),
+    }
+}
+
+/// The files in /proc of a process belong to its effective user.
+fn user() -> u32 {
+    fs::metadata("/proc/self").map_or(0, |m| m.uid())
+}
+
+/// The socket of this process, gone when it is dropped.
+#[derive(Debug)]
+pub(super) struct Listening(PathBuf);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0); // a later search removes what is left
+    }
+}
+
+pub(super) fn listen(source: Arc<Source>) -> io::Result<Listening> {
+    let folder = folder();
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => check(&folder)?,
+    }
+    let path = folder.join(format!("{}.sock", std::process::id()));
+    // An earlier process of the same id was killed.
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path)?;
+    thread::spawn(move || {
+        for stream in listener.incoming().filter_map(Result::ok) {
+            if let Err(e) = answer(stream, &source) {
+                log::debug!("telling 'memif stats': {e}");
+            }
+        }
+    });
+    Ok(Listening(path))
+}
+
+/// In a folder that others may write to, the socket could be anybody's.
+fn check(folder: &Path) -> io::Result<()> {
+    let m = fs::symlink_metadata(folder)?;
+    if m.is_dir() && m.uid() == user() && m.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{} is not a folder of this user alone",
+        folder.display()
+    )))
+}
+
+fn answer(mut stream: UnixStream, source: &Source) -> io::Result<()> {
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(&serde_json::to_vec(&source.snapshot())?)
+}
+
+/// The sockets of this user's commands. What killed ones have left is removed.
+pub(crate) fn find() -> Vec<PathBuf> {
+    let folder = folder();
+    let Ok(entries) = check(&folder).and_then(|()| fs::read_dir(&folder)) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<_> = entries.flatten().map(|e| e.path()).collect();
+    paths.retain(|path| match UnixStream::connect(path) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            let _ = fs::remove_file(path);
+            false
+        }
+        connected => connected.is_ok(),
+    });
+    paths.sort();
+    paths
+}
+
+pub(crate) fn query(path: &Path) -> io::Result<Snapshot> {
+    /// Longer than any that we make.
+    const MOST: u64 = 16 << 20;
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut text = Vec::new();
+    stream.take(MOST).read_to_end(&mut text)?;
+    Ok(serde_json::from_slice(&text)?)
+}

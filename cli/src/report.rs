@@ -1,0 +1,104 @@
+//! What the commands say on standard error: notices, and the log.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A line for the user; a closed standard error is nobody's problem.
+pub(crate) fn notice(text: impl fmt::Display) {
+    // In one piece, as others may write there too.
+    let line = format!("memif: {text}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
+}
+
+/// The last warnings: a peer that is refused comes again ten times a second, and the first time
+/// says it all.
+#[derive(Debug, Default)]
+pub(crate) struct Repeats(Mutex<VecDeque<(String, Instant)>>);
+
+impl Repeats {
+    /// Whether it was not said in the last ten seconds.
+    pub(crate) fn is_new(&self, line: &str, now: Instant) -> bool {
+        const AGAIN_AFTER: Duration = Duration::from_secs(10);
+        const KEPT: usize = 16;
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|(_, at)| now.saturating_duration_since(*at) < AGAIN_AFTER);
+        if said.iter().any(|(before, _)| before == line) {
+            return false;
+        }
+        said.truncate(KEPT - 1);
+        said.push_front((line.to_owned(), now));
+        true
+    }
+}
+
+/// The library's log goes to standard error, in the command's own form.
+pub(crate) fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Info,
+        _ => log::LevelFilter::Debug,
+    };
+    let repeats = Repeats::default();
+    env_logger::Builder::new()
+        .filter_level(level)
+        .parse_default_env()
+        .format(move |out, record| {
+            let line = record.args().to_string();
+            if record.level() <= log::Level::Warn && !repeats.is_new(&line, Instant::now()) {
+                return Ok(());
+            }
+            writeln!(out, "memif: {line}")
+        })
+        .init();
+}
+
+/// `1 packet`, `2 packets`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// What passed in a time: `12000 packets, 960000 bytes in 1.500 s (8000 packets/s, 5.12 Mbit/s)`.
+pub(crate) fn rate(packets: u64, bytes: u64, time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let per_second = |n: f64| if seconds > 0.0 { n / seconds } else { 0.0 };
+    format!(
+        "{}, {} in {seconds:.3} s ({:.0} packets/s, {:.2} Mbit/s)",
+        count(packets, "packet"),
+        count(bytes, "byte"),
+        per_second(packets as f64),
+        per_second(bytes as f64 * 8e-6),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_said_again_after_a_while() {
+        let (repeats, start) = (Repeats::default(), Instant::now());
+        let at = |line: &str, seconds| repeats.is_new(line, start + Duration::from_secs(seconds));
+        assert!(at("a", 0) && at("b", 0));
+        assert!(!at("a", 9) && !at("b", 9));
+        assert!(at("a", 10) && !at("a", 19) && at("a", 20));
+        for n in 0..100 {
+            assert!(at(&n.to_string(), 20), "{n}");
+        }
+        assert!(at("a", 20), "only the last ones are known");
+    }
+
+    #[test]
+    fn rates_are_those_of_the_time() {
+        assert_eq!(
+            rate(12_000, 960_000, Duration::from_millis(1500)),
+            "12000 packets, 960000 bytes in 1.500 s (8000 packets/s, 5.12 Mbit/s)"
+        );
+        assert_eq!(
+            rate(1, 1, Duration::ZERO),
+            "1 packet, 1 byte in 0.000 s (0 packets/s, 0.00 Mbit/s)"
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! Values of options that several commands take.
+
+use std::fmt;
+use std::time::Duration;
+
+use memif::RxMode;
+
+/// A secret as it was typed. It is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// Seconds on the command line: so few that they can be added to any time.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(1_000_000_000);
+    text.parse::<f64>()
+        .ok()
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        .filter(|time| *time <= MOST)
+        .ok_or_else(|| {
+            format!(
+                "'{text}' is no number of seconds from 0 to {}",
+                MOST.as_secs()
+            )
+        })
+}
+
+/// A limit to the wait for a link, of which 0 is none.
+pub(crate) fn some_time(limit: Option<Duration>) -> Option<Duration> {
+    limit.filter(|limit| !limit.is_zero())
+}
+
+/// As `seconds`, at least a millisecond.
+pub(crate) fn some_seconds(text: &str) -> Result<Duration, String> {
+    seconds(text)?
+        .checked_sub(Duration::from_millis(1))
+        .ok_or_else(|| format!("'{text}' s is too short a time"))?;
+    seconds(text)
+}
+
+/// A receive mode on the command line.
+pub(crate) fn rx_mode(text: &str) -> Result<RxMode, String> {
+    match text {
+        "interrupt" => Ok(RxMode::Interrupt),
+        "polling" => Ok(RxMode::Polling),
+        "adaptive" => Ok(RxMode::Adaptive {
+            spin: Duration::from_micros(50),
+        }),
+        _ => Err(format!(
+            "'{text}' is no receive mode: interrupt, polling or adaptive"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn seconds_can_be_added_to_any_time() {
+        for text in ["0", "0.5", "1e9"] {
+            assert!(Instant::now().checked_add(seconds(text).unwrap()).is_some());
+        }
+        for text in ["", "-1", "nan", "inf", "1e10", "1e19", "1e300"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `memif capture`: lines, files, pipes, counts.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use memif::pcap::CaptureReader;
+
+use crate::packets::{all, assert_numbered, assert_same, read, write_numbered};
+use crate::process::{Place, Process, memif};
+use crate::replay::{ROLES, start_capture, start_replay};
+
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
+
+#[test]
+fn lines_as_tcpdump_prints_them() {
+    let place = Place::new();
+    let capture = start_capture(&place, "master", &["--once"]);
+    start_replay(&place, "slave", &["--topspeed", MIXED])
+        .finish()
+        .good();
+    let ended = capture.finish().good();
+    let count = read(MIXED).len();
+    // Without what is shown in hex.
+    let lines = ended.lines();
+    let lines: Vec<_> = lines.iter().filter(|l| !l.starts_with('\t')).collect();
+    assert_eq!(lines.len(), count, "{lines:#?}");
+    assert!(lines.iter().any(|l| l.contains("ARP, Request who-has")));
+    assert!(lines.iter().any(|l| l.contains(" IP ")));
+    ended.says(&format!("{count} packets printed"));
+}
+
+#[test]
+fn a_count_ends_it_and_leaves_the_rest_to_the_peer() {
+    for (ours, other) in ROLES {
+        // Once with all that come, once with some of them.
+        for (count, available) in [("300", 300), ("300", 10_000), ("1", 10_000)] {
+            let place = Place::new();
+            let (file, out) = (place.text("in.pcap"), place.text("out.pcap"));
+            write_numbered(&file, 0, available, &[64]);
+            let capture = start_capture(&place, ours, &["-c", count, "-w", &out]);
+            let replay = start_replay(&place, other, &["--topspeed", &file]);
+            let said = format!("{count} packet");
+            capture
+                .finish()
+                .good()
+                .says(&said)
+                .says("0 packets dropped");
+            assert_numbered(&read(&out), 0, count.parse().unwrap());
+            let sent = replay.finish();
+            if available.to_string() == count {
+                sent.good();
+            } else {
+                // What is still on the ring counts as sent, but nobody has taken it.
+                assert_eq!(sent.code, Some(1), "{}", sent.said);
+                sent.says("the peer left");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_count_of_several_queues_together() {
+    let place = Place::new();
+    let (file, out) = (place.text("in.pcap"), place.text("out.pcap"));
+    write_numbered(&file, 0, 2000, &[64]);
+    let options = ["--queues", "3", "-c", "1000", "-w", &out];
+    let capture = start_capture(&place, "master", &options);
+    let replay = start_replay(&place, "slave", &["--queues", "3", "--topspeed", &file]);
+    capture.finish().good().says("1000 packets written");
+    assert_numbered(&read(&out), 0, 1000);
+    replay.finish();
+}
+
+#[test]
+fn a_snap_length_cuts_and_is_told() {
+    let place = Place::new();
+    let (file, out) = (place.text("in.pcap"), place.text("out.pcap"));
+    write_numbered(&file, 0, 300, &[64, 65, 9000]);
+    let capture = start_capture(&place, "slave", &["--once", "--snaplen", "64", "-w", &out]);
+    start_replay(&place, "master", &["--topspeed", &file])
+        .finish()
+        .good();
+    capture
+        .finish()
+        .good()
+        .says("200 packets cut by the snap length of 64")
+        .says("912900 bytes");
+    let got = read(&out);
+    for (packet, length) in got.iter().zip([64, 65, 9000].iter().cycle()) {
+        assert_eq!((packet.len(), packet.info().length), (64, *length));
+    }
+    assert_numbered(&got, 0, 300);
+}
+
+#[test]
+fn standard_output_takes_a_capture() {
+    let place = Place::new();
+    let capture = start_capture(&place, "master", &["--once", "-w", "-"]);
+    start_replay(&place, "slave", &[MIXED]).finish().good();
+    let ended = capture.finish().good();
+    let got = all(CaptureReader::new(&ended.output[..]).unwrap());
+    assert_same(&got, &read(MIXED));
+    ended.says("packets written to -");
+}
+
+#[test]
+fn a_reader_of_the_pipe_sees_packets_at_once() {
+    let place = Place::new();
+    let (socket, file) = (place.socket(), place.text("in.pcap"));
+    write_numbered(&file, 0, 1, &[64]);
+    let (capture, mut pipe) = Process::with_stdout(&mut memif(&[
+        "capture", "-s", &socket, "--role", "master", "--pcap", "-w", "-",
+    ]));
+    // The header before any peer is there, each packet while the capture goes on.
+    let mut header = [0; 24];
+    pipe.read_exact(&mut header).unwrap();
+    for _ in 0..3 {
+        start_replay(&place, "slave", &[&file]).finish().good();
+        let mut record = [0; 16 + 64];
+        pipe.read_exact(&mut record).unwrap();
+    }
+    capture.signal(nix::sys::signal::Signal::SIGTERM);
+    capture.finish().good();
+}
+
+#[test]
+fn it_ends_quietly_when_nobody_reads_on() {
+    for write in [&["-w", "-"][..], &[]] {
+        let place = Place::new();
+        let (socket, file) = (place.socket(), place.text("in.pcap"));
+        write_numbered(&file, 0, 1000, &[64]);
+        let mut args = vec!["capture", "-s", &socket, "--role", "master"];
+        args.extend(write);
+        let (capture, mut pipe) = Process::with_stdout(&mut memif(&args));
+        let replay = start_replay(&place, "slave", &["--loop", "0", "--topspeed", &file]);
+        pipe.read_exact(&mut [0; 5000]).unwrap();
+        drop(pipe);
+        let ended = capture.finish().good();
+        assert!(
+            !ended.said.to_lowercase().contains("broken"),
+            "{}",
+            ended.said
+        );
+        replay.finish().failed(1, &["the peer left", &socket]);
+    }
+}
+
+#[test]
+fn quiet_says_nothing_of_peers() {
+    let place = Place::new();
+    let capture = start_capture(&place, "master", &["--once", "-q"]);
+    let sent = start_replay(&place, "slave", &["-q", "--topspeed", MIXED]);
+    let (sent, got) = (sent.finish().good(), capture.finish().good());
+    for ended in [sent, got] {
+        assert!(!ended.said.contains("connect"), "{}", ended.said);
+    }
+}
+
+#[test]
+fn a_second_capture_of_the_same_socket_finds_the_peer_taken() {
+    let place = Place::new();
+    let (socket, file) = (place.socket(), place.text("in.pcap"));
+    write_numbered(&file, 0, 10, &[64]);
+    let first = start_capture(&place, "slave", &["--once"]);
+    let replay = start_replay(&place, "master", &["--loop", "0", "--pps", "100", &file]);
+    first.wait_said("connected to", 1);
+    // It may become free, so the second waits.
+    let second = memif(&["capture", "-s", &socket, "--timeout", "0.5"])
+        .stdout(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains(&socket), "{said}");
+    replay.signal(nix::sys::signal::Signal::SIGINT);
+    replay.finish().good();
+    first.finish().good();
+}

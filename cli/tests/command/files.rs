@@ -1,0 +1,111 @@
+//! Captures that can't be replayed, or not whole.
+
+use std::fs;
+
+use crate::packets::{assert_numbered, read, write_numbered};
+use crate::process::{Place, Process, memif, run};
+use crate::replay::{start_capture, start_replay};
+
+const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
+const IP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/ip.pcap");
+
+/// Fails before a socket is looked at: there is none, and it would wait for it.
+#[track_caller]
+fn refused(place: &Place, args: &[&str], words: &[&str]) {
+    let socket = place.socket();
+    let ended = run(&[&["replay", "-s", &socket, "--timeout", "0"], args].concat());
+    let ended = ended.failed(1, words);
+    assert_eq!(ended.said.lines().count(), 1, "{}", ended.said);
+}
+
+#[test]
+fn no_captures() {
+    let place = Place::new();
+    let file = |name: &str, content: &[u8]| {
+        fs::write(place.path(name), content).unwrap();
+        place.text(name)
+    };
+    let text = file(
+        "notes.txt",
+        b"these are no packets, but words and words and words",
+    );
+    let empty = file("empty.pcap", b"");
+    let short = file("short.pcap", &fs::read(MIXED).unwrap()[..10]);
+    refused(&place, &[&text], &[&text]);
+    refused(&place, &[&empty], &[&empty]);
+    refused(&place, &[&short], &[&short]);
+    // A good one before it changes nothing: it is known before anything is sent.
+    refused(&place, &[MIXED, &text], &[&text]);
+    let missing = place.text("missing.pcap");
+    refused(&place, &[&missing], &[&missing, "No such file"]);
+    let folder = place.text("");
+    refused(&place, &[&folder], &[&folder]);
+}
+
+#[test]
+fn a_capture_is_not_written_over_while_it_is_read() {
+    let place = Place::new();
+    let (file, link) = (place.text("x.pcap"), place.text("link.pcap"));
+    write_numbered(&file, 0, 10, &[64]);
+    fs::hard_link(&file, &link).unwrap();
+    for other in [&file, &link] {
+        run(&["capture", "-r", &file, "-w", other]).failed(2, &[other, "another name"]);
+    }
+    let piped = Process::spawn(
+        memif(&["capture", "-r", "-", "-w", &file]).stdin(fs::File::open(&file).unwrap()),
+    );
+    piped.finish().failed(2, &[&file, "another name"]);
+    assert_numbered(&read(&file), 0, 10);
+    // Neither is a pipe the same as another, nor a file that is not there.
+    let other = place.text("other.pcap");
+    run(&["capture", "-r", &file, "-w", &other]).good();
+    assert_numbered(&read(&other), 0, 10);
+}
+
+#[test]
+fn another_link_type() {
+    let place = Place::new();
+    refused(&place, &[IP], &[IP, "ethernet", "--mode"]);
+    refused(&place, &["--mode", "ip", MIXED], &[MIXED, "ip", "--mode"]);
+}
+
+#[test]
+fn damaged_captures_are_sent_up_to_the_damage() {
+    let place = Place::new();
+    let whole = place.path("whole.pcap");
+    write_numbered(&whole, 0, 100, &[64]);
+    let bytes = fs::read(&whole).unwrap();
+    let cut = bytes[..24 + 50 * 80 + 30].to_vec();
+    let mut bent = bytes;
+    bent[24 + 50 * 80 + 8..][..4].copy_from_slice(&[0xff; 4]);
+    for (name, content) in [("cut.pcap", cut), ("bent.pcap", bent)] {
+        let (file, out) = (place.text(name), place.text("out.pcap"));
+        fs::write(&file, content).unwrap();
+        let capture = start_capture(&place, "master", &["--once", "-w", &out]);
+        start_replay(&place, "slave", &["--topspeed", &file])
+            .finish()
+            .says("sent 50 packets")
+            .failed(1, &[&file, "at byte 4024"]);
+        capture.finish().good().says("50 packets received");
+        assert_numbered(&read(&out), 0, 50);
+    }
+}
+
+#[test]
+fn a_packet_that_the_ring_has_no_room_for() {
+    let place = Place::new();
+    let (file, out) = (place.text("in.pcap"), place.text("out.pcap"));
+    write_numbered(&file, 0, 4, &[64, 64, 9000, 64]);
+    let capture = start_capture(&place, "master", &["--once", "-w", &out]);
+    let small = ["--ring-size", "2", "--buffer-size", "64"];
+    start_replay(
+        &place,
+        "slave",
+        &[&small[..], &["--topspeed", &file]].concat(),
+    )
+    .finish()
+    .says("sent 2 packets")
+    .failed(1, &["packet 3", "9000 bytes", "--ring-size"]);
+    capture.finish().good();
+    assert_numbered(&read(&out), 0, 2);
+}

@@ -1,0 +1,60 @@
+/* What both ways of receiving have in common. All of it for the queue's owner. */
+#ifndef MEMIF_RX_H
+#define MEMIF_RX_H
+
+#include "queue.h"
+
+/* As rx_published, in line. */
+static inline int
+rx_count_published (queue_t *q)
+{
+  if (q->fault != FAULT_NONE)
+    return q->fault == FAULT_NEW ? -1 : 0;
+  if (q->state == QUEUE_GONE)
+    return 0;
+
+  uint16_t counter = q->limit;
+  if (q->state == QUEUE_UP)
+    /* The packets were written before the counter: acquire. */
+    counter = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head,
+				    memory_order_acquire);
+  uint16_t published = (uint16_t) (counter - q->next);
+  uint16_t held = (uint16_t) (q->next - q->done); /* master */
+  unsigned most = q->slave ? (uint16_t) (q->done - q->next) : q->mask + 1u - held;
+  if (published > most)
+    {
+      queue_fault (q, "%u slots are published where at most %u can be", published, most);
+      return -1;
+    }
+  q->peer = counter;
+  return published;
+}
+
+/* The bytes of a published slot, or NULL when the peer points elsewhere. */
+static inline uint8_t *
+rx_received_at (const queue_t *q, uint16_t slot, const desc_t *d)
+{
+  if (!q->slave)
+    return buffer_at (q, d->region, d->offset, d->length);
+  /* The buffer is ours; the peer chose the length, and may keep our headroom. */
+  own_t own = q->own[slot & q->mask];
+  if (d->region != own_region (own) || d->offset < own_offset (own)
+      || (uint64_t) d->offset + d->length > (uint64_t) own_offset (own) + q->buffer_size)
+    return NULL;
+  return (uint8_t *) q->regions[own_region (own)].addr + d->offset;
+}
+
+/* Ends the link. */
+void rx_bad_descriptor (queue_t *q, uint16_t slot, const desc_t *d);
+
+/* DPDK's slaves set NEXT but do not clear it when they use the slot again for a
+ * packet of one buffer. A slot that is ours still is given back without. */
+void rx_clear_chain (queue_t *q, uint16_t from, uint16_t to);
+
+static inline bool
+power_of_two (uint32_t n)
+{
+  return (n & (n - 1)) == 0;
+}
+
+#endif

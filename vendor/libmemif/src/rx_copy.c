@@ -1,0 +1,264 @@
+/* Receiving copies of packets: memif_ext_rx_burst. */
+#define _GNU_SOURCE
+#include "control.h"
+#include "rx.h"
+
+/* A burst ends with the packet that reaches this: what it was copied to is still in
+ * the core's own cache when it is read. */
+enum { BURST_BYTES = 128 << 10 };
+
+/* Interrupt mode: keeps the flag and the eventfd such that a sleeping reader is
+ * woken and a busy one makes no system call. Returns what is published. */
+static int
+keep_interrupts (queue_t *q, int published)
+{
+  if (published > 0)
+    {
+      q->idle = 0;
+      if (!q->armed)
+	return published;
+      queue_disarm (q); /* its event goes when the queue is armed again */
+    }
+  else if (!q->polling && !q->armed)
+    {
+      queue_spend_event (q);
+      queue_arm (q);
+    }
+  else if (q->armed && power_of_two (++q->idle))
+    /* An event may have come late, for packets read before: it must not wake
+     * for ever, nor cost a call each time. */
+    queue_spend_event (q);
+  else
+    return published;
+  return rx_published (q);
+}
+
+/* Copies the packet that begins at slot *at. 1: done. 0: the arena is full. -1: fault. */
+static int __attribute__ ((noinline))
+copy_out (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snaplen,
+	     memif_ext_packet_t *packet)
+{
+  uint16_t slot = *at;
+  uint64_t length = 0;
+  uint32_t captured = 0;
+  desc_t d;
+
+  do
+    {
+      if (slot == q->peer)
+	{
+	  queue_fault (q, "the chain at slot %u goes on beyond what is published", *at & q->mask);
+	  return -1;
+	}
+      d = desc_read (&q->ring->desc[slot & q->mask]);
+      const uint8_t *from = rx_received_at (q, slot, &d);
+      if (!from)
+	{
+	  rx_bad_descriptor (q, slot, &d);
+	  return -1;
+	}
+      uint32_t take = snaplen - captured;
+      if (take > d.length)
+	take = d.length;
+      if (take > room - captured)
+	return 0;
+      copy_bytes (to + captured, from, take);
+      captured += take;
+      length += d.length;
+      slot++;
+    }
+  while (d.flags & DESC_NEXT);
+
+  if (length > UINT32_MAX)
+    {
+      queue_fault (q, "the chain at slot %u is longer than 4 GiB", *at & q->mask);
+      return -1;
+    }
+  packet->captured = captured;
+  packet->length = (uint32_t) length;
+  if ((uint16_t) (slot - *at) > 1)
+    rx_clear_chain (q, *at, slot);
+  *at = slot;
+  return 1;
+}
+
+/* What most bursts are: packets of one buffer each, that came to a master. Stops
+ * before the first that is not, or has anything wrong. As copy_singles_in of tx_copy.c. */
+static uint16_t __attribute__ ((noinline))
+copy_singles_out (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+	      memif_ext_packet_t *packets, uint16_t count, uint64_t *used_out)
+{
+  const region_t *const regions = q->regions;
+  const uint32_t num_regions = q->num_regions;
+  const uint16_t mask = q->mask, published = (uint16_t) (q->peer - q->next);
+  const shared_desc_t *const desc = q->ring->desc;
+  /* That of the packet before: most slaves have all buffers in one. */
+  uint32_t region = UINT32_MAX;
+  uint64_t size = 0;
+  const uint8_t *base = NULL;
+  uint64_t used = 0;
+  uint16_t n, at = q->next;
+
+  if (count > published)
+    count = published;
+  for (n = 0; n < count && used < BURST_BYTES; n++, at++)
+    {
+      const desc_t d = desc_read (&desc[at & mask]);
+      const uint32_t take = d.length < snaplen ? d.length : snaplen;
+      if (d.region != region)
+	{
+	  if (d.region >= num_regions)
+	    break;
+	  region = d.region;
+	  size = regions[region].size;
+	  base = regions[region].addr;
+	}
+      if ((d.flags & DESC_NEXT) || (uint64_t) d.offset + d.length > size || used + take > arena_len)
+	break;
+      copy_bytes (arena + used, base + d.offset, take);
+      packets[n]
+	= (memif_ext_packet_t){ .offset = (uint32_t) used, .captured = take, .length = d.length };
+      used = (used + take + 63) & ~63ull;
+    }
+  *used_out = used;
+  return n;
+}
+
+/* The same for the one packet that there is, without the preparations, and gives it back. */
+static inline bool
+receive_one (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packet)
+{
+  const uint16_t next = q->next;
+  /* Where the packet likely lies: its line comes from the other core along with the
+   * descriptor's, and not after it. Prefetching an address that is none does nothing. */
+  __builtin_prefetch ((const void *) (q->last + (uintptr_t) q->stride));
+  const desc_t d = desc_read (&q->ring->desc[next & q->mask]);
+  const uint32_t take = d.length < snaplen ? d.length : snaplen;
+  const uint8_t *from = buffer_at (q, d.region, d.offset, d.length);
+  if ((d.flags & DESC_NEXT) || !from)
+    return false;
+  q->stride = (intptr_t) ((uintptr_t) from - q->last);
+  q->last = (uintptr_t) from;
+  copy_bytes (arena, from, take);
+  *packet = (memif_ext_packet_t){ .captured = take, .length = d.length };
+  q->next = q->done = (uint16_t) (next + 1);
+  /* Release, as in rx_give_back. */
+  atomic_store_explicit (&q->ring->tail, q->done, memory_order_release);
+  return true;
+}
+
+/* Whether there are packets, where nothing else is to be seen to, and no buffers are handed out. */
+static inline bool
+new_packets (queue_t *q)
+{
+  if (q->state != QUEUE_UP || q->slave || q->armed || q->fault != FAULT_NONE)
+    return false;
+  /* Acquire, as in rx_published. */
+  const uint16_t counter = atomic_load_explicit (&q->ring->head, memory_order_acquire);
+  const uint16_t published = (uint16_t) (counter - q->next);
+  if (published - 1u > q->mask) /* none, or more than there are */
+    return false;
+  q->idle = 0;
+  q->peer = counter;
+  return true;
+}
+
+/* Looks for packets, and at what an empty queue means. -1: *err says why not. */
+static int __attribute__ ((noinline))
+look_for_packets (queue_t *q, int *err)
+{
+  int published;
+  for (;;)
+    {
+      published = rx_published (q);
+      if (q->state == QUEUE_UP && published >= 0)
+	published = keep_interrupts (q, published);
+      if (published != 0 || q->state == QUEUE_UP)
+	break;
+      if (q->state == QUEUE_DRAINING)
+	queue_drained (q);
+      if (q->state == QUEUE_GONE)
+	{
+	  *err = MEMIF_ERR_DISCONNECTED;
+	  return -1;
+	}
+    }
+  if (published < 0)
+    {
+      q->fault = FAULT_TOLD;
+      *err = MEMIF_ERR_MFMSG;
+    }
+  return published;
+}
+
+static inline int
+receive_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+	    memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
+{
+  queue_heed (q);
+  if (q->state == QUEUE_UP && !q->slave && q->next != q->done)
+    return MEMIF_ERR_INVAL_ARG; /* memif_rx_burst has handed out buffers */
+  /* What was seen before suffices: the peer's counter stays in its cache. */
+  if (q->peer == q->next && new_packets (q))
+    {
+      if ((uint16_t) (q->peer - q->next) == 1 && count && receive_one (q, arena, snaplen, packets))
+	{
+	  *received = 1;
+	  return MEMIF_ERR_SUCCESS;
+	}
+    }
+  else if (q->peer == q->next || q->armed || q->fault != FAULT_NONE)
+    {
+      int err = MEMIF_ERR_SUCCESS;
+      if (look_for_packets (q, &err) <= 0)
+	return err;
+    }
+
+  uint64_t used = 0;
+  uint16_t n = 0;
+  if (q->slave)
+    __builtin_prefetch (own_buffer (q, q->next)); /* as in receive_one */
+  else
+    n = copy_singles_out (q, arena, arena_len, snaplen, packets, count, &used);
+  uint16_t at = (uint16_t) (q->next + n);
+  while (n < count && at != q->peer && used <= arena_len && used < BURST_BYTES)
+    {
+      int copied = copy_out (q, &at, arena + used, (uint32_t) (arena_len - used), snaplen,
+				&packets[n]);
+      if (copied <= 0)
+	break;
+      packets[n].offset = (uint32_t) used;
+      used = (used + packets[n].captured + 63) & ~63ull;
+      n++;
+    }
+  uint16_t slots = (uint16_t) (at - q->next);
+  q->next = at;
+  if (slots && q->state == QUEUE_UP)
+    rx_give_back (q, slots, 0);
+  *received = n;
+  if (q->state == QUEUE_DRAINING && at == q->limit && q->fault == FAULT_NONE)
+    queue_drained (q); /* so that a wait looks at what comes next */
+  if (n == 0 && q->fault == FAULT_NEW)
+    {
+      q->fault = FAULT_TOLD;
+      return MEMIF_ERR_MFMSG;
+    }
+  return MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint32_t arena_len,
+		    uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
+		    uint16_t *received)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (!arena || !packets || !received || snaplen == 0 || arena_len < snaplen)
+    return MEMIF_ERR_INVAL_ARG;
+  *received = 0;
+  queue_enter (q);
+  int err = receive_burst (q, arena, arena_len, snaplen, packets, count, received);
+  queue_leave (q);
+  return err;
+}

@@ -1,0 +1,79 @@
+/* What both ways of sending have in common: slots and buffers. All of it for the queue's owner. */
+#ifndef MEMIF_TX_H
+#define MEMIF_TX_H
+
+#include "queue.h"
+
+/* Published slots from which on the peer's counter is read for each burst. */
+enum { RECLAIM_AFTER = 32 };
+
+/* 64 KiB fit into a long chain of buffers of the least size. */
+enum { LONG_CHAIN = 1024, LEAST_BUFFER = 64 };
+
+/* Free slots by the peer's counter as last read. */
+static inline unsigned
+tx_known_free (const queue_t *q)
+{
+  return q->slave ? q->mask + 1u - (uint16_t) (q->next - q->peer) : (uint16_t) (q->peer - q->next);
+}
+
+/* Takes the buffer that was used last, as that one is in the cache. There is
+ * one of each size for every slot. */
+static inline own_t
+tx_take_buffer (queue_t *q, uint16_t slot, bool small)
+{
+  own_t b = q->spare[small][--q->num_spare[small]];
+  q->own[slot & q->mask] = b;
+  return b;
+}
+
+void tx_wake_peer (queue_t *q);
+
+/* Makes slots up to q->done visible to the peer, and wakes it if it asked for that. */
+static inline void
+tx_publish (queue_t *q)
+{
+  /* The packets and their descriptors come before the counter: release. Then,
+   * either we see that the receiver wants to be woken, or it sees our packets:
+   * a full fence, which pairs with the one in queue_arm. */
+  _Atomic uint16_t *counter = q->slave ? &q->ring->head : &q->ring->tail;
+#if defined(__x86_64__)
+  /* Here an exchange is both, at half the price. */
+  atomic_exchange_explicit (counter, q->done, memory_order_seq_cst);
+#else
+  atomic_store_explicit (counter, q->done, memory_order_release);
+  atomic_thread_fence (memory_order_seq_cst);
+#endif
+  /* Relaxed: the fence above stands before it. */
+  if (!(atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT))
+    tx_wake_peer (q);
+}
+
+/* The room that a master finds in an offered slot. NULL after a fault. */
+uint8_t *tx_offered_at (queue_t *q, uint16_t slot, desc_t *d);
+
+/* How many slots a packet of this length takes, at most limit + 1. 0 after a fault. */
+static inline unsigned
+tx_slots_for (queue_t *q, uint32_t length, unsigned limit)
+{
+  if (q->slave)
+    return length <= q->buffer_size
+	     ? 1
+	     : (unsigned) (((uint64_t) length + q->buffer_size - 1) / q->buffer_size);
+  uint64_t room = 0;
+  unsigned n = 0;
+  while (room < length && n < limit)
+    {
+      desc_t d;
+      if (!tx_offered_at (q, (uint16_t) (q->next + n++), &d))
+	return 0;
+      room += d.length;
+    }
+  return room < length ? limit + 1 : n;
+}
+
+/* Whether a packet that takes n offered slots and more ends the link: else a peer's buffers of
+ * a byte cost us a thousand times what they cost it. */
+bool tx_too_small (queue_t *q, uint32_t length, unsigned n);
+
+#endif

@@ -1,0 +1,189 @@
+/* Sending copies of the program's packets: memif_ext_tx_burst. */
+#define _GNU_SOURCE
+#include "control.h"
+#include "tx.h"
+
+/* Whether a packet that did not fit can't fit even into an empty ring. A master
+ * knows the largest buffer it was offered (slots not offered now hold lengths of
+ * packets), and when it is offered all: some slaves keep one slot. */
+static bool
+too_large (const queue_t *q, uint32_t length, unsigned free_slots)
+{
+  return q->buffer_size
+	 && (length > (uint64_t) q->buffer_size * (q->mask + 1u)
+	     || (!q->slave && free_slots >= q->offered && q->offered >= q->mask));
+}
+
+/* Copies a packet into the next slots. -1 after a fault; nothing is published yet. */
+static int
+copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
+{
+  for (uint16_t slot = q->next; left; slot++)
+    {
+      desc_t d;
+      uint8_t *to;
+      if (q->slave)
+	{
+	  own_t own = tx_take_buffer (q, slot, left <= q->small_size);
+	  to = q->base + own_offset (own);
+	  d = (desc_t){ .region = q->base_region, .offset = own_offset (own), .length = q->buffer_size };
+	}
+      else
+	{
+	  /* Read anew: if the peer has taken room away since it was counted, that ends the link. */
+	  if (slots-- == 0)
+	    return queue_fault (q, "offered slots were made smaller"), -1;
+	  if (!(to = tx_offered_at (q, slot, &d)))
+	    return -1;
+	}
+      if (d.length > left)
+	d.length = left;
+      copy_bytes (to, from, d.length);
+      from += d.length;
+      left -= d.length;
+      d.flags = left ? DESC_NEXT : 0;
+      desc_write (&q->ring->desc[slot & q->mask], d);
+    }
+  return 0;
+}
+
+/* What most bursts are: packets of one buffer each, sent by a slave into slots that
+ * are known to be free. Stops before the first that is not. Works on copies of
+ * the queue's fields, which the compiler could not keep over writes of bytes. */
+static uint16_t __attribute__ ((noinline))
+copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
+{
+  const uint32_t buffer_size = q->buffer_size;
+  const uint32_t small_size = q->small_size;
+  uint8_t *const base = q->base;
+  const uint16_t mask = q->mask, region = q->base_region;
+  shared_desc_t *const desc = q->ring->desc;
+  own_t *const own = q->own, *const small = q->spare[1], *const large = q->spare[0];
+  uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0], next = q->next, n;
+  const unsigned free_slots = tx_known_free (q);
+
+  if (count > free_slots)
+    count = (uint16_t) free_slots;
+  for (n = 0; n < count; n++, next++)
+    {
+      const uint8_t *const data = packets[n].data;
+      const uint32_t len = packets[n].len;
+      if (!data || len - 1 >= buffer_size) /* nothing, or a chain */
+	break;
+      const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
+      own[next & mask] = b;
+      copy_bytes (base + own_offset (b), data, len);
+      desc_write (&desc[next & mask],
+		  (desc_t){ .region = region, .offset = own_offset (b), .length = len });
+    }
+  q->num_spare[1] = num_small;
+  q->num_spare[0] = num_large;
+  q->next = next;
+  return n;
+}
+
+/* The same for one packet, without the preparations. */
+static inline uint16_t
+copy_one (queue_t *q, const memif_ext_slice_t *p)
+{
+  if (!p->data || p->len - 1 >= q->buffer_size || !tx_known_free (q))
+    return 0;
+  const uint16_t slot = q->next++;
+  const own_t b = tx_take_buffer (q, slot, p->len <= q->small_size);
+  copy_bytes (q->base + own_offset (b), p->data, p->len);
+  desc_write (&q->ring->desc[slot & q->mask],
+	      (desc_t){ .region = q->base_region, .offset = own_offset (b), .length = p->len });
+  return 1;
+}
+
+/* Whatever is not a single, from packet n on. Returns how many packets are in. */
+static uint16_t __attribute__ ((noinline))
+copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t count, int *err)
+{
+  for (; n < count && q->fault == FAULT_NONE; n++)
+    {
+      const memif_ext_slice_t *p = &packets[n];
+      if (p->len == 0 || !p->data)
+	{
+	  *err = MEMIF_ERR_INVAL_ARG;
+	  break;
+	}
+      unsigned free_slots = tx_known_free (q);
+      unsigned slots = tx_slots_for (q, p->len, free_slots);
+      if (slots > free_slots && tx_free_slots (q) >= 0)
+	{
+	  free_slots = tx_known_free (q);
+	  slots = tx_slots_for (q, p->len, free_slots);
+	  if (slots > free_slots)
+	    {
+	      if (tx_too_small (q, p->len, free_slots))
+		break;
+	      *err = too_large (q, p->len, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
+	      break;
+	    }
+	}
+      if (__builtin_expect (slots >= LONG_CHAIN, 0) && tx_too_small (q, p->len, slots))
+	break;
+      if (q->fault != FAULT_NONE || copy_in (q, p->data, p->len, slots) < 0)
+	break;
+      q->next = (uint16_t) (q->next + slots);
+    }
+  return n;
+}
+
+/* Of a fault the owner hears once; then it waits until the control thread has taken the link down. */
+static int
+tell_fault (queue_t *q)
+{
+  bool first = q->fault == FAULT_NEW;
+  q->fault = FAULT_TOLD;
+  return first ? MEMIF_ERR_MFMSG : MEMIF_ERR_NOBUF_RING;
+}
+
+static inline int
+send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16_t *sent)
+{
+  int err = MEMIF_ERR_SUCCESS;
+  uint16_t n = 0;
+
+  if (q->state != QUEUE_UP)
+    return MEMIF_ERR_DISCONNECTED;
+  if (q->next != q->done)
+    return MEMIF_ERR_INVAL_ARG; /* buffers are reserved for memif_tx_burst */
+  if (q->fault != FAULT_NONE)
+    return tell_fault (q);
+  if (q->slave)
+    {
+      /* Not for each packet, as the counter is in the peer's cache; but often
+       * enough to use few buffers again and again. */
+      if ((uint16_t) (q->next - q->peer) < RECLAIM_AFTER || tx_free_slots (q) >= 0)
+	n = count == 1 ? copy_one (q, packets) : copy_singles_in (q, packets, count);
+    }
+  if (n < count)
+    n = copy_others (q, packets, n, count, &err);
+  if (q->next != q->done)
+    {
+      q->done = q->next;
+      tx_publish (q);
+    }
+  *sent = n;
+  if (__builtin_expect (q->fault != FAULT_NONE && n == 0, 0))
+    return tell_fault (q);
+  return err == MEMIF_ERR_NOBUF_RING && n > 0 ? MEMIF_ERR_SUCCESS : err;
+}
+
+int
+memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets,
+		    uint16_t count, uint16_t *sent)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q)
+    return MEMIF_ERR_QID;
+  if (!packets || !sent)
+    return MEMIF_ERR_INVAL_ARG;
+  *sent = 0;
+  queue_enter (q);
+  int err = send_burst (q, packets, count, sent);
+  queue_leave (q);
+  return err;
+}

@@ -1,0 +1,34 @@
+/* What other threads ask of the control thread. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <unistd.h>
+
+#include "control.h"
+
+void
+loop_kick (sock_t *s)
+{
+  uint64_t one = 1;
+  /* Full means that it is readable already. */
+  if (!s->deleted && write (s->wake->fd, &one, sizeof one) < 0 && errno != EAGAIN)
+    logf_ (s, MEMIF_EXT_LOG_ERROR, "the control loop can't be woken (errno %d)", errno);
+}
+
+void
+wake_event (event_t *e)
+{
+  sock_t *s = e->sock;
+  loop_drain (e->fd);
+  /* After the drain: help_owner sets it before it kicks, so none is missed. */
+  if (atomic_exchange (&s->stuck, false))
+    for (const conn_t *c = s->conns; c; c = c->next)
+      link_unblock (c->link);
+  for (conn_t *c = s->conns; c; c = c->next)
+    {
+      char fault[ERROR_TEXT];
+      if (!fault_take (c, fault) || !c->up)
+	continue;
+      channel_close (c->channel, MEMIF_ERR_MFMSG, END_OURS, "%s", fault);
+      return loop_kick (s); /* the list may have changed: look again */
+    }
+}
