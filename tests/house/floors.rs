@@ -11,8 +11,6 @@ pub(crate) struct House {
     /// From the top to the ground: modules import from floors below, and from each other on the
     /// same floor, but not in a circle. Nothing imports the crate's root.
     pub(crate) floors: &'static [&'static [&'static str]],
-    /// Whether a folder's files that import its `mod.rs`, which imports them, count as a circle.
-    pub(crate) strict: bool,
     /// A folder whose members don't import each other.
     pub(crate) apart: Option<&'static str>,
     /// A folder in which circles are meant.
@@ -112,12 +110,10 @@ impl House {
         let mut levels: BTreeMap<&[String], Level<'_>> = BTreeMap::new();
         for edge in edges {
             let (folder, from, to) = edge.members();
-            // What imports the root runs up, and is told of as that.
-            let own = from.is_empty() || to.is_empty();
             let meant = self
                 .entwined
                 .is_some_and(|name| folder.first().is_some_and(|f| f == name));
-            if !meant && (self.strict || !own) {
+            if !meant {
                 let level = levels.entry(folder).or_default();
                 level.entry(from).or_default().entry(to).or_insert(edge);
                 level.entry(to).or_default();
