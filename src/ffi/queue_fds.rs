@@ -28,7 +28,8 @@ impl QueueFds {
         Ok(Self(epoll))
     }
 
-    /// Waits (`None`: no limit) and adds the ids of queues that are ready; whether anything happened.
+    /// Waits (`None`: no limit) and adds the ids of queues that are ready; whether anything
+    /// happened.
     pub(crate) fn wait(
         &self,
         timeout: Option<Duration>,

@@ -49,8 +49,8 @@ impl Memif {
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`]: [`UnknownQueue`](ErrorKind::UnknownQueue) for an id that is not
-    /// configured, [`Exists`](ErrorKind::Exists) while another owner has the queue.
+    /// [`Error::Memif`]: [`UnknownQueue`](crate::ErrorKind::UnknownQueue) for an id that is not
+    /// configured, [`Exists`](crate::ErrorKind::Exists) while another owner has the queue.
     pub fn rx_queue(&self, queue: u16) -> Result<RxQueue, Error> {
         let end = self.link.take_rx(queue)?;
         Ok(RxQueue::new(Arc::clone(&self.link), queue, end))
@@ -80,7 +80,8 @@ impl Memif {
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] with [`UnknownQueue`](ErrorKind::UnknownQueue) for an id that is not configured.
+    /// [`Error::Memif`] with [`UnknownQueue`](crate::ErrorKind::UnknownQueue) for an id that is not
+    /// configured.
     pub fn set_rx_mode(&self, queue: u16, mode: RxMode) -> Result<(), Error> {
         self.link.set_rx_mode(queue, mode)?;
         // A waiter begins anew, by the new mode.
@@ -98,9 +99,9 @@ impl Memif {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Again`] where it would wait in a callback: the control thread, on which
-    /// those run, makes the links. [`Error::Memif`] when the master refuses this slave, by its own
-    /// words (wrong secret, unknown id, wrong mode, …) or because the versions
+    /// [`ErrorKind::Again`](crate::ErrorKind::Again) where it would wait in a callback: the control
+    /// thread, on which those run, makes the links. [`Error::Memif`] when the master refuses this
+    /// slave, by its own words (wrong secret, unknown id, wrong mode, …) or because the versions
     /// differ; the interface goes on trying, and so may the caller.
     /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
     pub fn wait_link_up(&self, timeout: Option<Duration>) -> Result<bool, Error> {
@@ -117,8 +118,8 @@ impl Memif {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInitialised`] when the control thread is gone. A closed
-    /// interface still has details, without a link.
+    /// [`ErrorKind::NotInitialised`](crate::ErrorKind::NotInitialised) when the control thread is
+    /// gone. A closed interface still has details, without a link.
     pub fn details(&self) -> Result<MemifDetails, Error> {
         let config = &self.link.config;
         let d = self.link.details()?;

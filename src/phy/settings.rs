@@ -25,7 +25,7 @@ pub enum Segmentation {
     Cut,
     /// The stack makes segments of up to 64 KiB, and they cross the ring whole, as a
     /// chain of buffers. For a peer that takes frames of 64 KiB: another
-    /// [`MemifDevice`](super::MemifDevice) (whatever its own setting), VPP with large buffers. Any other drops them.
-    /// One that exceeds the whole ring is cut.
+    /// [`MemifDevice`](super::MemifDevice) (whatever its own setting), VPP with large buffers. Any
+    /// other drops them. One that exceeds the whole ring is cut.
     Whole,
 }

@@ -17,7 +17,8 @@ pub struct DeviceStats {
     /// Packets not handed to the stack: longer than 64 KiB, or a SYN that
     /// announces segments of less than 64 bytes while segmentation is on.
     pub rx_dropped: u64,
-    /// Failures to receive, as a peer that broke the protocol; see [`MemifDevice::take_error`](super::MemifDevice::take_error).
+    /// Failures to receive, as a peer that broke the protocol; see
+    /// [`MemifDevice::take_error`](super::MemifDevice::take_error).
     pub rx_errors: u64,
     /// Packets put on the ring.
     pub tx_packets: u64,

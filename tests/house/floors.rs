@@ -139,17 +139,17 @@ impl Edge<'_> {
     }
 }
 
-/// One circle, if there is any: what only imports, or is only imported, is in none.
+/// One circle, if there is any: what is left when members that import nothing more are taken away.
 fn circle(level: &BTreeMap<&str, BTreeMap<&str, &Edge<'_>>>) -> Option<String> {
     let mut left: BTreeSet<&str> = level.keys().copied().collect();
     loop {
         let ends = |member: &&str| !level[member].keys().any(|to| left.contains(to));
-        let Some(end) = left.iter().copied().find(|member| ends(&member)) else {
+        let Some(end) = left.iter().copied().find(|member| ends(member)) else {
             break;
         };
         left.remove(end);
     }
-    // Everything left imports something that is left.
+    // Each of them imports another of them.
     let mut path = vec![*left.first()?];
     loop {
         let next = level[path[path.len() - 1]]

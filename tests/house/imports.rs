@@ -1,4 +1,4 @@
-//! What a source file imports: the leaves of its `use` trees, and the paths written out in its code.
+//! What a source file imports: the leaves of its `use` trees, and the paths in its code.
 //!
 //! A reader of tokens, as it has to see what macros and attributes are given as well.
 
@@ -162,7 +162,7 @@ impl Reader<'_> {
     fn keep(&mut self, line: usize, path: &[String]) {
         let mut absolute = self.module.clone();
         let mut rest = path.iter();
-        while let Some(word) = rest.next() {
+        for word in rest.by_ref() {
             match word.as_str() {
                 "crate" => absolute.clear(),
                 "self" => {}
