@@ -11,7 +11,7 @@ use crate::error::Error;
 /// ```
 /// use memif::{Error, PacketSink, PacketSource};
 ///
-/// /// Copies what is there now; how many packets it was.
+/// /// Copies the packets that are there now, and returns their number.
 /// fn copy(from: &mut impl PacketSource, to: &mut impl PacketSink) -> Result<u64, Error> {
 ///     let mut packets = 0;
 ///     loop {
