@@ -61,7 +61,7 @@ fn run<D: Device>(mut host: Host<D>, listen: bool, send: bool, wait: impl Fn(&mu
             done += socket.recv(|data| (data.len(), data.len())).unwrap();
         }
         match socket.state() {
-            // The end of the sender closes the receiver. The sender closes when all is acknowledged.
+            // The sender closes when all is acknowledged, which also closes the receiver.
             tcp::State::CloseWait if done >= bytes => socket.close(),
             tcp::State::Established if send && done >= bytes => socket.close(),
             tcp::State::Closed | tcp::State::TimeWait => break,

@@ -1,5 +1,5 @@
-//! Requests and responses over UDP, as in DNS: names are sent, numbers come back, and a request that
-//! is not answered is repeated.
+//! Requests and responses over UDP, as in DNS: names are sent, numbers come back, and a request
+//! that is not answered is repeated.
 //!
 //! Without arguments both sides are in this process. With `--socket PATH [--role master]` it is the
 //! server, 10.9.0.1, on port 5300.
