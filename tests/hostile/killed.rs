@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitCode, Stdio};
 
-use crate::peer::*;
+use memif_hostile::peer::*;
 
 /// Goes as far as it is told, says so, and waits to be killed.
 pub(crate) fn child(role: &str, socket: &str, step: &str) -> ExitCode {

@@ -11,8 +11,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../peer/mod.rs"]
-mod peer;
 
 mod killed;
 mod log;

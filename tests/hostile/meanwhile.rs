@@ -6,8 +6,8 @@ use memif::{Eof, Role};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::common::*;
-use crate::peer::*;
 use crate::{Case, Rule};
+use memif_hostile::peer::*;
 
 /// Another thread changes words of the memory while the victim works on it. How it ends differs.
 pub(crate) fn flickers(role: Role) -> impl Iterator<Item = Case> {

@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use crate::common::*;
 use crate::killed::killed_at;
 use crate::on_master_bends;
-use crate::peer::*;
 use crate::rings;
 use crate::scene::{Held, Kind, SECRET, Scene};
 use crate::{Case, Rule};
+use memif_hostile::peer::*;
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = on_master_bends::cases().collect();

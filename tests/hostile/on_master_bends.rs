@@ -8,8 +8,8 @@ use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use crate::peer::*;
 use crate::{Case, Rule};
+use memif_hostile::peer::*;
 
 /// The rule, what is wrong, words of the refusal, and the change to the default plan.
 type Bend = (Rule, &'static str, &'static str, fn(&mut Plan));

@@ -2,10 +2,10 @@
 
 use crate::killed::{STAGES, killed_at};
 use crate::on_master::{KINDS, any_message};
-use crate::peer::*;
 use crate::rings;
 use crate::scene::{Kind, SECRET, Scene};
 use crate::{Case, Rule};
+use memif_hostile::peer::*;
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = hellos();

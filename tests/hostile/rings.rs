@@ -4,9 +4,9 @@ use memif::{Eof, Error, ErrorKind, PacketHandle, Role, Wait};
 
 use crate::common::*;
 use crate::meanwhile::{eventfds, flickers};
-use crate::peer::*;
 use crate::scene::Scene;
 use crate::{Case, Rule};
+use memif_hostile::peer::*;
 
 /// Reads what came before, then the violation, once, then the link's end.
 #[track_caller]

@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use crate::common::*;
-use crate::peer::*;
 use memif::{Context, ContextBuilder, Memif, MemifConfig, PacketHandle, Role};
+use memif_hostile::peer::*;
 
 /// In the victim's settings where a case wants one; must never be seen in a log.
 pub(crate) const SECRET: &str = "hush-hush-hush";
