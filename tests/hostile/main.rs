@@ -12,13 +12,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod killed;
 mod log;
-mod meanwhile;
-mod on_master;
-mod on_master_bends;
-mod on_slave;
-mod rings;
 mod scene;
 
 use std::collections::HashMap;
@@ -26,98 +20,34 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use memif::Role;
-use scene::{Held, Kind, SECRET, Scene};
+use memif_hostile::{Case, Held, Kind, Role, cases, child};
+use scene::{SECRET, Scene, returned};
 
-/// What a rule of the protocol (`memif-protocol.md` §3) is called here.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Rule {
-    /// Every value of shared memory is read once, checked, used.
-    ReadOnce,
-    /// The slave keeps its own descriptors.
-    OwnDescriptors,
-    /// Region, offset and length of a descriptor.
-    Descriptor,
-    /// At most as many slots as the ring has; chains end within what is published.
-    Counters,
-    Region,
-    Ring,
-    /// Messages only in the state that expects them, whole, with their descriptor.
-    Turn,
-    /// Deadline and bounded number of handshakes.
-    Limits,
-    Secret,
-}
-
-pub(crate) struct Case {
-    /// The victim's.
-    role: Role,
-    kind: Kind,
-    rule: Rule,
-    name: String,
-    /// What the log must say; empty: it is no offence, or one of several.
-    says: &'static str,
-    attack: Box<dyn Fn(&Scene)>,
-}
-
-impl Case {
-    /// `main` says in which role.
-    pub(crate) fn new(
-        rule: Rule,
-        name: impl Into<String>,
-        says: &'static str,
-        attack: impl Fn(&Scene) + 'static,
-    ) -> Self {
-        Self {
-            role: Role::Master,
-            kind: Kind::Plain,
-            rule,
-            name: name.into(),
-            says,
-            attack: Box::new(attack),
-        }
+/// The line that names the offence, and how long the next peer waited.
+fn run(case: &Case, scene: &Scene) -> Result<(String, Duration), String> {
+    log::clear();
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        case.attack(&scene.target);
+        scene.serves()
+    }));
+    let took = done.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()))
+            .unwrap_or_default()
+    })?;
+    let lines = log::lines();
+    if let Some(line) = lines.iter().find(|line| line.contains(SECRET)) {
+        return Err(format!("a secret is in the log: {line}"));
     }
-
-    fn in_role(mut self, role: Role) -> Self {
-        self.role = role;
-        self
+    if let Some(line) = lines.iter().find(|line| line.contains(char::is_control)) {
+        return Err(format!(
+            "the log has what would change a terminal: {line:?}"
+        ));
     }
-
-    pub(crate) fn on(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    fn title(&self) -> String {
-        format!("{} {:?}: {}", self.role, self.rule, self.name)
-    }
-
-    /// The line that names the offence, and how long the next peer waited.
-    fn run(&self, scene: &Scene) -> Result<(String, Duration), String> {
-        log::clear();
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            (self.attack)(scene);
-            scene.serves()
-        }));
-        let took = done.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()))
-                .unwrap_or_default()
-        })?;
-        let lines = log::lines();
-        if let Some(line) = lines.iter().find(|line| line.contains(SECRET)) {
-            return Err(format!("a secret is in the log: {line}"));
-        }
-        if let Some(line) = lines.iter().find(|line| line.contains(char::is_control)) {
-            return Err(format!(
-                "the log has what would change a terminal: {line:?}"
-            ));
-        }
-        match lines.iter().find(|line| line.contains(self.says)) {
-            Some(line) => Ok((line.clone(), took)),
-            None if self.says.is_empty() => Ok((String::new(), took)),
-            None => Err(format!("no line says '{}': {lines:#?}", self.says)),
-        }
+    match lines.iter().find(|line| line.contains(case.says)) {
+        Some(line) => Ok((line.clone(), took)),
+        None if case.says.is_empty() => Ok((String::new(), took)),
+        None => Err(format!("no line says '{}': {lines:#?}", case.says)),
     }
 }
 
@@ -140,17 +70,17 @@ impl Table {
     fn round(&mut self, print: bool) {
         for case in &self.cases {
             let plain = case.kind == Kind::Plain;
-            let before = Held::now();
+            let before = Held::here();
             let shared = &self.scenes[&case.role];
             let result = catch_unwind(AssertUnwindSafe(|| {
                 let result = if plain {
-                    case.run(shared)
+                    run(case, shared)
                 } else {
                     let scene = Scene::new(case.role, case.kind);
-                    case.run(&scene)
+                    run(case, &scene)
                 };
-                shared.settle();
-                before.returned();
+                shared.target.settle();
+                returned(before);
                 result
             }));
             let result = result.unwrap_or_else(|_| Err("descriptors or mappings are left".into()));
@@ -176,18 +106,12 @@ impl Table {
 }
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [child, role, socket, step] = &args[..]
-        && child == "--child"
-    {
-        return killed::child(role, socket, step);
+    if let Some(code) = child() {
+        return code;
     }
+    let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
-    let on_master = on_master::cases().into_iter();
-    let on_slave = on_slave::cases().into_iter();
-    let mut cases: Vec<_> = on_master
-        .chain(on_slave.map(|case| case.in_role(Role::Slave)))
-        .collect();
+    let mut cases = cases::all();
     cases.retain(|case| words.iter().all(|word| case.title().contains(*word)));
     if args.iter().any(|arg| arg == "--list") {
         for case in &cases {
@@ -203,7 +127,7 @@ fn main() -> ExitCode {
         .into();
     for scene in scenes.values() {
         scene.serves(); // once, for what is made at first use
-        scene.settle();
+        scene.target.settle();
     }
     let mut table = Table {
         cases,

@@ -72,7 +72,8 @@ impl Master {
             m2s: Vec::new(),
         };
         if stage == Stage::Accepted {
-            return Some(link);
+            // One that waits for HELLO has said nothing.
+            return (!link.wire.is_readable()).then_some(link);
         }
         link.wire.send_bytes(&self.hello.0, &[]).ok()?;
         let init = link.wire.receive()?.message;

@@ -61,6 +61,12 @@ impl Wire {
         wire.connect_to(path).map(|()| wire)
     }
 
+    /// Whether a message, or the channel's end, is there.
+    pub fn is_readable(&self) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).expect("poll") != 0
+    }
+
     /// Its descriptor, for when there will be none.
     pub fn unconnected() -> Self {
         Self(seqpacket())
