@@ -102,3 +102,10 @@ impl std::fmt::Debug for Case {
         f.write_str(&self.title())
     }
 }
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()))
+        .unwrap_or_default()
+}

@@ -3,6 +3,7 @@
 use std::env;
 use std::process::{Child, Command, ExitCode, Stdio};
 
+use crate::beside;
 use crate::cases::killed;
 use crate::target::{Role, Target};
 
@@ -23,6 +24,7 @@ pub fn child() -> Option<ExitCode> {
     let target = Target::new(role, socket).with(id.parse().unwrap(), Some(secret));
     match what.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["killed", step] => Some(killed::peer(&target, step.parse().unwrap())),
+        ["beside", control] => Some(beside::main(&target, control)),
         _ => panic!("a child that does {what:?}"),
     }
 }

@@ -7,6 +7,7 @@
 // Most names are those of the protocol.
 #![allow(missing_docs)]
 
+mod beside;
 mod case;
 pub mod cases;
 mod child;
@@ -15,7 +16,8 @@ mod inside;
 pub mod peer;
 mod target;
 
-pub use case::{Case, Kind, Rule};
+pub use beside::{Asked, Beside};
+pub use case::{Case, Kind, Rule, panic_text};
 pub use child::child;
 pub use held::Held;
 pub use inside::{Inside, No, Queue};

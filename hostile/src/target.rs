@@ -45,12 +45,21 @@ impl fmt::Debug for Target {
 impl Target {
     /// A victim of which nothing but the socket is known. Of a slave it is listened at.
     pub fn new(role: Role, socket: &str) -> Self {
+        let target = Self::asked(role, socket);
+        if role == Role::Slave {
+            target.raw.replace(Some(Master::listen(socket)));
+        }
+        target
+    }
+
+    /// As `new`, for another process to attack: of a slave, it is that one which listens.
+    pub fn asked(role: Role, socket: &str) -> Self {
         Self {
             role,
             socket: socket.to_owned(),
             id: 0,
             secret: None,
-            raw: RefCell::new((role == Role::Slave).then(|| Master::listen(socket))),
+            raw: RefCell::new(None),
             inside: None,
         }
     }

@@ -1,21 +1,28 @@
 //! A victim, a link of its context that must not notice anything, and what is looked at after
 //! each attack.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::time::Duration;
+use std::{fs, io};
 
+use crate::bystander::Bystander;
 use crate::common::*;
 use memif::{Context, ContextBuilder, Eof, Error, ErrorKind, Memif, MemifConfig, PacketHandle};
 use memif_hostile::peer::{BUFFER, LOG2};
-use memif_hostile::{Held, Inside, Kind, No, Queue, Role, Target};
+use memif_hostile::{Asked, Beside, Held, Inside, Kind, No, Queue, Role, Target};
 
 /// In the victim's settings where a case wants one; must never be seen in a log.
 pub(crate) const SECRET: &str = "hush-hush-hush";
 
+/// The interface that another process asks for all the time.
+const BESIDE: &str = "beside";
+
 pub(crate) struct Scene {
     pub(crate) target: Target,
-    bystander: RefCell<[PacketHandle; 2]>,
-    number: Cell<u64>,
+    beside: RefCell<Beside>,
+    bystander: Bystander,
+    _beside: Memif,
     _contexts: [Context; 2],
 }
 
@@ -70,7 +77,10 @@ impl Scene {
         let builder = Context::builder("victim").reconnect_interval(Duration::from_millis(5));
         // Each case looks for its own.
         let builder = builder.peer_log_lines(u32::MAX);
+        let before = threads();
         let context = settings(builder).build().unwrap();
+        let control = threads().difference(&before).next().cloned();
+        let control = control.map(|thread| format!("{}/task/{thread}", std::process::id()));
         let other_context = crate::common::context();
         let socket = socket();
         let secret = (kind == Kind::Secret).then_some(SECRET);
@@ -106,32 +116,82 @@ impl Scene {
             _ => victim,
         };
         let victim = context.create_interface(victim).unwrap();
+
+        // A third interface, for the peer that asks.
+        let beside = match role {
+            memif::Role::Master => socket.clone(),
+            memif::Role::Slave => crate::common::socket(),
+        };
+        let third = MemifConfig::new(&beside).id(2).role(role).name(BESIDE);
+        let third = context.create_interface(third).unwrap();
+        // It is the asking process that listens.
+        let asker = Target::asked(target.role, &beside).with(2, None);
+        let asker = Beside::start(&asker, control.as_deref());
+        let bystander = [master, slave].map(|m| m.packet_handle(0, 4).unwrap());
         Self {
             target: target.with_inside(Victim(victim)),
-            bystander: RefCell::new([master, slave].map(|m| m.packet_handle(0, 4).unwrap())),
-            number: Cell::new(0),
+            beside: RefCell::new(asker),
+            bystander: Bystander::start(bystander),
+            _beside: third,
             _contexts: [context, other_context],
         }
     }
 
-    /// The victim serves a peer that behaves, and its other link has noticed nothing. How long
-    /// the peer had to wait.
-    pub(crate) fn serves(&self) -> Duration {
-        let took = self.target.serves();
-        let [master, slave] = &mut *self.bystander.borrow_mut();
-        self.number.set(self.number.get() + 1);
-        for (to, from) in [(0, 1), (1, 0)] {
-            let packet = pattern(self.number.get() * 2 + to, 100);
-            let (writer, reader) = if from == 1 {
-                (&mut *master, &mut *slave)
-            } else {
-                (&mut *slave, &mut *master)
-            };
-            writer.write_packet(&packet).unwrap();
-            assert_same(&read(reader), &packet, "the other link");
-        }
-        took
+    /// The others begin to use the victim.
+    pub(crate) fn go(&self) {
+        self.beside.borrow_mut().go();
+        self.bystander.go();
     }
+
+    /// What the others saw.
+    pub(crate) fn stop(&self) -> Others {
+        let bursts = self.bystander.stop();
+        let asked = self.beside.borrow_mut().stop();
+        Others { asked, bursts }
+    }
+
+    /// Whether a line of the log is about the peer beside.
+    pub(crate) fn is_beside(&self, line: &str) -> bool {
+        let process = format!("process {}", self.beside.borrow().pid());
+        line.contains(BESIDE) || line.contains(&process)
+    }
+}
+
+/// What the others saw while an attack ran.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Others {
+    pub(crate) asked: Asked,
+    /// The longest that a packet of the other link took there and back.
+    pub(crate) bursts: Duration,
+}
+
+impl Others {
+    fn each(self, other: Self, choose: fn(Duration, Duration) -> Duration) -> Self {
+        let mut both = self;
+        both.asked.longest = choose(self.asked.longest, other.asked.longest);
+        both.bursts = choose(self.bursts, other.bursts);
+        both
+    }
+
+    pub(crate) fn longer(self, other: Self) -> Self {
+        self.each(other, Duration::max)
+    }
+
+    pub(crate) fn shorter(self, other: Self) -> Self {
+        self.each(other, Duration::min)
+    }
+
+    /// The longest that any of them waited.
+    pub(crate) fn waited(self) -> Duration {
+        self.asked.longest.max(self.bursts)
+    }
+}
+
+/// The threads of this process, to see which one is new.
+fn threads() -> HashSet<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let name = |task: io::Result<fs::DirEntry>| task.unwrap().file_name().into_string().unwrap();
+    tasks.map(name).collect()
 }
 
 /// Waits until no more is held than before: what is closed is so by another thread, a moment after
