@@ -1,0 +1,139 @@
+//! What changes while the victim works: the memory under it, and the eventfds.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use crate::case::{Case, Rule};
+use crate::inside::No;
+use crate::peer::*;
+use crate::target::{Role, noise};
+
+/// Another thread changes words of the memory while the victim works on it. How it ends differs.
+pub(crate) fn flickers(role: Role) -> impl Iterator<Item = Case> {
+    type Flicker = fn(&Link, u64);
+    const FLICKERS: [(&str, Flicker); 4] = [
+        ("flags of the rings flicker", |link, n| {
+            for ring in [link.s2m(), link.m2s()] {
+                ring.set_flags(n as u16);
+                ring.wake();
+            }
+        }),
+        ("descriptors flicker", |link, n| {
+            for ring in [link.s2m(), link.m2s()] {
+                let word = ring.base + 128 + (n as usize % 64) * 4;
+                let was = ring.memory.load32(word);
+                ring.memory.store32(word, (n * 0x9e37_79b9) as u32);
+                ring.memory.store32(word, was);
+            }
+        }),
+        ("head and tail flicker", |link, n| {
+            for ring in [link.s2m(), link.m2s()] {
+                let (head, tail) = (ring.head(), ring.tail());
+                ring.set_head(head.wrapping_add(n as u16));
+                ring.set_tail(tail.wrapping_sub(n as u16));
+                ring.set_head(head);
+                ring.set_tail(tail);
+            }
+        }),
+        ("cookies flicker", |link, n| {
+            for ring in [link.s2m(), link.m2s()] {
+                ring.set_cookie(n as u32);
+            }
+        }),
+    ];
+    FLICKERS.into_iter().map(move |(name, flicker)| {
+        Case::new(Rule::ReadOnce, name, "", move |target| {
+            let link = target.link();
+            let mut handle = target.handle();
+            if role == Role::Master {
+                link.offer();
+            }
+            let done = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut n = 0;
+                    while !done.load(Ordering::Relaxed) {
+                        n += 1;
+                        flicker(&link, n);
+                    }
+                });
+                for n in 0..5000u64 {
+                    // By the book beside the flicker, as far as it lets us.
+                    let (to_victim, from_victim) = match role {
+                        Role::Master => (link.s2m(), link.m2s()),
+                        Role::Slave => (link.m2s(), link.s2m()),
+                    };
+                    if role == Role::Master {
+                        to_victim.set_head(to_victim.head().wrapping_add(1));
+                    } else {
+                        to_victim.set_tail(to_victim.tail().wrapping_add(1));
+                        from_victim.set_tail(from_victim.head());
+                    }
+                    handle.tries(&noise(n, 40));
+                    handle.tries(&noise(n, 3000));
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+        })
+    })
+}
+
+/// The eventfds are the peer's as much as ours.
+pub(crate) fn eventfds(role: Role) -> impl Iterator<Item = Case> {
+    type Spoil = fn(&Fd);
+    const SPOILS: [(&str, Spoil); 4] = [
+        ("the eventfds are full", |efd| {
+            nix::unistd::write(&**efd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+        }),
+        ("the eventfds are blocking", |efd| {
+            fcntl(&**efd, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        }),
+        ("the eventfds are blocking and full", |efd| {
+            nix::unistd::write(&**efd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
+            fcntl(&**efd, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        }),
+        ("the eventfds are written without packets", |efd| {
+            for _ in 0..1000 {
+                nix::unistd::write(&**efd, &1u64.to_ne_bytes()).unwrap();
+            }
+        }),
+    ];
+    SPOILS.into_iter().map(move |(name, spoil)| {
+        Case::new(Rule::Ring, name, "had enough", move |target| {
+            let link = target.link();
+            let mut handle = target.handle();
+            spoil(&link.s2m().efd);
+            spoil(&link.m2s().efd);
+            for i in 0..8u8 {
+                // None of these may block.
+                match role {
+                    Role::Master => {
+                        link.offer();
+                        let ring = link.s2m();
+                        let mut desc = ring.desc(ring.head());
+                        link.regions[1].write(desc.offset as usize, &[i]);
+                        desc.length = 1;
+                        ring.set_desc(ring.head(), desc);
+                        ring.set_head(ring.head() + 1);
+                    }
+                    Role::Slave => {
+                        let ring = link.m2s();
+                        let mut desc = ring.desc(ring.tail());
+                        link.regions[1].write(desc.offset as usize, &[i]);
+                        desc.length = 1;
+                        ring.set_desc(ring.tail(), desc);
+                        ring.set_tail(ring.tail() + 1);
+                    }
+                }
+                handle.reads(&[i]).has_nothing_to_read(No::Nothing);
+                handle.writes(&[i]);
+            }
+            if role == Role::Slave {
+                link.s2m().set_tail(8);
+            }
+            link.wire.send(&Message::disconnect(0, "had enough"));
+            assert!(link.wire.receive().is_none());
+        })
+    })
+}
