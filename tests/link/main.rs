@@ -9,5 +9,6 @@ mod callbacks;
 mod files;
 mod losing;
 mod making;
+mod queues;
 mod refusals;
 mod support;
