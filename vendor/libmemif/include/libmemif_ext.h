@@ -78,6 +78,10 @@ typedef struct
   uint32_t uid, gid;
 } memif_ext_peer_t;
 
+/* How many queues the link that is up has, at most as many as configured; 0: it is down. A queue that
+ * it lacks is one without packets, and without room, until a link has it. From any thread. */
+int memif_ext_link_queues (memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx);
+
 /* The peer of the link, or of the last attempt at one. NOCONN: there was none. */
 int memif_ext_get_peer (memif_conn_handle_t conn, memif_ext_peer_t *peer);
 
@@ -119,6 +123,9 @@ int memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_
 /* From any thread: ends the running wait, or else the next one, with WOKEN. */
 int memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid);
 
+/* Makes the two descriptors that rx_wait and rx_fd need; else the first of them does. */
+int memif_ext_rx_prepare (memif_conn_handle_t conn, uint16_t qid);
+
 /* A descriptor, the same for the interface's life, that is readable when in
  * interrupt mode a packet arrives, and when the link goes up or down. Read
  * until nothing is left after every event. Owned by the library. */
@@ -145,6 +152,10 @@ int memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
 /* The size of a transmit ring: its buffers, and the bytes that the largest of them takes. Of a
  * master's ring that is what the peer has offered so far. */
 int memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size, uint16_t *slots);
+
+/* Whether a transmit ring has had room since its link is up: a slave offers its buffers to a master a
+ * moment after that. From any thread. */
+int memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered);
 
 /* Published slots that the peer has not taken (slave), or not offered again (master).
  * DISCONNECTED: *slots tells what it had not taken when the link went down. */

@@ -88,7 +88,7 @@ struct queue
   uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */
   /* Receiving: */
   struct event *event;	/* control: with on_interrupt, efd in the control loop */
-  int epfd, wake_fd;	/* made when packets are kept or waited for; else -1 */
+  _Atomic int epfd, wake_fd; /* any, with the lock: made by queue_prepare; else -1 */
   _Atomic bool woken;	/* any: rx_wake asks the waiter to return */
   _Atomic bool watched; /* any: the program waits on epfd or efd itself */
   pending_link_t *pending; /* made; link: links after this one, oldest first */
@@ -147,6 +147,8 @@ void queue_unlock (queue_t *q);
 void link_unblock (const link_t *l); /* control thread */
 
 /* queue.c */
+/* Makes what waiting takes, where packets are kept. */
+int queue_prepare (queue_t *q);
 /* With the lock held: the link breaks, the control thread hears of it. Returns MFMSG. */
 int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 /* With the lock held: nothing left on a draining queue. Takes the next link, or is gone. */
