@@ -98,7 +98,7 @@ impl Session {
             let hint = match (role, e.kind()) {
                 (Role::Slave, _) => "",
                 (Role::Master, ErrorKind::Already) => {
-                    "be its slave with --role slave, or give another path"
+                    "connect to it with --role slave, or give another path"
                 }
                 (Role::Master, _) => "a master needs a path of its own in a folder it may write to",
             };

@@ -106,6 +106,10 @@ int memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, 
 			uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
 			uint16_t *received);
 
+/* Slots that peers have overwritten before they were read, since the interface was created: VPP
+ * before 26.06 does so with chains. May be called by anybody. */
+int memif_ext_rx_overrun (memif_conn_handle_t conn, uint16_t qid, uint64_t *slots);
+
 enum
 {
   MEMIF_EXT_WAIT_READY = 0,	/* a packet is waiting, or the queue is broken: read */

@@ -95,6 +95,7 @@ struct conn
   memif_ext_peer_t peer;
   bool known_peer;
   log_limit_t log_limit;
+  _Atomic bool overran; /* any: the peer has overrun a ring, of which the log is to tell */
   char error[ERROR_TEXT];
 
   _Atomic int fault_lock; /* guards what follows */

@@ -67,7 +67,12 @@ on_listener (event_t *e)
     }
 }
 
-/* Whether the path is a socket that nobody listens on. */
+/* Whether the path is a socket that nobody has bound any more.
+ *
+ * The kernel is asked, not the peer: some servers die of a connection that is closed at once. A
+ * socket of another type can't be connected, and the kernel looks for the one that is bound to the
+ * file before it says so. Other than the kernel's lists of sockets, this finds those of other
+ * network namespaces too. */
 static int
 check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
 {
@@ -80,19 +85,18 @@ check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
     return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s exists and is %s, not a socket: it is left alone",
 		 s->path, S_ISDIR (st.st_mode) ? "a folder" : "a file");
 
-  int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return fail (s, error_of_errno (errno), "can't make a socket (errno %d)", errno);
-  int connected = connect (fd, (const struct sockaddr *) sun, len);
-  int why = errno;
+  int why = connect (fd, (const struct sockaddr *) sun, len) < 0 ? errno : 0;
   close (fd);
-  if (connected == 0 || why == EAGAIN)
-    return fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+  if (why == EPROTOTYPE)
+    return fail (s, MEMIF_ERR_ALREADY, "%s is in use by another program", s->path);
   if (why == EACCES)
     return fail (s, MEMIF_ERR_ACCES, "%s is another user's, who may be listening on it: it is left alone",
 		 s->path);
   if (why != ECONNREFUSED)
-    return fail (s, why == EPROTOTYPE ? MEMIF_ERR_ALREADY : error_of_errno (why),
+    return fail (s, why ? error_of_errno (why) : MEMIF_ERR_ALREADY,
 		 "%s is in use by something other than memif (errno %d)", s->path, why);
   logf_ (s, MEMIF_EXT_LOG_INFO, "replacing the socket %s, on which nobody listens", s->path);
   if (unlink (s->path) < 0 && errno != ENOENT)
@@ -130,7 +134,7 @@ listener_open (sock_t *s)
   if (bound < 0 && errno == EADDRINUSE)
     {
       if (s->path[0] == '@')
-	err = fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+	err = fail (s, MEMIF_ERR_ALREADY, "%s is in use by another program", s->path);
       else if (!(err = check_stale (s, &sun, len)))
 	bound = bind (fd, (struct sockaddr *) &sun, len);
     }

@@ -276,10 +276,12 @@ go_down (queue_t *q)
 	}
       return;
     }
+  /* Acquire, as above. */
+  q->limit = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head, memory_order_acquire);
+  q->state = QUEUE_DRAINING;
   /* Unsealed memory belongs to the peer's pool, which goes on using it. */
   int published = q->link->unsealed ? 0 : rx_published (q);
   q->limit = q->peer = (uint16_t) (q->next + (published > 0 ? published : 0));
-  q->state = QUEUE_DRAINING;
   /* A program of libmemif 4.0 may hold buffers still; a fault is still to be told. */
   if (published == 0 && q->pending && queue_holds_none (q))
     queue_drained (q);

@@ -26,11 +26,15 @@ typedef enum
   QUEUE_DRAINING = MEMIF_EXT_QUEUE_DRAINING,
 } queue_state_t;
 
-/* The peer broke the protocol: nothing more is taken from this link. */
+/* What is the matter with the peer. */
 typedef enum
 {
   FAULT_NONE,
-  FAULT_NEW,  /* the queue's owner has not been told */
+  /* Receiving, see rx_unusual.c: the next packet is a chain whose rest is not there yet; */
+  FAULT_CHAIN,
+  FAULT_OVERRUN, /* the peer has overrun the ring, and is stopped while it is read: up to limit */
+  /* It broke the protocol: nothing more is taken from this link. */
+  FAULT_NEW, /* the queue's owner has not been told */
   FAULT_TOLD,
 } fault_t;
 
@@ -68,7 +72,7 @@ struct queue
   _Alignas (64) uintptr_t last; /* owner, master: where the last single packet lay */
   intptr_t stride; /* owner: and how far from the one before; a hint, never followed */
   uint32_t idle;   /* owner: bursts in a row that found nothing */
-  uint16_t limit;  /* link, draining: what was published when the link went down */
+  uint16_t limit;  /* link, draining: what was published when the link went down. owner: FAULT_OVERRUN */
   bool armed;	   /* owner: interrupts are enabled in the ring */
   bool chained;	   /* owner: chains were handed out since the link came up */
   _Atomic bool polling; /* any, with queue_lock: the receive mode asked for */
@@ -87,6 +91,7 @@ struct queue
   uint16_t qid;	     /* made */
   uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */
   /* Receiving: */
+  _Atomic uint64_t overrun; /* owner: slots that the peer has overwritten before they were read */
   struct event *event;	/* control: with on_interrupt, efd in the control loop */
   _Atomic int epfd, wake_fd; /* any, with the lock: made by queue_prepare; else -1 */
   _Atomic bool woken;	/* any: rx_wake asks the waiter to return */
