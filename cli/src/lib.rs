@@ -2,17 +2,18 @@
 //! reach what they need.
 //!
 //! Imports run downwards: from here to `commands`, `metrics`, `print`, `link` and `files`, and from
-//! each of them to the ground (`failure`, `report`, `stop`, `values`, `pace`).
+//! each of them to the ground (`events`, `failure`, `output`, `pace`, `report`, `values`).
 
 mod commands;
+mod events;
 mod failure;
 mod files;
 mod link;
 mod metrics;
+mod output;
 mod pace;
 pub mod print;
 mod report;
-mod stop;
 mod values;
 
 use std::process::ExitCode;

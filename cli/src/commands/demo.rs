@@ -1,6 +1,5 @@
 //! `memif demo`: a master and a slave in one process, so that one sees it work without a peer.
 
-use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +13,7 @@ use memif::{
 };
 
 use crate::failure::Failure;
+use crate::output::print;
 use crate::pace::{Pacer, Rate};
 use crate::print::Printer;
 use crate::report::{count, rate};
@@ -219,12 +219,6 @@ fn measure(
     ))
 }
 
-/// A line on standard output; where nobody reads it, there is nothing left to do.
 fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => process::exit(0),
-        Err(e) => Err(Failure::Failed(format!("standard output: {e}"))),
-        Ok(()) => Ok(()),
-    }
+    print(format!("{line}\n"))
 }

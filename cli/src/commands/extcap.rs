@@ -5,15 +5,18 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
-use std::{env, io, process, thread};
+use std::{env, io, process};
 
 use memif::LinkType;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Failure, finish};
 use crate::files::filter::PacketFilter;
+use crate::output::print;
 use crate::report::{notice, start_log};
 
 /// Make memif a capture interface of Wireshark and tshark
@@ -66,11 +69,11 @@ pub(crate) fn asked(
 ///
 /// When the fifo closes, tshark shows what it has read of it by then, and no more.
 fn wait_until_told() {
-    let end = Instant::now() + Duration::from_secs(1);
-    while rustix::io::ioctl_fionread(io::stderr()).is_ok_and(|unread| unread > 0)
-        && Instant::now() < end
-    {
-        thread::sleep(Duration::from_millis(1));
+    let stderr = io::stderr();
+    // With room for one write, there is room only once that has been read.
+    if fcntl(&stderr, FcntlArg::F_SETPIPE_SZ(1)).is_ok() {
+        let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        let _ = poll(&mut fds, PollTimeout::from(1000_u16));
     }
 }
 
@@ -133,9 +136,10 @@ impl Call {
     ) -> Result<(), Failure> {
         if self.interfaces {
             let version = env!("CARGO_PKG_VERSION");
-            println!("extcap {{version={version}}}{{display=memif}}");
-            println!("interface {{value={INTERFACE}}}{{display=Shared memory packet interface}}");
-            return Ok(());
+            return print(format!(
+                "extcap {{version={version}}}{{display=memif}}\n\
+                 interface {{value={INTERFACE}}}{{display=Shared memory packet interface}}\n"
+            ));
         }
         if let Some(other) = self.interface.as_deref().filter(|name| *name != INTERFACE) {
             return Err(Failure::Usage(format!(
@@ -143,9 +147,9 @@ impl Call {
             )));
         }
         if self.config {
-            print!("{FORM}");
+            return print(FORM);
         } else if self.dlts {
-            println!("dlt {{number=1}}{{name=EN10MB}}{{display=Ethernet}}");
+            return print("dlt {number=1}{name=EN10MB}{display=Ethernet}\n");
         } else if self.capture {
             return capture(self.capture_options(fifo)?);
         } else if let Some(filter) = self.filter {
@@ -153,7 +157,7 @@ impl Call {
             if let Err(Failure::Usage(text) | Failure::Failed(text)) =
                 PacketFilter::new(&[filter], LinkType::ETHERNET)
             {
-                println!("{text}");
+                return print(format!("{text}\n"));
             }
         }
         Ok(())

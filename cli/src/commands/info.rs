@@ -1,16 +1,17 @@
 //! `memif info`: connects, tells what the two sides agreed on, and leaves.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use memif::{ErrorKind, MemifDetails, QueueDetails, Role};
 use serde_json::json;
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::endpoint::Endpoint;
 use crate::link::refusal::refused;
 use crate::link::session::Session;
+use crate::output::print;
 
 /// Connect, and print both sides' names, queues, rings and memory, or why the peer refuses
 ///
@@ -30,7 +31,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let session = args.endpoint.open(true)?;
+    let session = args.endpoint.open(&Events::start()?, true)?;
     link(&session, args.timeout)?;
     let details = session.memif.details()?;
     let text = if args.json {
@@ -39,9 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         as_text(&details)
     };
     session.memif.close();
-    io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|e| Failure::Failed(format!("standard output: {e}")))
+    print(text)
 }
 
 /// Waits for the link; the first reason against it, unless time may mend it.
@@ -52,7 +51,7 @@ fn link(session: &Session, timeout: Duration) -> Result<(), Failure> {
     loop {
         match memif.wait_link_up(Some(STEP)) {
             Ok(true) => return Ok(()),
-            Ok(false) if session.stop.is_set() => {
+            Ok(false) if session.events.is_stopped() => {
                 return Err(Failure::Failed(format!("{memif}: stopped")));
             }
             Ok(false) => {}

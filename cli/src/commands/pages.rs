@@ -1,12 +1,12 @@
 //! `memif completions` and `memif man`: made from the description of the whole command line.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Command;
 use clap_complete::Shell;
 
 use crate::failure::Failure;
+use crate::output::print;
 
 /// Print a completion script for a shell
 ///
@@ -42,7 +42,7 @@ pub(crate) struct ManArgs {
 pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "memif", &mut script);
-    print(&script)
+    print(script)
 }
 
 /// A subcommand's page is titled as its command, `memif capture`, by clap.
@@ -59,16 +59,5 @@ pub(crate) fn man(args: &ManArgs, mut command: Command) -> Result<(), Failure> {
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(command).render(&mut page);
     rendered.map_err(|e| Failure::Failed(format!("the manual page: {e}")))?;
-    print(&page)
-}
-
-/// Whoever reads may stop early, as `head` does.
-fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("standard output: {e}")))
-        }
-        _ => Ok(()),
-    }
+    print(page)
 }

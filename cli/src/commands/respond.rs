@@ -12,6 +12,7 @@ use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::endpoint::Endpoint;
 use crate::link::session::Linked;
@@ -103,8 +104,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             args.mtu
         )));
     }
-    let session = args.endpoint.open(args.quiet)?;
-    let _serving = args.metrics.serve("respond", &[&session])?;
+    let events = Events::start()?;
+    let session = args.endpoint.open(&events, args.quiet)?;
+    let _serving = args.metrics.serve("respond", &[&session], &events)?;
     if session.wait_link(some_time(args.timeout))? == Linked::Stopped {
         return Ok(());
     }

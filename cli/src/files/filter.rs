@@ -1,5 +1,7 @@
 //! The filter at the end of a command line.
 
+use std::ffi::OsStr;
+
 use memif::LinkType;
 
 use crate::failure::Failure;
@@ -13,7 +15,11 @@ pub(crate) struct PacketFilter {
 
 impl PacketFilter {
     /// From the words of the command line, joined by spaces.
-    pub(crate) fn new(words: &[String], link_type: LinkType) -> Result<Self, Failure> {
+    pub(crate) fn new<W: AsRef<OsStr>>(words: &[W], link_type: LinkType) -> Result<Self, Failure> {
+        let words: Vec<_> = words
+            .iter()
+            .map(|word| word.as_ref().to_string_lossy())
+            .collect();
         let expression = words.join(" ");
         if expression.trim().is_empty() {
             return Ok(Self::default());

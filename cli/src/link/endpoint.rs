@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use memif::{Context, IfMode, MemifConfig, Role};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::access::Access;
 use crate::link::session::Session;
@@ -59,8 +60,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn open(&self, quiet: bool) -> Result<Session, Failure> {
-        self.open_as(Role::Slave, quiet)
+    pub(crate) fn open(&self, events: &Events, quiet: bool) -> Result<Session, Failure> {
+        self.open_as(Role::Slave, events, quiet)
     }
 
     fn secret(&self) -> Result<String, Failure> {
@@ -73,7 +74,12 @@ impl Endpoint {
     }
 
     /// In this role, unless another was asked for.
-    pub(crate) fn open_as(&self, role: Role, quiet: bool) -> Result<Session, Failure> {
+    pub(crate) fn open_as(
+        &self,
+        role: Role,
+        events: &Events,
+        quiet: bool,
+    ) -> Result<Session, Failure> {
         let role = self.role.unwrap_or(role);
         let context = self.access.apply(Context::builder("memif")).build()?;
         let Some(socket) = &self.socket else {
@@ -91,7 +97,7 @@ impl Endpoint {
             .buffer_size(self.buffer_size)
             .name(&self.name)
             .allow_unsealed_regions(self.allow_unsealed);
-        Session::open(context, config, role, self.queues, quiet)
+        Session::open(context, config, role, self.queues, quiet, events)
     }
 }
 

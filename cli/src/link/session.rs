@@ -1,22 +1,22 @@
 //! An open link: waiting for it, and what it tells of itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use memif::pcap::InterfaceInfo;
 use memif::{Context, Error, ErrorKind, Memif, MemifConfig, Role};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::refusal::{Refusal, UNKNOWN_ID_PATIENCE, nobody_listens, refusal, refused};
-use crate::report::notice;
-use crate::stop::Stop;
+use crate::report::{notice, notice_later};
 
 /// An interface whose control thread runs, and which tells when it connects and is left.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) memif: Memif,
-    pub(crate) stop: Stop,
+    pub(crate) events: Events,
     quiet: bool,
     /// How many links there have been, the one that is up included.
     links: Arc<AtomicU64>,
@@ -58,22 +58,25 @@ pub(crate) enum Linked {
 }
 
 impl Session {
-    /// Creates the interface; signals close it from then on. The role and queues are the config's.
+    /// Creates the interface, which is closed when the command is stopped. The role and queues are
+    /// the config's.
     pub(crate) fn open(
         context: Context,
         config: MemifConfig,
         role: Role,
         queues: u16,
         quiet: bool,
+        events: &Events,
     ) -> Result<Self, Failure> {
         let links = Arc::<AtomicU64>::default();
         let lost = Arc::<AtomicU64>::default();
         let (counted, gone) = (Arc::clone(&links), Arc::clone(&lost));
+        let interrupted = events.clone();
         let config = config
             .on_connect(move |memif| {
                 counted.fetch_add(1, Ordering::Release);
                 if !quiet && let Ok(details) = memif.details() {
-                    notice(format_args!(
+                    notice_later(format_args!(
                         "{memif}: connected to {}, interface {}",
                         shown(&details.remote_name),
                         shown(&details.remote_interface_name)
@@ -82,18 +85,12 @@ impl Session {
             })
             .on_disconnect(move |memif| {
                 gone.fetch_add(1, Ordering::Release);
+                // Whoever reads a file for this peer need not go on.
+                interrupted.interrupt();
                 if !quiet && let Ok(details) = memif.details() {
-                    notice(format_args!("{memif}: disconnected: {}", details.error));
+                    notice_later(format_args!("{memif}: disconnected: {}", details.error));
                 }
             });
-        // Before a peer is told of: whoever sees that may send signals.
-        let closing = Arc::<OnceLock<Memif>>::default();
-        let created = Arc::clone(&closing);
-        let stop = Stop::on_signals(move || {
-            if let Some(memif) = closing.get() {
-                memif.close();
-            }
-        })?;
         let memif = context.create_interface(config).map_err(|e| {
             let hint = match (role, e.kind()) {
                 (Role::Slave, _) => "",
@@ -104,12 +101,11 @@ impl Session {
             };
             Failure::from(e).hint(hint)
         })?;
-        if created.set(memif.clone()).is_ok() && stop.is_set() {
-            memif.close();
-        }
+        let closed = memif.clone();
+        events.on_stop(move || closed.close());
         Ok(Self {
             memif,
-            stop,
+            events: events.clone(),
             quiet,
             links,
             lost,
@@ -174,7 +170,7 @@ impl Session {
             if self.links() > links {
                 return Ok(Linked::Up);
             }
-            if self.stop.is_set() {
+            if self.events.is_stopped() {
                 return Ok(Linked::Stopped);
             }
             let left = limit.map(|l| l.saturating_sub(start.elapsed()));

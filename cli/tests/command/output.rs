@@ -111,6 +111,6 @@ fn a_disk_that_becomes_full() {
             "{length}"
         );
         let ended = ended.says(&format!("{} packets written", got.len()));
-        ended.says("as the output failed");
+        ended.says("because the output failed");
     }
 }

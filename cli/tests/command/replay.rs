@@ -199,7 +199,7 @@ fn packets_that_were_cut_are_sent_as_they_are() {
     let file = place.text("in.pcap");
     write_numbered(&file, 0, 100, &[1514]);
     through(&place, "master", &["--snaplen", "100"], &[&file])
-        .says("100 packets cut by the snap length of 100");
+        .says("100 packets cut to the snap length of 100");
     let cut = read(place.path("out.pcap"));
     assert!(
         cut.iter()

@@ -11,6 +11,7 @@ use clap::Subcommand;
 use memif::Error;
 
 use crate::failure::Failure;
+use crate::output::print;
 use measure::{Both, Load, Numbered, Report, number, recycle};
 
 /// Measure packets per second, round trips, capture and replay
@@ -51,8 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         What::Capture(args) => files::capture(args)?,
         What::Replay(args) => files::replay(args)?,
     };
-    println!("{}", report.show(args.json));
-    Ok(())
+    print(format!("{}\n", report.show(args.json)))
 }
 
 fn one_thread(load: &Load) -> Result<Report, Failure> {

@@ -87,7 +87,7 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
     let mut n = 0u64;
     let watch = Watch::start(handle.closer());
     let start = Instant::now();
-    while start.elapsed() < args.secs && !session.stop.is_set() {
+    while start.elapsed() < args.secs && !session.events.is_stopped() {
         packet[..8].copy_from_slice(&n.to_ne_bytes());
         let sent = Instant::now();
         let back = handle

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use memif::{Burst, Eof, Error, IfMode, Packet, RxMode, RxQueue, TxQueue, Wait};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::access::Access;
 use crate::link::endpoint::Endpoint;
 use crate::link::kernel_tap::{Tap, TapReader};
 use crate::link::session::{Linked, Session};
 use crate::report::notice;
-use crate::stop::Stop;
 
 /// Packets taken from a ring at a time.
 const BURST: u16 = 256;
@@ -151,10 +151,15 @@ impl Spec {
         this
     }
 
-    pub(super) fn open(&self, quiet: bool) -> Result<Port, Failure> {
+    pub(super) fn open(&self, events: &Events, quiet: bool) -> Result<Port, Failure> {
         Ok(match self {
-            Self::Memif { endpoint, .. } => Port::Memif(endpoint.open(quiet)?),
-            Self::Tap { name, mtu } => Port::Tap(Tap::open(name, *mtu)?),
+            Self::Memif { endpoint, .. } => Port::Memif(endpoint.open(events, quiet)?),
+            Self::Tap { name, mtu } => {
+                let tap = Tap::open(name, *mtu)?;
+                let closed = tap.clone();
+                events.on_stop(move || closed.close());
+                Port::Tap(tap)
+            }
         })
     }
 }
@@ -200,16 +205,6 @@ impl Port {
         }
     }
 
-    pub(super) fn close(&self) {
-        match self {
-            Self::Memif(session) => {
-                session.stop.set();
-                session.memif.close();
-            }
-            Self::Tap(tap) => tap.close(),
-        }
-    }
-
     pub(super) fn source(&self, rx_mode: RxMode) -> Result<Source<'_>, Failure> {
         Ok(match self {
             Self::Memif(session) => {
@@ -225,11 +220,11 @@ impl Port {
         })
     }
 
-    pub(super) fn sink(&self) -> Result<Sink<'_>, Failure> {
+    pub(super) fn sink<'a>(&'a self, events: &'a Events) -> Result<Sink<'a>, Failure> {
         Ok(match self {
             Self::Memif(session) => Sink::Memif {
                 queue: session.memif.tx_queue(0)?,
-                stop: &session.stop,
+                events,
             },
             Self::Tap(tap) => Sink::Tap(tap),
         })
@@ -284,26 +279,32 @@ impl Source<'_> {
 }
 
 pub(super) enum Sink<'a> {
-    Memif { queue: TxQueue, stop: &'a Stop },
+    Memif { queue: TxQueue, events: &'a Events },
     Tap(&'a Tap),
 }
 
 impl Sink<'_> {
-    /// Passes packets on, waiting for room; how many the other side got, and their bytes.
-    pub(super) fn send(&mut self, mut packets: &[Packet<'_>]) -> Result<(usize, usize), Failure> {
-        let (queue, stop) = match self {
-            Self::Tap(tap) => return Ok(tap.write(packets)),
-            Self::Memif { queue, stop } => (queue, stop),
+    /// Passes packets on, waiting for room; adds how many the other side got, and their bytes.
+    pub(super) fn send(
+        &mut self,
+        mut packets: &[Packet<'_>],
+        (sent, bytes): &mut (usize, usize),
+    ) -> Result<(), Failure> {
+        let (queue, events) = match self {
+            Self::Tap(tap) => {
+                (*sent, *bytes) = tap.write(packets);
+                return Ok(());
+            }
+            Self::Memif { queue, events } => (queue, events),
         };
-        let (mut sent, mut bytes) = (0, 0);
-        while !packets.is_empty() && !stop.is_set() {
+        while !packets.is_empty() && !events.is_stopped() {
             match queue.tx_burst(packets) {
                 Ok(0) => {
                     queue.wait_writable(Some(STEP))?;
                 }
                 Ok(count) => {
-                    sent += count;
-                    bytes += packets[..count].iter().map(|p| p.len()).sum::<usize>();
+                    *sent += count;
+                    *bytes += packets[..count].iter().map(|p| p.len()).sum::<usize>();
                     packets = &packets[count..];
                 }
                 Err(Error::Eof(_)) => break,
@@ -316,7 +317,7 @@ impl Sink<'_> {
                 Err(e) => return Err(e.into()),
             }
         }
-        Ok((sent, bytes))
+        Ok(())
     }
 }
 

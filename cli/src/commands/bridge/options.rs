@@ -33,6 +33,9 @@ pub(crate) struct Args {
     pub(super) metrics: MetricsArgs,
     #[command(flatten)]
     pub(super) record: RecordArgs,
+    /// End the bridge when its recording ends: at a limit of -a, or because it can't be written
+    #[arg(long, requires = "write")]
+    pub(super) stop_with_recording: bool,
     /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
     #[arg(long, default_value = "interrupt", value_parser = rx_mode)]
     pub(super) rx_mode: RxMode,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use memif::RxMode;
 
-use crate::files::record::RecordArgs;
+use crate::files::record::{Limits, RecordArgs};
 use crate::link::endpoint::Endpoint;
 use crate::metrics::MetricsArgs;
 use crate::print::PrintArgs;
@@ -56,6 +56,13 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// `-c N` is another way to write `-a packets:N`.
+    pub(super) fn limits(&self) -> Limits {
+        let limits = self.record.limits();
+        let packets = [self.count, limits.packets].into_iter().flatten().min();
+        Limits { packets, ..limits }
+    }
+
     /// Whether it is for reading, not for a file.
     pub(crate) fn prints(&self) -> bool {
         self.record.write.is_none()

@@ -1,5 +1,6 @@
 //! `memif replay`: what tcpreplay does.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use memif::pcap::{CaptureReader, FileReader};
 use memif::{Error, LinkType, Packet};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
-use crate::files::input::BATCH;
+use crate::files::input::{BATCH, Input, is_stream};
 use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
@@ -27,7 +28,7 @@ mod source;
 use batch::{Ended, Lane};
 use counts::Counts;
 use rewrite::{Macs, Rewrite};
-use source::{Group, Reader};
+use source::{Group, Opener, Reader};
 
 /// Send the packets of capture files to a peer, with their original timing
 ///
@@ -42,7 +43,7 @@ pub(crate) struct Args {
     /// pcap or pcapng files, compressed or not, sent one after the other; '-' is standard input. The words after them say which
     /// packets, in libpcap's filter language: x.pcap udp port 9
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
+    files: Vec<OsString>,
     #[command(flatten)]
     rate: RateArgs,
     /// Send all files this many times; 0: until stopped
@@ -109,21 +110,30 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mode = args.endpoint.mode;
     let link_type = mode.link_type();
     let filter = PacketFilter::new(words, link_type)?;
-    if args.r#loop != 1 && !args.preload && paths.iter().any(|path| path.as_os_str() == "-") {
+    let streams = || paths.iter().filter(|path| is_stream(path));
+    if args.r#loop != 1 && !args.preload && streams().count() > 0 {
         return Err(Failure::Usage(
-            "standard input can be read once: --loop with '-' needs --preload".into(),
+            "a pipe or standard input can be read once only: --loop needs --preload".into(),
         ));
     }
-    // Opens every file once, so that a wrong one is known before anything is sent.
-    let size = source::check(&paths, link_type, &mode.to_string())?;
+    let events = Events::start()?;
+    let opener = Opener {
+        events: &events,
+        mode,
+    };
+    let size = opener.check(&paths)?;
     let mut groups = group(paths, args.merge);
+    let mut counts = Counts::default();
     if args.preload {
         for group in &mut groups {
-            group.preload(&filter)?;
+            match group.preload(opener, &filter) {
+                Err(_) if events.is_stopped() => return Ok(()),
+                loaded => counts.rejected += loaded?,
+            }
         }
     }
-    let session = args.endpoint.open(args.quiet)?;
-    let _serving = args.metrics.serve("replay", &[&session])?;
+    let session = args.endpoint.open(&events, args.quiet)?;
+    let _serving = args.metrics.serve("replay", &[&session], &events)?;
     let lanes = (0..args.endpoint.queues)
         .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue, 1)?)))
         .collect::<Result<Vec<_>, Error>>()?;
@@ -136,12 +146,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let sent = Arc::<AtomicU64>::default();
     let mut replay = Replay {
         session: &session,
+        opener,
         link_type,
         filter,
         macs: args.rewrite_mac,
         lanes,
         pacer,
-        counts: Counts::default(),
+        counts,
         left: args.limit.unwrap_or(u64::MAX),
         progress: progress(args, size, &sent),
         endless: args.r#loop == 0,
@@ -208,6 +219,7 @@ fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
 
 struct Replay<'a> {
     session: &'a Session,
+    opener: Opener<'a>,
     link_type: LinkType,
     filter: PacketFilter,
     macs: Option<Macs>,
@@ -257,7 +269,10 @@ impl Replay<'_> {
     }
 
     fn group(&mut self, group: &Group, rewrite: &Rewrite) -> Result<(), Ended> {
-        let mut reader = group.read().map_err(Ended::Failed)?;
+        let mut reader = match group.read(self.opener) {
+            Ok(reader) => reader,
+            Err(failure) => return Err(self.why(Ended::Failed(failure))),
+        };
         let filtered = !self.filter.is_open() && matches!(group, Group::Files(_));
         let rewrites = rewrite.macs.is_some() || rewrite.step > 0;
         let shown = !self.progress.is_hidden();
@@ -271,7 +286,7 @@ impl Replay<'_> {
             return self.straight(file);
         }
         loop {
-            if self.session.stop.is_set() {
+            if self.session.events.is_stopped() {
                 return Err(Ended::Stopped);
             }
             let position = if shown { reader.position() } else { 0 };
@@ -281,7 +296,7 @@ impl Replay<'_> {
                 Err(e) => {
                     // What came before the damage is sent all the same.
                     self.send()?;
-                    return Err(e.into());
+                    return Err(self.why(e.into()));
                 }
             };
             if packet.is_empty() {
@@ -329,9 +344,9 @@ impl Replay<'_> {
 
     /// Nothing is to be done to the packets of this file, nor waited for: they go to the ring
     /// from where they were read.
-    fn straight(&mut self, file: &mut CaptureReader<FileReader>) -> Result<(), Ended> {
+    fn straight(&mut self, file: &mut Input) -> Result<(), Ended> {
         while self.left > 0 {
-            if self.session.stop.is_set() {
+            if self.session.events.is_stopped() {
                 return Err(Ended::Stopped);
             }
             let position = source::position(file);
@@ -345,7 +360,7 @@ impl Replay<'_> {
                 Err(e) => {
                     // What came before the damage is sent all the same.
                     self.send()?;
-                    return Err(e.into());
+                    return Err(self.why(e.into()));
                 }
             };
             let mut full = 0;
@@ -383,14 +398,22 @@ impl Replay<'_> {
     fn wait_until(&mut self, due: u64) -> Result<(), Ended> {
         let (session, lost) = (self.session, self.lost);
         let left = || session.lost_links() != lost;
-        let ended = || session.stop.is_set() || left();
+        let ended = || session.events.is_stopped() || left();
         if self.pacer.wait_until(due, ended) {
             return Ok(());
         }
-        if session.stop.is_set() {
-            return Err(Ended::Stopped);
+        Err(self.why(Ended::Stopped))
+    }
+
+    /// What has ended a read or a wait: a signal or the peer, if it was one of them.
+    fn why(&self, otherwise: Ended) -> Ended {
+        if self.session.events.is_stopped() {
+            return Ended::Stopped;
         }
-        Err(batch::peer_left(session, self.counts.packets))
+        if self.session.lost_links() != self.lost {
+            return batch::peer_left(self.session, self.counts.packets);
+        }
+        otherwise
     }
 
     fn send(&mut self) -> Result<(), Ended> {

@@ -2,15 +2,15 @@
 
 mod table;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::metrics::local::{find, query};
 use crate::metrics::snapshot::Snapshot;
-use crate::stop::Stop;
+use crate::output::print;
 
 /// Show packets and bits a second, ring fill and drops of running captures, replays, bridges
 ///
@@ -33,7 +33,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let stop = Stop::on_signals(|| {})?;
+    let events = Events::start()?;
     let mut before = look(args);
     if before.is_empty() {
         let pids: Vec<_> = args.pids.iter().map(u32::to_string).collect();
@@ -48,15 +48,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let interval = args.interval.max(Duration::from_millis(10));
     let mut left = args.count.unwrap_or(u64::MAX);
     if args.json {
-        while !before.is_empty() && left > 0 && !stop.is_set() {
+        while !before.is_empty() && left > 0 && !events.is_stopped() {
             for snapshot in &before {
                 let line = serde_json::to_string(snapshot)
                     .map_err(|e| Failure::Failed(format!("the numbers: {e}")))?;
-                print(&format!("{line}\n"))?;
+                print(format!("{line}\n"))?;
             }
             left -= 1;
             if left > 0 {
-                sleep(interval, &stop);
+                events.sleep(interval);
                 before = look(args);
             }
         }
@@ -64,14 +64,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let terminal = io::stdout().is_terminal();
     while left > 0 {
-        sleep(interval, &stop);
+        events.sleep(interval);
         let now = look(args);
-        if now.is_empty() || stop.is_set() {
+        if now.is_empty() || events.is_stopped() {
             return Ok(());
         }
         // In place on a terminal, one below the other elsewhere.
         let clear = if terminal { "\x1b[H\x1b[2J" } else { "" };
-        print(&format!("{clear}{}", table::table(&before, &now)))?;
+        print(format!("{clear}{}", table::table(&before, &now)))?;
         before = now;
         left -= 1;
     }
@@ -88,25 +88,4 @@ fn look(args: &Args) -> Vec<Snapshot> {
     let mut snapshots: Vec<_> = find().into_iter().filter_map(asked).collect();
     snapshots.retain(|s| args.pids.is_empty() || args.pids.contains(&s.pid));
     snapshots
-}
-
-fn sleep(interval: Duration, stop: &Stop) {
-    const STEP: Duration = Duration::from_millis(50);
-    let end = Instant::now() + interval;
-    while !stop.is_set() {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        thread::sleep(left.min(STEP));
-    }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(e) => Err(Failure::Failed(format!("standard output: {e}"))),
-        Ok(()) => Ok(()),
-    }
 }

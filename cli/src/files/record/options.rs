@@ -1,5 +1,6 @@
 //! The options that say where packets are written, and when a file is full.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub(crate) struct RecordArgs {
     /// Write the packets to a file; '-' is standard output. pcapng, unless the name ends in .pcap; compressed when it ends
     /// in .gz or .zst
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) write: Option<String>,
+    pub(crate) write: Option<PathBuf>,
     /// Write classic pcap, with nanoseconds, whatever the name
     #[arg(long, requires = "write", conflicts_with = "pcapng")]
     pcap: bool,
@@ -124,9 +125,9 @@ pub(crate) struct Plan {
     pub(super) last: u64,
 }
 
-/// When a capture ends by itself.
+/// When a recording ends by itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stop {
+pub(crate) struct Limits {
     pub(crate) packets: Option<u64>,
     pub(crate) duration: Option<Duration>,
 }
@@ -183,22 +184,25 @@ impl RecordArgs {
                 "-a files: needs a limit to each file: -b filesize:, duration:, interval: or packets:".into(),
             ));
         }
-        if rotates && name == "-" {
+        if rotates && name.as_os_str() == "-" {
             return Err(Failure::Usage(
                 "standard output is one file: no -b, -C, -G, -W with '-w -'".into(),
             ));
         }
-        let compression = match name.as_str() {
-            "-" => Compression::None,
-            name => Compression::of_name(name),
-        };
+        let compression = Compression::of_name(name);
+        let extension = |path: &Path| path.extension().unwrap_or_default().to_owned();
+        let unknown = ["xz", "bz2", "lz4", "lzma", "lzo", "zip", "Z"];
+        if let Some(end) = unknown.into_iter().find(|end| extension(name) == *end) {
+            return Err(Failure::Usage(format!(
+                "{}: files can't be written as .{end}, only as .gz and .zst",
+                name.display()
+            )));
+        }
         let plain = match compression {
-            Compression::None => name.as_str(),
-            _ => name
-                .rsplit_once('.')
-                .map_or(name.as_str(), |(stem, _)| stem),
+            Compression::None => name.clone(),
+            _ => name.with_extension(""),
         };
-        let classic = self.pcap || (!self.pcapng && plain.ends_with(".pcap"));
+        let classic = self.pcap || (!self.pcapng && extension(&plain) == "pcap");
         let last = match (rotates, stop_at_files) {
             (true, None) => u64::MAX,
             (true, Some(files)) => files,
@@ -223,8 +227,8 @@ impl RecordArgs {
         }))
     }
 
-    pub(crate) fn stop(&self) -> Stop {
-        let mut stop = Stop::default();
+    pub(crate) fn limits(&self) -> Limits {
+        let mut stop = Limits::default();
         for limit in &self.autostop {
             match *limit {
                 Limit::Packets(n) => stop.packets = Some(n),
