@@ -40,6 +40,11 @@ pub(crate) fn is_closed(output: &File) -> bool {
             .is_ok_and(|m| m.file_type().is_char_device() && m.rdev() == NULL)
 }
 
+/// Of standard output, where it is a terminal.
+pub(crate) fn terminal_width() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into())
+}
+
 /// Another handle of it, if it is a pipe.
 pub(crate) fn pipe_of(output: &impl AsFd) -> Option<OwnedFd> {
     let file = File::from(output.as_fd().try_clone_to_owned().ok()?);

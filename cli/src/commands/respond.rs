@@ -16,6 +16,7 @@ use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::endpoint::Endpoint;
 use crate::link::session::Linked;
+use crate::mac::Mac;
 use crate::metrics::MetricsArgs;
 use crate::report::{count, notice};
 use crate::values::some_time;
@@ -52,7 +53,7 @@ pub(crate) struct Args {
     ip6: Option<Ipv6Cidr>,
     /// Ethernet address [default: 02:fe and the IPv4 address]
     #[arg(long, value_name = "MAC", value_parser = mac)]
-    mac: Option<EthernetAddress>,
+    mac: Option<Mac>,
     /// IPv4 address of the router to other networks
     #[arg(long, value_name = "ADDRESS")]
     gateway: Option<Ipv4Addr>,
@@ -75,12 +76,11 @@ fn cidr<T: FromStr>(text: &str) -> Result<T, String> {
         .map_err(|_| format!("'{text}' is no address with a prefix length, as 192.168.1.1/24"))
 }
 
-fn mac(text: &str) -> Result<EthernetAddress, String> {
-    match text.parse::<EthernetAddress>() {
-        Ok(address) if address.is_unicast() => Ok(address),
-        _ => Err(format!(
-            "'{text}' is no station's address, as 02:fe:00:00:00:01"
-        )),
+fn mac(text: &str) -> Result<Mac, String> {
+    let mac: Mac = text.parse()?;
+    match EthernetAddress(mac.0).is_unicast() {
+        true => Ok(mac),
+        false => Err(format!("{mac} is not the address of a single host")),
     }
 }
 
@@ -113,9 +113,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut device = MemifDevice::new(&session.memif, 0)?.with_mtu(args.mtu.into());
     device.set_rx_mode(args.rx_mode)?;
 
+    let mac = args.mac.unwrap_or_else(|| default_mac(args.ip));
     let hardware = match args.endpoint.mode {
         IfMode::Ip => HardwareAddress::Ip,
-        _ => args.mac.unwrap_or_else(|| default_mac(args.ip)).into(),
+        _ => EthernetAddress(mac.0).into(),
     };
     let mut config = Config::new(hardware);
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -142,14 +143,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     if !args.quiet {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        notice(format_args!(
-            "answering as {}{}",
-            list.join(" and "),
-            match hardware {
-                HardwareAddress::Ethernet(mac) => format!(" ({})", colons(mac)),
-                _ => String::new(),
-            }
-        ));
+        let list = list.join(" and ");
+        match hardware {
+            HardwareAddress::Ethernet(_) => notice(format_args!("Answering as {list} ({mac})")),
+            _ => notice(format_args!("Answering as {list}")),
+        }
     }
     loop {
         let now = Instant::now();
@@ -174,14 +172,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As `--mac` takes it; smoltcp has hyphens.
-fn colons(address: EthernetAddress) -> String {
-    address.to_string().replace('-', ":")
-}
-
-fn default_mac(ip: Option<Ipv4Cidr>) -> EthernetAddress {
+fn default_mac(ip: Option<Ipv4Cidr>) -> Mac {
     let [a, b, c, d] = ip.map_or([0, 0, 0, 1], |ip| ip.address().octets());
-    EthernetAddress([0x02, 0xfe, a, b, c, d])
+    Mac([0x02, 0xfe, a, b, c, d])
 }
 
 /// A connection of a service, or the readiness for one.
@@ -323,6 +316,6 @@ mod tests {
         assert!(cidr::<Ipv4Cidr>("192.168.1.1/24").is_ok());
         assert!(cidr::<Ipv4Cidr>("192.168.1.1").is_err());
         let ip = cidr("10.0.0.9/8").unwrap();
-        assert_eq!(colons(default_mac(Some(ip))), "02:fe:0a:00:00:09");
+        assert_eq!(default_mac(Some(ip)).to_string(), "02:fe:0a:00:00:09");
     }
 }

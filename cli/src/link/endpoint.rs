@@ -10,7 +10,7 @@ use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::access::Access;
 use crate::link::session::Session;
-use crate::values::Secret;
+use crate::values::{Secret, mode};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Endpoint {
@@ -35,7 +35,7 @@ pub(crate) struct Endpoint {
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     pub(crate) secret_file: Option<PathBuf>,
     /// What packets begin with: ethernet, ip
-    #[arg(long, default_value = "ethernet", value_name = "MODE")]
+    #[arg(long, default_value = "ethernet", value_name = "MODE", value_parser = mode)]
     pub(crate) mode: IfMode,
     /// Queues in each direction, 1 to 255
     #[arg(long, default_value_t = 1, value_name = "N",

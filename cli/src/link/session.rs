@@ -50,6 +50,8 @@ impl Dropped {
     }
 }
 
+const PERMISSION_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What ended a wait for the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Linked {
@@ -68,6 +70,8 @@ impl Session {
         quiet: bool,
         events: &Events,
     ) -> Result<Self, Failure> {
+        // The library's log tells the same.
+        let quietly = quiet || log::log_enabled!(target: "memif", log::Level::Info);
         let links = Arc::<AtomicU64>::default();
         let lost = Arc::<AtomicU64>::default();
         let (counted, gone) = (Arc::clone(&links), Arc::clone(&lost));
@@ -75,7 +79,7 @@ impl Session {
         let config = config
             .on_connect(move |memif| {
                 counted.fetch_add(1, Ordering::Release);
-                if !quiet && let Ok(details) = memif.details() {
+                if !quietly && let Ok(details) = memif.details() {
                     notice_later(format_args!(
                         "{memif}: connected to {}, interface {}",
                         shown(&details.remote_name),
@@ -87,7 +91,7 @@ impl Session {
                 gone.fetch_add(1, Ordering::Release);
                 // Whoever reads a file for this peer need not go on.
                 interrupted.interrupt();
-                if !quiet && let Ok(details) = memif.details() {
+                if !quietly && let Ok(details) = memif.details() {
                     notice_later(format_args!("{memif}: disconnected: {}", details.error));
                 }
             });
@@ -197,6 +201,10 @@ impl Session {
                 }
             }
             let waiting_for = self.waiting_for();
+            // A moment after the socket is there, its permissions may not be yet.
+            if self.may_not_connect() && start.elapsed() >= PERMISSION_PATIENCE {
+                return Err(Failure::Failed(waiting_for));
+            }
             if left.is_some_and(|l| l.is_zero()) {
                 let seconds = limit.unwrap_or_default().as_secs_f64();
                 return Err(Failure::Failed(format!(
@@ -208,6 +216,11 @@ impl Session {
                 told = Some(waiting_for);
             }
         }
+    }
+
+    fn may_not_connect(&self) -> bool {
+        let failure = self.memif.last_failure();
+        failure.is_some_and(|f| f.kind == ErrorKind::PermissionDenied && !f.refused)
     }
 
     /// Why there is no link yet.

@@ -134,18 +134,20 @@ pub(crate) struct Both {
 }
 
 impl Both {
-    pub(crate) fn new(burst: u16) -> Result<Self, Error> {
+    pub(crate) fn new(load: &Load) -> Result<Self, Error> {
         let context = Context::new("memif bench")?;
         let socket = format!("@memif-bench-{}", process::id());
         let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
-        let slave = context.create_interface(MemifConfig::new(&socket))?;
+        // A buffer for a packet, so that a burst of any length fits into the ring.
+        let config = MemifConfig::new(&socket).buffer_size(load.len.max(2048));
+        let slave = context.create_interface(config)?;
         slave.wait_link_up(None)?;
         master.wait_link_up(None)?;
-        let mut receiver = master.packet_handle(0, burst)?;
+        let mut receiver = master.packet_handle(0, load.burst)?;
         receiver.set_rx_mode(RxMode::Polling)?;
         Ok(Self {
             receiver,
-            sender: slave.packet_handle(0, burst)?,
+            sender: slave.packet_handle(0, load.burst)?,
             _interfaces: [master, slave],
             _context: context,
         })

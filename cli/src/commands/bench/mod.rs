@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn one_thread(load: &Load) -> Result<Report, Failure> {
-    let mut both = Both::new(load.burst)?;
+    let mut both = Both::new(load)?;
     let mut numbered = Numbered::new(load);
     let burst = usize::from(load.burst);
     let (mut packets, mut received, mut wrong) = (0u64, 0u64, 0u64);

@@ -1,7 +1,5 @@
 //! The ends of a bridge: what they are called, and packets in and out of them.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use crate::link::endpoint::Endpoint;
 use crate::link::kernel_tap::{Tap, TapReader};
 use crate::link::session::{Linked, Session};
 use crate::report::notice;
+use crate::values::{mode, number_in};
 
 /// Packets taken from a ring at a time.
 const BURST: u16 = 256;
@@ -55,7 +54,7 @@ impl FromStr for Spec {
                 let mut mtu = None;
                 for option in options {
                     match option? {
-                        ("mtu", value) => mtu = Some(number_in(value, 68..=65_521)?),
+                        ("mtu", value) => mtu = Some(number_in("MTU", value, 68..=65_521)?),
                         (other, _) => return Err(format!("a tap has no option '{other}'")),
                     }
                 }
@@ -85,33 +84,16 @@ impl FromStr for Spec {
     }
 }
 
-fn number<N: FromStr>(text: &str) -> Result<N, String> {
-    text.parse()
-        .map_err(|_| format!("'{text}' is no number that fits"))
-}
-
-fn number_in<N: FromStr + PartialOrd + Display>(
-    text: &str,
-    range: RangeInclusive<N>,
-) -> Result<N, String> {
-    let number = number(text)?;
-    if range.contains(&number) {
-        return Ok(number);
-    }
-    let (least, most) = range.into_inner();
-    Err(format!("{number} is not within {least} and {most}"))
-}
-
 impl Endpoint {
     fn set(&mut self, (name, value): (&str, &str)) -> Result<(), String> {
         match name {
-            "id" => self.id = number(value)?,
+            "id" => self.id = number_in("id", value, 0..=u32::MAX)?,
             "role" => self.role = Some(value.parse()?),
             "secret" => self.secret = Some(value.to_owned().into()),
             "secret-file" => self.secret_file = Some(value.into()),
-            "mode" => self.mode = value.parse()?,
-            "ring-size" => self.ring_size = number_in(value, 1..=14)?,
-            "buffer-size" => self.buffer_size = number_in(value, 64..=65535)?,
+            "mode" => self.mode = mode(value)?,
+            "ring-size" => self.ring_size = number_in("ring size", value, 1..=14)?,
+            "buffer-size" => self.buffer_size = number_in("buffer size", value, 64..=65535)?,
             "allow-unsealed" => {
                 self.allow_unsealed = value
                     .parse()
@@ -360,17 +342,17 @@ mod tests {
         );
         for (text, says) in [
             ("mf0", "memif:SOCKET"),
-            ("memif:x,ring-size=15", "within 1 and 14"),
-            ("memif:x,buffer-size=1", "within 64 and 65535"),
+            ("memif:x,ring-size=15", "ring size must be between 1 and 14"),
+            ("memif:x,buffer-size=1", "between 64 and 65535"),
             ("tun:mf0", "'tun'"),
             ("tap:", "names no"),
             ("tap:a/b", "no device's name"),
             ("tap:a123456789012345", "at most 15 bytes"),
-            ("tap:x,mtu=67", "within 68 and 65521"),
-            ("tap:x,mtu=65522", "within 68 and 65521"),
+            ("tap:x,mtu=67", "MTU must be between 68 and 65521"),
+            ("tap:x,mtu=65522", "MTU must be between 68 and 65521"),
             ("memif:,id=1", "names no"),
             ("memif:x,id", "NAME=VALUE"),
-            ("memif:x,id=y", "'y'"),
+            ("memif:x,id=y", "id must be"),
             ("memif:x,role=boss", "'boss'"),
             ("memif:x,color=red", "'color'"),
             ("tap:x,id=1", "'id'"),

@@ -141,10 +141,7 @@ impl Way<'_> {
                 }
                 Some(_) => {
                     let packets = source.packets();
-                    if let Some(recording) = self.recording {
-                        recording.take(self.from as u32, &packets);
-                    }
-                    // Also what came with the last before the end: it has left the ring.
+                    // Before it is recorded, which may end the bridge: it has left the ring.
                     let mut sent = (0, 0);
                     let result = sink.send(&packets, &mut sent);
                     let lost = (packets.len() - sent.0) as u64;
@@ -157,6 +154,9 @@ impl Way<'_> {
                     self.passed.lost.fetch_add(lost, Ordering::Relaxed);
                     if let Some(session) = from.session() {
                         session.dropped.add(0, lost);
+                    }
+                    if let Some(recording) = self.recording {
+                        recording.take(self.from as u32, &packets);
                     }
                     result?;
                 }

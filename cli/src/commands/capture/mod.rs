@@ -124,7 +124,11 @@ fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(
     };
     reader.describe();
     if linked == Linked::Stopped {
-        return Ok(());
+        // Wireshark shows a reason only when it has stopped, and failures only.
+        return match args.silent {
+            true => Err(Failure::Failed(session.waiting_for())),
+            false => Ok(()),
+        };
     }
     let mut queues = queues.into_iter();
     let first = queues.next();

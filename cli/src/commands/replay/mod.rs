@@ -200,7 +200,10 @@ fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{spinner} {rate}, {elapsed}"),
         Some(end) => (
             ProgressBar::new(end),
-            "{bar:30} {percent}% {rate}, {eta} left",
+            match terminal_size::terminal_size_of(io::stderr()) {
+                Some((width, _)) if width.0 < 80 => "{percent}% {rate}, {eta} left",
+                _ => "{bar:30} {percent}% {rate}, {eta} left",
+            },
         ),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
