@@ -29,7 +29,7 @@ use crate::report::start_log;
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Args {
-    /// Tell more: -v what happens on the control channel, -vv all of it
+    /// More output: -v logs the control channel, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]

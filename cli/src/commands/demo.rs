@@ -21,10 +21,10 @@ use crate::report::{count, rate};
 /// Replay a small capture through a memif inside this process, capture it at the other end, compare
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where the captured packets go
+    /// Capture file to write
     #[arg(short, long, default_value = "demo.pcap", value_name = "FILE")]
     write: PathBuf,
-    /// How long to measure at top speed afterwards, in seconds
+    /// Seconds to measure at top speed afterwards
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::seconds)]
     measure: Duration,
 }

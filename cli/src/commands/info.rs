@@ -15,17 +15,17 @@ use crate::output::print;
 
 /// Connect, and print both sides' names, queues, rings and memory, or why the peer refuses
 ///
-/// An interface has one link: while it is looked at, nobody else can have it, and what the
-/// peer sends meanwhile is lost. As a slave it tells at once when nobody listens, or it may not
-/// connect; as a master it waits for a slave.
+/// `info` occupies the interface's only link while it runs, and packets that the peer sends
+/// meanwhile are lost. As a slave it fails at once if nobody listens or access is denied; as a
+/// master it waits for a slave.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
-    /// How many seconds the peer has to answer
+    /// Wait up to N seconds for the peer to answer
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Duration,
-    /// Print a JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -52,7 +52,9 @@ fn link(session: &Session, timeout: Duration) -> Result<(), Failure> {
         match memif.wait_link_up(Some(STEP)) {
             Ok(true) => return Ok(()),
             Ok(false) if session.events.is_stopped() => {
-                return Err(Failure::Failed(format!("{memif}: stopped")));
+                return Err(Failure::Failed(format!(
+                    "{memif}: interrupted; no peer connected"
+                )));
             }
             Ok(false) => {}
             Err(e) => return Err(refused(&e)),

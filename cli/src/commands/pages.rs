@@ -24,17 +24,17 @@ fn shell(text: &str) -> Result<Shell, String> {
         "bash" => Ok(Shell::Bash),
         "zsh" => Ok(Shell::Zsh),
         "fish" => Ok(Shell::Fish),
-        _ => Err("bash, zsh and fish are known".into()),
+        _ => Err("must be bash, zsh or fish".into()),
     }
 }
 
 /// Print the manual page, for `man -l -`
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
-    /// The page of this subcommand
+    /// Subcommand [default: the whole command]
     #[arg(conflicts_with = "write_to")]
     subcommand: Option<String>,
-    /// Write all pages into this folder instead, a file each
+    /// Write all pages into a folder, one file each
     #[arg(long, value_name = "FOLDER")]
     write_to: Option<PathBuf>,
 }
@@ -54,7 +54,8 @@ pub(crate) fn man(args: &ManArgs, mut command: Command) -> Result<(), Failure> {
     if let Some(name) = &args.subcommand {
         command.build();
         let found = command.find_subcommand(name).cloned();
-        command = found.ok_or_else(|| Failure::Usage(format!("there is no 'memif {name}'")))?;
+        command = found
+            .ok_or_else(|| Failure::Usage(format!("there is no subcommand 'memif {name}'")))?;
     }
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(command).render(&mut page);

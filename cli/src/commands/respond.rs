@@ -35,10 +35,10 @@ const LEAST_MTU_IPV6: u16 = 1280;
 const PORT_ECHO: u16 = 7;
 const PORT_HTTP: u16 = 80;
 
-/// Be a host on a memif: answer ARP, NDP and ping, TCP echo on port 7, a page on port 80
+/// Act as a simple host on a memif: answer ARP, NDP and ping, TCP echo on port 7, HTTP on port 80
 ///
-/// Each service takes 8 connections at a time. Goes on when the peer leaves and comes back. Ctrl-C
-/// ends it.
+/// Each service accepts 8 connections at a time. Continues when the peer reconnects. Ctrl-C stops
+/// it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -54,26 +54,27 @@ pub(crate) struct Args {
     /// Ethernet address [default: 02:fe and the IPv4 address]
     #[arg(long, value_name = "MAC", value_parser = mac)]
     mac: Option<Mac>,
-    /// IPv4 address of the router to other networks
+    /// IPv4 address of the default router
     #[arg(long, value_name = "ADDRESS")]
     gateway: Option<Ipv4Addr>,
-    /// Longest IP packet, 576 to 65535
+    /// MTU, 576 to 65535
     #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
-    /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
+    /// Receive mode: interrupt sleeps, polling spins, adaptive does both
     #[arg(long, default_value = "interrupt", value_parser = crate::values::rx_mode)]
     rx_mode: RxMode,
-    /// Fail when there is no link within so many seconds; 0: wait for ever [default: 0]
+    /// Fail if there is no link within N seconds; 0 waits for ever [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Option<StdDuration>,
-    /// Say nothing of peers that come and leave
+    /// No messages when peers connect or leave
     #[arg(short, long)]
     quiet: bool,
 }
 
 fn cidr<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|_| format!("'{text}' is no address with a prefix length, as 192.168.1.1/24"))
+    text.parse().map_err(|_| {
+        format!("'{text}' is not an address with a prefix length, such as 192.168.1.1/24")
+    })
 }
 
 fn mac(text: &str) -> Result<Mac, String> {
@@ -90,17 +91,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .collect();
     // smoltcp takes no other.
     if let Some(wrong) = addresses.iter().find(|a| !a.address().is_unicast()) {
-        return Err(Failure::Usage(format!("{wrong} is no host's address")));
+        return Err(Failure::Usage(format!(
+            "{wrong} is not the address of a single host"
+        )));
     }
     if args.endpoint.mode == IfMode::PuntInject {
         let mode = args.endpoint.mode;
         return Err(Failure::Usage(format!(
-            "no host speaks {mode}: ethernet or ip"
+            "a responder needs ethernet or ip mode, not {mode}"
         )));
     }
     if args.ip6.is_some() && args.mtu < LEAST_MTU_IPV6 {
         return Err(Failure::Usage(format!(
-            "an MTU of {} is too small for IPv6: {LEAST_MTU_IPV6} and more",
+            "an MTU of {} is too small for IPv6; the least is {LEAST_MTU_IPV6}",
             args.mtu
         )));
     }

@@ -71,7 +71,7 @@ impl Session {
         events: &Events,
     ) -> Result<Self, Failure> {
         // The library's log tells the same.
-        let quietly = quiet || log::log_enabled!(target: "memif", log::Level::Info);
+        let quietly = quiet || log::log_enabled!(target: "memif::core", log::Level::Info);
         let links = Arc::<AtomicU64>::default();
         let lost = Arc::<AtomicU64>::default();
         let (counted, gone) = (Arc::clone(&links), Arc::clone(&lost));
@@ -99,9 +99,9 @@ impl Session {
             let hint = match (role, e.kind()) {
                 (Role::Slave, _) => "",
                 (Role::Master, ErrorKind::Already) => {
-                    "be its slave with --role slave, or give another path"
+                    "connect to it with --role slave, or use another path"
                 }
-                (Role::Master, _) => "a master needs a path of its own in a folder it may write to",
+                (Role::Master, _) => "a master needs an unused path in a folder it may write to",
             };
             Failure::from(e).hint(hint)
         })?;
@@ -234,7 +234,7 @@ impl Session {
                 nobody_listens(memif.socket())
             }
             (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
-                "{memif}: {}; the user has to be one that both sides let in (--socket-mode, --socket-owner, --allow-user)",
+                "{memif}: {}; run as a user who may write to the socket (--socket-mode, --socket-owner, --allow-user)",
                 f.reason
             ),
             (Role::Slave, Some(f)) if f.refused => {
@@ -249,7 +249,7 @@ impl Session {
             (_, Some(f)) => format!("{memif}: {}", f.reason),
             (Role::Master, None) => format!("{memif}: no slave has connected"),
             (Role::Slave, None) => {
-                format!("{memif}: the master has taken the connection but does not answer")
+                format!("{memif}: the master accepted the connection but does not answer")
             }
         }
     }

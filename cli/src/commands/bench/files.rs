@@ -15,7 +15,7 @@ use crate::files::input::BATCH;
 pub(crate) struct Args {
     #[command(flatten)]
     load: Load,
-    /// Where the file goes, and is deleted; best on a tmpfs [default: in the temporary folder]
+    /// Temporary file, deleted at the end; best on a tmpfs [default: in /dev/shm or the temporary folder]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }

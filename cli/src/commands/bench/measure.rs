@@ -9,15 +9,15 @@ use memif::{Context, Error, Memif, MemifConfig, PacketHandle, Role, RxMode};
 /// What is sent.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Load {
-    /// Bytes of a packet, at least 8 for its number
+    /// Packet size in bytes, at least 8
     #[arg(long, default_value_t = 64, value_name = "BYTES",
           value_parser = clap::value_parser!(u16).range(8..))]
     pub(crate) len: u16,
-    /// Packets sent and taken at a time
+    /// Packets per burst
     #[arg(long, default_value_t = 32, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) burst: u16,
-    /// How long
+    /// Duration in seconds
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::some_seconds)]
     pub(crate) secs: Duration,
 }

@@ -17,7 +17,7 @@ use measure::{Both, Load, Numbered, Report, number, recycle};
 /// Measure packets per second, round trips, capture and replay
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// One JSON object instead of text
+    /// Print one JSON object instead of text
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -30,7 +30,7 @@ enum What {
     Loop(Load),
     /// Send numbered packets to `bench recv` in another process
     Send(pair::SendArgs),
-    /// Receive what `bench send` sends, and check that none is missing
+    /// Receive the packets of `bench send`, and check that none is missing
     Recv(pair::RecvArgs),
     /// Send packets one at a time to `bench pong`, and measure until they come back
     Ping(rtt::PingArgs),

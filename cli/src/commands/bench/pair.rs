@@ -25,7 +25,7 @@ pub(crate) struct RecvArgs {
     endpoint: Endpoint,
     #[command(flatten)]
     load: Load,
-    /// How to wait for packets: polling, interrupt or adaptive
+    /// Receive mode: polling spins, interrupt sleeps, adaptive does both
     #[arg(long, default_value = "polling", value_parser = rx_mode)]
     rx_mode: RxMode,
 }
@@ -103,7 +103,7 @@ pub(super) fn left_alone(session: &Session, error: Error) -> Failure {
     match error {
         Error::Eof(Eof::LinkDown) => Failure::Failed(format!("{memif}: the peer left")),
         Error::Eof(Eof::Empty) => Failure::Failed(format!(
-            "{memif}: the peer sent nothing back; is it 'memif bench pong'?"
+            "{memif}: no reply; the peer must run 'memif bench pong'"
         )),
         other => other.into(),
     }

@@ -36,19 +36,19 @@ impl FromStr for Spec {
         let mut parts = rest.split(',');
         let name = parts.next().unwrap_or_default().to_owned();
         if name.is_empty() {
-            return Err(format!("'{text}' names no socket or device"));
+            return Err(format!("'{text}' has no socket or device name"));
         }
         let mut options = parts.map(|option| {
             option
                 .split_once('=')
-                .ok_or_else(|| format!("'{option}' is no NAME=VALUE"))
+                .ok_or_else(|| format!("'{option}' is not NAME=VALUE"))
         });
         match kind {
             "tap" => {
                 // As Linux has it.
                 if name.len() > 15 || name.contains(['/', ':', ' ']) {
                     return Err(format!(
-                        "'{name}' is no device's name: at most 15 bytes, without '/', ':' and spaces"
+                        "'{name}' is not a device name: at most 15 bytes, without '/', ':' or spaces"
                     ));
                 }
                 let mut mtu = None;
@@ -79,7 +79,7 @@ impl FromStr for Spec {
                 let name = format!("memif:{name}:{}", endpoint.id);
                 Ok(Self::Memif { endpoint, name })
             }
-            _ => Err(format!("'{kind}' is no kind of endpoint: memif or tap")),
+            _ => Err(format!("'{kind}' is not an endpoint type: memif or tap")),
         }
     }
 }
@@ -97,7 +97,7 @@ impl Endpoint {
             "allow-unsealed" => {
                 self.allow_unsealed = value
                     .parse()
-                    .map_err(|_| format!("'{value}' is neither true nor false"))?;
+                    .map_err(|_| format!("allow-unsealed must be true or false, not '{value}'"))?;
             }
             other if self.access.set(other, value)? => {}
             other => return Err(format!("a memif has no option '{other}'")),

@@ -30,11 +30,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (a, b) = (&args.a, &args.b);
     if a.name() == b.name() {
         let name = a.name();
-        return Err(Failure::Usage(format!("{name} can't be both ends")));
+        return Err(Failure::Usage(format!("{name} is given for both ends")));
     }
     if a.mode() != b.mode() {
         return Err(Failure::Usage(format!(
-            "{} begins packets with {}, {} with {}: they can't be joined",
+            "{} is in {} mode, {} in {} mode; both ends need the same mode",
             a.name(),
             a.mode(),
             b.name(),

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         && input::is_same(from, to)
     {
         return Err(Failure::Usage(format!(
-            "{} is the file that is read: writing would empty it; give another name with -w",
+            "{} is also the file that is read; give another name with -w",
             to.display()
         )));
     }

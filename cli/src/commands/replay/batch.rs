@@ -155,7 +155,7 @@ fn send_all<T: AsRef<[u8]>>(
             Err(Error::Eof(_)) => return Err(peer_left(session, counts.packets)),
             Err(e @ Error::Config { .. }) => {
                 return Err(Ended::Failed(Failure::Failed(format!(
-                    "{}: packet {}: {e}; give the slave a larger --ring-size or --buffer-size",
+                    "{}: packet {}: {e}; use a larger --ring-size or --buffer-size on the slave's side",
                     session.memif,
                     counts.packets + 1
                 ))));

@@ -32,45 +32,45 @@ use source::{Group, Opener, Reader};
 
 /// Send the packets of capture files to a peer, with their original timing
 ///
-/// Waits for room when the peer does not keep up, so that none is lost, and ends when the peer has
-/// taken the last one.
+/// Waits while the ring is full, so that none is lost, and ends when the peer has read the last
+/// packet.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
     #[command(flatten)]
     metrics: MetricsArgs,
-    /// pcap or pcapng files, compressed or not, sent one after the other; '-' is standard input. The words after them say which
-    /// packets, in libpcap's filter language: x.pcap udp port 9
+    /// pcap or pcapng files, sent one after the other; '-' is standard input. Words after the files
+    /// are a filter in libpcap's language: x.pcap udp port 9
     #[arg(required = true, value_name = "FILE")]
     files: Vec<OsString>,
     #[command(flatten)]
     rate: RateArgs,
-    /// Send all files this many times; 0: until stopped
+    /// Send all files N times; 0 repeats until stopped
     #[arg(long, default_value_t = 1, value_name = "N")]
     r#loop: u64,
-    /// End after this many packets
+    /// Stop after N packets
     #[arg(short = 'L', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Send the packets of several files together, in the order of their times
+    /// Merge several files by time instead of sending one after the other
     #[arg(long)]
     merge: bool,
     /// Read all files into memory first
     #[arg(short = 'K', long)]
     preload: bool,
-    /// In every loop after the first other IP addresses: source plus one, destination minus one; checksums follow
+    /// Change IP addresses on each loop (source + 1, destination - 1); checksums are updated
     #[arg(long)]
     unique_ip: bool,
-    /// Replace hardware addresses: src=MAC, dst=MAC, or both with a comma between
+    /// Replace hardware addresses: src=MAC, dst=MAC, or src=MAC,dst=MAC
     #[arg(long, value_name = "ADDRESSES")]
     rewrite_mac: Option<Macs>,
-    /// Fail when there is no link within so many seconds; 0: wait for ever
+    /// Fail if there is no link within N seconds; 0 waits for ever
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Duration,
-    /// At the end, how many seconds the peer has to take the last packets
+    /// Wait up to N seconds for the peer to read the last packets
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     linger: Duration,
-    /// No progress bar, and nothing of the peer
+    /// No progress bar, no messages when the peer connects or leaves
     #[arg(short, long)]
     quiet: bool,
 }
@@ -78,16 +78,16 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct RateArgs {
-    /// Packets a second
+    /// Packets per second
     #[arg(long, value_name = "N")]
     pps: Option<f64>,
-    /// Megabits a second, counted from the link header on
+    /// Megabits per second, counted from the link header on
     #[arg(long, value_name = "N")]
     mbps: Option<f64>,
-    /// Original timing, this many times as fast
+    /// Original timing, X times as fast
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
-    /// As fast as the peer takes them
+    /// As fast as the peer reads
     #[arg(long)]
     topspeed: bool,
 }
@@ -440,14 +440,14 @@ impl Replay<'_> {
                 Ok(true) => {}
                 Ok(false) => {
                     return Err(Failure::Failed(format!(
-                        "{}: the peer did not take the last packets within {} s, they may be lost",
+                        "{}: the peer did not read the last packets within {} s; they may be lost",
                         self.session.memif,
                         limit.as_secs_f64()
                     )));
                 }
                 Err(e) if e.is_eof() => {
                     return Err(Failure::Failed(format!(
-                        "{}: the peer left before it had taken the last packets",
+                        "{}: the peer left before it had read the last packets",
                         self.session.memif
                     )));
                 }
