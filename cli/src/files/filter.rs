@@ -3,15 +3,13 @@
 use std::ffi::OsStr;
 
 use memif::LinkType;
+use memif::pcap::Filter;
 
 use crate::failure::Failure;
 
 /// Which packets are wanted; all of them without an expression.
 #[derive(Debug, Default)]
-pub(crate) struct PacketFilter {
-    #[cfg(feature = "filter")]
-    filter: Option<memif::pcap::Filter>,
-}
+pub(crate) struct PacketFilter(Option<Filter>);
 
 impl PacketFilter {
     /// From the words of the command line, joined by spaces.
@@ -24,43 +22,16 @@ impl PacketFilter {
         if expression.trim().is_empty() {
             return Ok(Self::default());
         }
-        Self::compile(&expression, link_type)
-    }
-
-    #[cfg(feature = "filter")]
-    fn compile(expression: &str, link_type: LinkType) -> Result<Self, Failure> {
-        let filter = memif::pcap::Filter::new(link_type, expression)?;
-        Ok(Self {
-            filter: Some(filter),
-        })
-    }
-
-    #[cfg(not(feature = "filter"))]
-    fn compile(expression: &str, _link_type: LinkType) -> Result<Self, Failure> {
-        Err(Failure::Usage(format!(
-            "'{expression}': this memif was built without filter support"
-        )))
+        Ok(Self(Some(Filter::new(link_type, &expression)?)))
     }
 
     /// Whether it lets every packet pass.
     pub(crate) fn is_open(&self) -> bool {
-        #[cfg(feature = "filter")]
-        return self.filter.is_none();
-        #[cfg(not(feature = "filter"))]
-        true
+        self.0.is_none()
     }
 
     #[inline]
     pub(crate) fn matches(&self, packet: &[u8]) -> bool {
-        #[cfg(feature = "filter")]
-        return self
-            .filter
-            .as_ref()
-            .is_none_or(|filter| filter.matches(packet));
-        #[cfg(not(feature = "filter"))]
-        {
-            let _ = packet;
-            true
-        }
+        self.0.as_ref().is_none_or(|filter| filter.matches(packet))
     }
 }

@@ -78,7 +78,7 @@ fn a_slow_reader_gets_all_of_them() {
         capture.go_on();
         pipe.read_to_end(&mut got).unwrap();
 
-        replay.finish().good().says("the ring was full");
+        replay.finish().good().says("for a full ring");
         capture.finish().good().says("100000 packets written to -");
         assert_numbered(&all(CaptureReader::new(&got[..]).unwrap()), 0, 100_000);
     }
