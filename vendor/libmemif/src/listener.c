@@ -82,8 +82,8 @@ check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
 			   : fail (s, error_of_errno (errno), "can't look at %s (errno %d)",
 				   s->path, errno);
   if (!S_ISSOCK (st.st_mode))
-    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s exists and is %s, not a socket: it is left alone",
-		 s->path, S_ISDIR (st.st_mode) ? "a folder" : "a file");
+    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s is %s; it was not replaced", s->path,
+		 S_ISDIR (st.st_mode) ? "a folder" : "a regular file");
 
   int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
