@@ -60,14 +60,19 @@ typedef struct
 typedef struct
 {
   ring_t *shm; /* NULL until the regions are mapped */
-  own_t *own;  /* slave: the buffer of each slot; as it sends, of each slot in use */
+  own_t *own;  /* slave: the buffer of each slot; as it sends, of twice as many, those in use */
   own_t *spare[2]; /* slave, sending: buffers not in use, [1] the small ones */
   uint32_t small_size; /* what goes into a small one; 0: there are none */
   uint32_t offset;
   uint16_t region;
+  uint16_t linger; /* slave, sending: slots whose buffers rest, beside those in use */
   uint8_t log2;
   int efd;
 } link_ring_t;
+
+/* How long what a slave has sent stays, for observers: not long, as few buffers in turn stay in the
+ * core's own cache. */
+enum { LINGER = 64 };
 
 /* The shared memory of one connection. */
 typedef struct link

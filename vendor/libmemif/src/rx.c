@@ -36,12 +36,15 @@ rx_bad_descriptor (queue_t *q, uint16_t slot, const desc_t *d)
 void
 rx_clear_chain (queue_t *q, uint16_t from, uint16_t to)
 {
-  if (q->slave || q->state != QUEUE_UP)
+  /* Relaxed: written before the link came up. A sender that promises anything is one of ours. */
+  if (q->slave || q->state != QUEUE_UP
+      || atomic_load_explicit (&q->ring->linger, memory_order_relaxed))
     return;
   for (; from != to; from++)
     {
       desc_t d = desc_read (&q->ring->desc[from & q->mask]);
-      d.flags &= (uint16_t) ~DESC_NEXT;
+      if (d.flags & DESC_NEXT)
+	d.flags ^= DESC_NEXT | DESC_PARTED;
       desc_write (&q->ring->desc[from & q->mask], d);
     }
 }
