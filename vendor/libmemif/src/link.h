@@ -88,6 +88,16 @@ typedef struct link
   bool unsealed; /* a region could not be sealed, and was accepted all the same */
 } link_t;
 
+static inline desc_t
+desc_from (uint64_t w0, uint64_t w1)
+{
+  return (desc_t){ .flags = (uint16_t) w0,
+		   .region = (uint16_t) (w0 >> 16),
+		   .length = (uint32_t) (w0 >> 32),
+		   .offset = (uint32_t) w1,
+		   .metadata = (uint32_t) (w1 >> 32) };
+}
+
 /* The only ways to a descriptor: once in, once out. Relaxed, so that no word is
  * torn or read twice; the counters' acquire and release order them. */
 static inline desc_t
@@ -95,11 +105,7 @@ desc_read (const shared_desc_t *d)
 {
   uint64_t w0 = atomic_load_explicit (&d->word[0], memory_order_relaxed);
   uint64_t w1 = atomic_load_explicit (&d->word[1], memory_order_relaxed);
-  return (desc_t){ .flags = (uint16_t) w0,
-		   .region = (uint16_t) (w0 >> 16),
-		   .length = (uint32_t) (w0 >> 32),
-		   .offset = (uint32_t) w1,
-		   .metadata = (uint32_t) (w1 >> 32) };
+  return desc_from (w0, w1);
 }
 
 static inline void
@@ -109,6 +115,16 @@ desc_write (shared_desc_t *d, desc_t in)
 			 memory_order_relaxed);
   atomic_store_explicit (&d->word[1], in.offset | (uint64_t) in.metadata << 32,
 			 memory_order_relaxed);
+}
+
+/* As desc_write, for whoever looks on: the length is new only where the metadata is. */
+static inline void
+desc_offer (shared_desc_t *d, desc_t in)
+{
+  atomic_store_explicit (&d->word[1], in.offset | (uint64_t) in.metadata << 32,
+			 memory_order_relaxed);
+  atomic_store_explicit (&d->word[0], in.flags | (uint64_t) in.region << 16 | (uint64_t) in.length << 32,
+			 memory_order_release);
 }
 
 /* region.c */
