@@ -1,18 +1,17 @@
-//! The control thread, on which connections are made and callbacks run.
+//! Where interfaces live.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle, ThreadId};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::config::cut_name;
-use crate::ffi::{Access, Loop, SocketArgs, Waker};
-use crate::interface::{CLOSE_FLUSH, Inner};
-use crate::{Error, ErrorKind, Memif, MemifConfig};
+use crate::error::{Error, ErrorKind};
+use crate::ffi::{Access, SocketArgs};
+use crate::interface::Memif;
+use crate::interface::config::MemifConfig;
+use crate::link::control::{Control, lock};
+use crate::link::{CLOSE_FLUSH, Link};
 
 /// The place where interfaces live: a thread that makes connections, and on
 /// which callbacks run. A process may have several.
@@ -36,9 +35,10 @@ use crate::{Error, ErrorKind, Memif, MemifConfig};
 /// assert!(!memif.is_link_up());
 /// # Ok::<(), memif::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Context {
     control: Arc<Control>,
+    interfaces: Mutex<Vec<Weak<Link>>>,
+    closed: AtomicBool,
 }
 
 impl Context {
@@ -73,32 +73,33 @@ impl Context {
     /// master can't listen (in use, no permission, no socket), or has the id
     /// of another one, or when the context is closed.
     pub fn create_interface(&self, config: MemifConfig) -> Result<Memif, Error> {
-        let config = config.checked()?;
-        if self.control.closed.load(Ordering::Acquire) {
+        let (settings, callbacks) = config.checked()?;
+        if self.closed.load(Ordering::Acquire) {
             return Err(Error::Memif {
                 kind: ErrorKind::NotInitialised,
-                context: format!("creating id {} on {}", config.id, config.socket),
+                context: format!("creating id {} on {}", settings.id, settings.socket),
             });
         }
-        let inner = Inner::create(Arc::clone(&self.control), config)?;
-        let mut interfaces = lock(&self.control.interfaces);
+        let control = Arc::clone(&self.control);
+        let link = Link::create(control, settings, Box::new(callbacks))?;
+        let mut interfaces = lock(&self.interfaces);
         interfaces.retain(|weak| weak.strong_count() > 0);
-        interfaces.push(Arc::downgrade(&inner));
+        interfaces.push(Arc::downgrade(&link));
         drop(interfaces);
-        if self.control.closed.load(Ordering::Acquire) {
-            inner.close(); // meanwhile
+        if self.closed.load(Ordering::Acquire) {
+            link.close(); // meanwhile
         }
-        Ok(Memif::from_inner(inner))
+        Ok(Memif::from_link(link))
     }
 
     /// Closes its interfaces as [`Memif::close`] does: waits up to a second, for
     /// all of them together, until peers have taken what was sent.
     pub fn close(&self) {
-        self.control.closed.store(true, Ordering::Release);
-        let interfaces = std::mem::take(&mut *lock(&self.control.interfaces));
+        self.closed.store(true, Ordering::Release);
+        let interfaces = std::mem::take(&mut *lock(&self.interfaces));
         let deadline = Instant::now() + CLOSE_FLUSH;
-        for inner in interfaces.iter().filter_map(Weak::upgrade) {
-            inner.close_by(deadline);
+        for link in interfaces.iter().filter_map(Weak::upgrade) {
+            link.close_by(deadline);
         }
     }
 }
@@ -106,6 +107,14 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("control", &self.control)
+            .finish_non_exhaustive()
     }
 }
 
@@ -228,185 +237,22 @@ impl ContextBuilder {
     /// 65535 users or groups.
     pub fn build(self) -> Result<Context, Error> {
         self.access.check()?;
-        let app_name = cut_name("program name", self.app_name);
-        let starting = |e| Error::io("starting the control thread", e);
-        let waker = Arc::new(Waker::new().map_err(starting)?);
-        let (commands, received) = mpsc::channel();
-        let (started, result) = mpsc::channel();
-
-        let thread_waker = Arc::clone(&waker);
-        let thread = thread::Builder::new()
-            .name("memif control".into())
-            .spawn(move || run(thread_waker, &received, &started))
-            .map_err(starting)?;
-        result
-            .recv()
-            .unwrap_or_else(|_| Err(std::io::Error::other("the thread ended")))
-            .map_err(starting)?;
+        let control = Control::start(SocketArgs {
+            path: String::new(),
+            app_name: cut_name("program name", self.app_name),
+            reconnect: self.reconnect,
+            handshake: self.handshake,
+            max_half_open: self.max_half_open.max(1),
+            log_lines: self.peer_log_lines.max(1),
+            access: self.access,
+        });
+        let control = control.map_err(|e| Error::io("starting the control thread", e))?;
         Ok(Context {
-            control: Arc::new(Control {
-                settings: SocketArgs {
-                    path: String::new(),
-                    app_name,
-                    reconnect: self.reconnect,
-                    handshake: self.handshake,
-                    max_half_open: self.max_half_open.max(1),
-                    log_lines: self.peer_log_lines.max(1),
-                    access: self.access,
-                },
-                commands: Mutex::new(commands),
-                waker,
-                thread_id: thread.thread().id(),
-                thread: Some(thread),
-                closed: AtomicBool::new(false),
-                interfaces: Mutex::default(),
-            }),
+            control: Arc::new(control),
+            interfaces: Mutex::default(),
+            closed: AtomicBool::new(false),
         })
     }
-}
-
-impl Access {
-    fn check(&self) -> Result<(), Error> {
-        if self.file_mode > 0o777 {
-            let said = format!("0{:o} is no mode of a file, 0 to 0777 are", self.file_mode);
-            return Err(Error::config("socket mode", said));
-        }
-        for (what, ids) in [
-            ("allowed users", &self.uids),
-            ("allowed groups", &self.gids),
-        ] {
-            if ids.len() > usize::from(u16::MAX) {
-                let said = format!("{} given, at most {} are possible", ids.len(), u16::MAX);
-                return Err(Error::config(what, said));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What is done on the control thread.
-type Work = Box<dyn FnOnce(&Loop) + Send>;
-
-enum Command {
-    Run(Work),
-    Stop,
-}
-
-/// The other threads' side of the control thread. The last owner stops it.
-pub(crate) struct Control {
-    settings: SocketArgs,
-    commands: Mutex<Sender<Command>>,
-    waker: Arc<Waker>,
-    thread_id: ThreadId,
-    thread: Option<JoinHandle<()>>,
-    closed: AtomicBool,
-    interfaces: Mutex<Vec<Weak<Inner>>>,
-}
-
-thread_local! {
-    /// On a control thread its loop, for calls from within callbacks.
-    static LOOP: RefCell<Option<Rc<Loop>>> = const { RefCell::new(None) };
-}
-
-impl Control {
-    pub(crate) fn is_control_thread(&self) -> bool {
-        thread::current().id() == self.thread_id
-    }
-
-    pub(crate) fn socket_args(&self, path: &str) -> SocketArgs {
-        SocketArgs {
-            path: path.into(),
-            ..self.settings.clone()
-        }
-    }
-
-    /// Has it done later. The order is that of the calls.
-    pub(crate) fn post(&self, work: impl FnOnce(&Loop) + Send + 'static) {
-        self.send(Command::Run(Box::new(work)));
-    }
-
-    /// Does it now, on the control thread, and waits for the result; `None`
-    /// when the thread is gone. From within a callback it is done at once.
-    pub(crate) fn call<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Loop) -> T + Send + 'static,
-    ) -> Option<T> {
-        if self.is_control_thread() {
-            let current = LOOP.try_with(|l| l.borrow().clone()).ok().flatten()?;
-            return Some(work(&current));
-        }
-        let (reply, result) = mpsc::sync_channel(1);
-        self.post(move |l| {
-            // The caller waits, so it takes the result.
-            let _ = reply.send(work(l));
-        });
-        result.recv().ok()
-    }
-
-    fn send(&self, command: Command) {
-        // Fails only when the thread is gone, and everything with it.
-        let _ = lock(&self.commands).send(command);
-        self.waker.wake();
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        self.send(Command::Stop);
-        let own = self.is_control_thread();
-        if let Some(thread) = self.thread.take()
-            && !own
-            && thread.join().is_err()
-        {
-            log::error!("the control thread panicked");
-        }
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control")
-            .field("app_name", &self.settings.app_name)
-            .finish_non_exhaustive()
-    }
-}
-
-fn run(
-    waker: Arc<Waker>,
-    commands: &mpsc::Receiver<Command>,
-    started: &Sender<std::io::Result<()>>,
-) {
-    let control = match Loop::new(waker) {
-        Ok(control) => Rc::new(control),
-        Err(e) => {
-            let _ = started.send(Err(e));
-            return;
-        }
-    };
-    LOOP.set(Some(Rc::clone(&control)));
-    let _ = started.send(Ok(()));
-    loop {
-        if let Err(e) = control.turn() {
-            log::error!("the control thread can't wait for events: {e}");
-            break;
-        }
-        while let Ok(command) = commands.try_recv() {
-            match command {
-                Command::Run(work) => work(&control),
-                Command::Stop => {
-                    LOOP.set(None);
-                    return;
-                }
-            }
-        }
-        control.reap();
-    }
-    LOOP.set(None);
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // What the mutexes here guard is whole between any two statements.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

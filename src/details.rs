@@ -1,6 +1,6 @@
 //! What is known of an interface and its link.
 
-use crate::{IfMode, Role};
+use crate::config::{IfMode, Role};
 
 /// A snapshot of an interface.
 ///

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::context::lock;
-use crate::ffi::{QueueFds, Waker};
-use crate::interface::Inner;
-use crate::{Eof, Error};
+use crate::error::{Eof, Error};
+use crate::ffi::QueueFds;
+use crate::link::Link;
+use crate::link::bell::Bell;
 
 /// The ids of receive queues on which packets have arrived, as they arrive, and
 /// the ends of links as errors: an iterator that blocks, and a receiver with a time limit.
@@ -48,46 +48,21 @@ use crate::{Eof, Error};
 /// # Ok::<(), memif::Error>(())
 /// ```
 pub struct Interrupts {
-    inner: Arc<Inner>,
+    link: Arc<Link>,
     fds: QueueFds,
     bell: Arc<Bell>,
     ready: VecDeque<u16>,
 }
 
-/// Rung by the control thread.
-#[derive(Debug)]
-pub(crate) struct Bell {
-    waker: Waker,
-    errors: Mutex<VecDeque<Error>>,
-}
-
-/// Ends of links that nobody has asked for; more would only repeat them.
-const MAX_ERRORS: usize = 64;
-
-impl Bell {
-    /// With an error, or because the interface is closed.
-    pub(crate) fn ring(&self, error: Option<Error>) {
-        let mut errors = lock(&self.errors);
-        if errors.len() < MAX_ERRORS {
-            errors.extend(error);
-        }
-        drop(errors);
-        self.waker.wake();
-    }
-}
-
 impl Interrupts {
-    pub(crate) fn new(inner: Arc<Inner>) -> Result<Self, Error> {
-        let refused = |e| Error::io(format!("watching the queues of {inner:?}"), e);
-        let bell = Arc::new(Bell {
-            waker: Waker::new().map_err(refused)?,
-            errors: Mutex::default(),
-        });
-        let fds = QueueFds::new(inner.conn()?, inner.config.rx_queues, &bell.waker);
+    pub(crate) fn new(link: Arc<Link>) -> Result<Self, Error> {
+        let refused = |e| Error::io(format!("watching the queues of {link:?}"), e);
+        let bell = Arc::new(Bell::new().map_err(refused)?);
+        let fds = QueueFds::new(link.conn()?, link.config.rx_queues, bell.waker());
         let fds = fds.map_err(refused)?;
-        inner.add_bell(&bell);
+        link.add_bell(&bell);
         Ok(Self {
-            inner,
+            link,
             fds,
             bell,
             ready: VecDeque::new(),
@@ -105,17 +80,17 @@ impl Interrupts {
     pub fn recv(&mut self, timeout: Option<Duration>) -> Result<u16, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         loop {
-            if self.inner.is_closed() {
+            if self.link.is_closed() {
                 return Err(Eof::Closed.into());
             }
-            if let Some(error) = lock(&self.bell.errors).pop_front() {
+            if let Some(error) = self.bell.next_error() {
                 return Err(error);
             }
             if let Some(queue) = self.ready.pop_front() {
                 return Ok(queue);
             }
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-            match self.fds.wait(left, &self.bell.waker, &mut self.ready) {
+            match self.fds.wait(left, self.bell.waker(), &mut self.ready) {
                 Ok(true) => {}
                 Ok(false) if left.is_some_and(|left| left.is_zero()) => {
                     return Err(Eof::Empty.into());
@@ -123,7 +98,7 @@ impl Interrupts {
                 Ok(false) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
-                    return Err(Error::io(format!("waiting for {:?}", self.inner), e));
+                    return Err(Error::io(format!("waiting for {:?}", self.link), e));
                 }
             }
         }
@@ -145,7 +120,7 @@ impl Iterator for Interrupts {
 impl fmt::Debug for Interrupts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Interrupts")
-            .field("interface", &self.inner)
+            .field("interface", &self.link)
             .finish_non_exhaustive()
     }
 }

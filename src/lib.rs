@@ -61,6 +61,7 @@ mod ffi;
 mod handle;
 mod interface;
 mod interrupts;
+mod link;
 pub mod manual;
 mod packet;
 #[cfg(feature = "pcap")]
@@ -72,15 +73,21 @@ mod stats;
 #[cfg(feature = "tokio")]
 pub mod stream;
 
-pub use config::{IfMode, MemifConfig, Role};
+pub use config::{IfMode, Role};
 pub use context::{Context, ContextBuilder};
 pub use details::{MemifDetails, PeerProcess, QueueDetails, RegionDetails};
 pub use error::{Eof, Error, ErrorKind};
 pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
-pub use interface::{ConnectFailure, Memif};
+pub use interface::Memif;
+pub use interface::config::MemifConfig;
 pub use interrupts::Interrupts;
-pub use packet::{CaptureInfo, LinkType, Packet, PacketBuf, PacketSink, PacketSource, Timestamp};
-pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxMode, RxQueue, TxQueue, Wait};
+pub use link::rx_mode::RxMode;
+pub use link::status::ConnectFailure;
+pub use packet::link_type::LinkType;
+pub use packet::source::{PacketSink, PacketSource};
+pub use packet::time::Timestamp;
+pub use packet::{CaptureInfo, Packet, PacketBuf};
+pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxQueue, TxQueue, Wait};
 pub use stats::{MemifStats, QueueStats};
 
 /// The README's program.

@@ -7,9 +7,10 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::bindings::memif_ext_packet_t as ReceivedPacket;
 use super::bindings::*;
-use super::control::ConnEvents;
-use super::{ReceivedPacket, SUCCESS};
+use super::callbacks::ConnEvents;
+use super::code::{QID, SUCCESS};
 
 /// A live interface. Its methods may be called from any thread; those that belong to a queue's
 /// owner take its end.
@@ -113,7 +114,7 @@ impl Conn {
         let count = u16::try_from(packets.len()).unwrap_or(u16::MAX);
         let mut received = 0;
         if end.serial != self.serial {
-            return (0, MEMIF_ERR_QID as i32);
+            return (0, QID);
         }
         // SAFETY: the pointers and lengths are those of live slices; the C side
         // writes no more than `arena_len` bytes and `count` records. The owner, by `end`.
@@ -136,7 +137,7 @@ impl Conn {
     #[inline]
     pub(crate) fn tx_one(&self, end: &mut TxEnd, packet: &[u8]) -> (u16, i32) {
         if end.serial != self.serial {
-            return (0, MEMIF_ERR_QID as i32);
+            return (0, QID);
         }
         let raw = raw_slice(packet);
         let mut sent = 0;
@@ -150,7 +151,7 @@ impl Conn {
     pub(crate) fn tx_burst<T: AsRef<[u8]>>(&self, end: &mut TxEnd, packets: &[T]) -> (u16, i32) {
         const AT_A_TIME: usize = 256;
         if end.serial != self.serial {
-            return (0, MEMIF_ERR_QID as i32);
+            return (0, QID);
         }
         let mut total = 0u16;
         for chunk in packets.chunks(AT_A_TIME) {
@@ -188,7 +189,7 @@ impl Conn {
     ) -> Result<WaitOutcome, i32> {
         let mut result = 0;
         if end.serial != self.serial {
-            return Err(MEMIF_ERR_QID as i32);
+            return Err(QID);
         }
         // SAFETY: `result` outlives the call. The owner, by `end`; it sleeps on a
         // descriptor that lives as long as the interface.
@@ -254,7 +255,7 @@ impl Conn {
     pub(crate) fn tx_free(&self, end: &mut TxEnd) -> Result<u16, i32> {
         let mut slots = 0;
         if end.serial != self.serial {
-            return Err(MEMIF_ERR_QID as i32);
+            return Err(QID);
         }
         // SAFETY: `slots` outlives the call. The owner, by `end`.
         match unsafe { memif_ext_tx_free(self.ptr.as_ptr(), end.qid, &mut slots) } {
@@ -267,7 +268,7 @@ impl Conn {
     pub(crate) fn tx_room(&self, end: &mut TxEnd) -> Result<(u32, u16), i32> {
         let (mut size, mut slots) = (0, 0);
         if end.serial != self.serial {
-            return Err(MEMIF_ERR_QID as i32);
+            return Err(QID);
         }
         // SAFETY: both outlive the call. The owner, by `end`.
         match unsafe { memif_ext_tx_room(self.ptr.as_ptr(), end.qid, &mut size, &mut slots) } {

@@ -1,67 +1,19 @@
-//! The control side of the C core: sockets, interfaces, callbacks.
+//! The control side of the C core: sockets and interfaces.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::SUCCESS;
+use super::args::{ConnArgs, SocketArgs};
 use super::bindings::*;
+use super::callbacks::{ConnEvents, contained, log_line, on_connect, on_disconnect, on_fail, text};
+use super::code::{NOBUF_DET, SUCCESS};
 use super::conn::Conn;
 use super::epoll::{self, Epoll, Waker};
-
-/// What an interface tells, on the control thread.
-pub(crate) trait ConnEvents: Send + Sync {
-    /// Which interface it is, for the log.
-    fn name(&self) -> String;
-    fn connected(&self);
-    fn disconnected(&self, reason: &str);
-    /// An attempt to connect failed; `refused` by the peer's own word.
-    fn failed(&self, err: i32, refused: bool, reason: &str);
-}
-
-/// Settings of a control socket.
-#[derive(Clone, Debug)]
-pub(crate) struct SocketArgs {
-    pub(crate) path: String,
-    pub(crate) app_name: String,
-    pub(crate) reconnect: Duration,
-    pub(crate) handshake: Duration,
-    pub(crate) max_half_open: u32,
-    pub(crate) log_lines: u32,
-    pub(crate) access: Access,
-}
-
-/// Who may be a peer.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Access {
-    /// Of the socket's file; 0: 0600.
-    pub(crate) file_mode: u32,
-    pub(crate) file_uid: Option<u32>,
-    pub(crate) file_gid: Option<u32>,
-    pub(crate) uids: Vec<u32>,
-    pub(crate) gids: Vec<u32>,
-}
-
-/// Settings of an interface, checked by the caller.
-#[derive(Clone)]
-pub(crate) struct ConnArgs {
-    pub(crate) is_master: bool,
-    pub(crate) id: u32,
-    pub(crate) mode: u32,
-    pub(crate) name: String,
-    pub(crate) secret: Vec<u8>,
-    pub(crate) rx_queues: u8,
-    pub(crate) tx_queues: u8,
-    pub(crate) buffer_size: u16,
-    pub(crate) log2_ring_size: u8,
-    pub(crate) allow_unsealed: bool,
-}
 
 /// A snapshot of libmemif's details.
 #[derive(Debug)]
@@ -341,7 +293,7 @@ impl Loop {
                     len as isize,
                 )
             };
-            if err == MEMIF_ERR_NOBUF_DET as i32 && memory.len() < 1 << 20 {
+            if err == NOBUF_DET && memory.len() < 1 << 20 {
                 memory = vec![0; memory.len() * 4];
                 continue;
             }
@@ -396,17 +348,6 @@ fn fill<const N: usize>(field: &mut [c_char; N], text: &[u8]) {
 
 /// # Safety
 ///
-/// NULL, or a NUL-terminated string that stays as it is during the call.
-unsafe fn text(c: *const c_char) -> String {
-    if c.is_null() {
-        return String::new();
-    }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(c) }.to_string_lossy().into_owned()
-}
-
-/// # Safety
-///
 /// `count` elements at `queues`.
 unsafe fn queues(queues: *const memif_queue_details_t, count: u8) -> Vec<QueueRecord> {
     (0..usize::from(count))
@@ -439,66 +380,4 @@ unsafe extern "C" fn watch(event: memif_fd_event_t, context: *mut c_void) -> c_i
             -1
         }
     }
-}
-
-unsafe extern "C" fn log_line(level: c_int, line: *const c_char, _: *mut c_void) {
-    // SAFETY: libmemif gives a NUL-terminated line that lives during the call.
-    let line = unsafe { text(line) };
-    let level = match level as u32 {
-        MEMIF_EXT_LOG_ERROR => log::Level::Error,
-        MEMIF_EXT_LOG_WARN => log::Level::Warn,
-        MEMIF_EXT_LOG_INFO => log::Level::Info,
-        _ => log::Level::Debug,
-    };
-    contained(|| log::log!(target: "memif::core", level, "{line}"));
-}
-
-/// A panic must not unwind into C: neither one of the program's callbacks, nor one of its logger.
-/// Whether there was none.
-fn contained(f: impl FnOnce()) -> bool {
-    catch_unwind(AssertUnwindSafe(f)).is_ok()
-}
-
-fn guarded(context: *mut c_void, f: impl FnOnce(&dyn ConnEvents)) -> c_int {
-    // SAFETY: the pointer that `create` made; freed only after the interface is deleted, and
-    // `delete` runs on this thread, not within a callback of the same interface.
-    let events = unsafe { &**context.cast::<Box<dyn ConnEvents>>() };
-    if !contained(|| f(events)) {
-        contained(|| log::error!("{}: a callback panicked", events.name()));
-    }
-    0
-}
-
-unsafe extern "C" fn on_connect(_: memif_conn_handle_t, context: *mut c_void) -> c_int {
-    guarded(context, |events| events.connected())
-}
-
-unsafe extern "C" fn on_disconnect(conn: memif_conn_handle_t, context: *mut c_void) -> c_int {
-    // Names, path, secret and reason are below a kilobyte; there are no queues without a link.
-    let mut memory = [0u64; 256];
-    // SAFETY: all fields of this C struct may be zero.
-    let mut d: memif_details_t = unsafe { MaybeUninit::zeroed().assume_init() };
-    let len = size_of_val(&memory) as isize;
-    // SAFETY: libmemif gives its live interface, on the control thread; `memory` has `len`
-    // bytes and outlives every use of `d`, which points into it.
-    let err = unsafe { memif_get_details(conn, &mut d, memory.as_mut_ptr().cast(), len) };
-    let reason = if err == SUCCESS {
-        // SAFETY: on success a NUL-terminated string in `memory`.
-        unsafe { text(d.error.cast()) }
-    } else {
-        String::new()
-    };
-    guarded(context, |events| events.disconnected(&reason))
-}
-
-unsafe extern "C" fn on_fail(
-    _: memif_conn_handle_t,
-    context: *mut c_void,
-    err: c_int,
-    refused: c_int,
-    reason: *const c_char,
-) {
-    // SAFETY: libmemif gives a NUL-terminated reason that lives during the call.
-    let reason = unsafe { text(reason) };
-    guarded(context, |events| events.failed(err, refused != 0, &reason));
 }

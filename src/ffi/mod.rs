@@ -29,21 +29,22 @@ mod bindings {
     #[cfg(not(feature = "bindgen"))]
     include!("bindings.rs");
 }
+mod args;
+mod callbacks;
+pub(crate) mod code;
 mod conn;
 mod control;
 mod epoll;
+mod queue_fds;
 #[cfg(feature = "tokio")]
 mod reactor;
 
+pub(crate) use args::{Access, ConnArgs, SocketArgs};
 pub(crate) use bindings::memif_ext_packet_t as ReceivedPacket;
-pub(crate) use bindings::{
-    MEMIF_ERR_DISCONNECTED, MEMIF_ERR_INVAL_ARG, MEMIF_ERR_NOBUF_RING, MEMIF_ERR_SUCCESS,
-};
+pub(crate) use callbacks::ConnEvents;
 pub(crate) use conn::{Conn, QueueState, RxEnd, TxEnd, WaitOutcome};
-pub(crate) use control::{Access, ConnArgs, ConnEvents, Loop, QueueRecord, SocketArgs};
-pub(crate) use epoll::{QueueFds, Waker};
+pub(crate) use control::{ConnDetails, Loop, QueueRecord};
+pub(crate) use epoll::Waker;
+pub(crate) use queue_fds::QueueFds;
 #[cfg(feature = "tokio")]
 pub(crate) use reactor::{Readable, Timer};
-
-// The C side gives error numbers as int; the generated constants are unsigned.
-const SUCCESS: i32 = MEMIF_ERR_SUCCESS as i32;

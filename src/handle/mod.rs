@@ -13,9 +13,14 @@ pub use self::closer::Closer;
 pub use self::packets::Packets;
 pub use self::read::PacketReader;
 pub use self::write::PacketWriter;
-use crate::interface::{CLOSE_FLUSH, Inner};
-use crate::queue::{RxMode, RxQueue, TxQueue, Wait};
-use crate::{Error, LinkType, Packet, PacketSink, PacketSource};
+use crate::error::Error;
+use crate::interface::Memif;
+use crate::link::rx_mode::RxMode;
+use crate::link::{CLOSE_FLUSH, Link};
+use crate::packet::Packet;
+use crate::packet::link_type::LinkType;
+use crate::packet::source::{PacketSink, PacketSource};
+use crate::queue::{RxQueue, TxQueue, Wait};
 
 /// Reads and writes packets on one queue of an interface.
 ///
@@ -56,14 +61,14 @@ pub struct PacketHandle {
 }
 
 impl PacketHandle {
-    pub(crate) fn new(
-        inner: Arc<Inner>,
+    fn new(
+        link: Arc<Link>,
         queue: u16,
         rx: Option<RxQueue>,
         tx: Option<TxQueue>,
         rx_count: u16,
     ) -> Result<Self, Error> {
-        let closer = Closer::new(inner, queue);
+        let closer = Closer::new(link, queue);
         Ok(Self {
             reader: PacketReader::new(rx, rx_count, closer.clone())?,
             writer: PacketWriter::new(tx, closer),
@@ -227,5 +232,29 @@ impl AsFd for PacketHandle {
     /// As of [`RxQueue`]; where the handle has no receive queue one that never becomes readable.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
+    }
+}
+
+impl Memif {
+    /// A handle that reads and writes packets, on the receive and the transmit
+    /// queue with this id. `rx_count` is the burst that fills its cache (at least 1).
+    ///
+    /// # Errors
+    ///
+    /// As [`rx_queue`](Self::rx_queue). A queue that exists in one direction
+    /// only is no error: the handle then can't do the other. [`Error::Io`] when the system has no
+    /// descriptor left for a handle that only writes.
+    pub fn packet_handle(&self, queue: u16, rx_count: u16) -> Result<PacketHandle, Error> {
+        let link = self.link();
+        let (rx_queues, tx_queues) = (link.config.rx_queues, link.config.tx_queues);
+        let rx = (queue < rx_queues || queue >= tx_queues).then(|| self.rx_queue(queue));
+        let tx = (queue < tx_queues).then(|| self.tx_queue(queue));
+        PacketHandle::new(
+            Arc::clone(link),
+            queue,
+            rx.transpose()?,
+            tx.transpose()?,
+            rx_count,
+        )
     }
 }

@@ -1,8 +1,8 @@
 //! The blocking iterator over packets.
 
-use super::PacketReader;
+use super::read::PacketReader;
+use crate::error::{Eof, Error, ErrorKind};
 use crate::packet::PacketBuf;
-use crate::{Eof, Error, ErrorKind};
 
 /// Blocking iterator over packets; see [`PacketHandle::packets`](super::PacketHandle::packets).
 ///
@@ -29,15 +29,18 @@ pub struct Packets<'a> {
     ended: bool,
 }
 
-impl<'a> Packets<'a> {
-    pub(super) fn new(reader: &'a mut PacketReader) -> Self {
-        Self {
-            reader,
+impl PacketReader {
+    /// See [`PacketHandle::packets`](super::PacketHandle::packets).
+    pub fn packets(&mut self) -> Packets<'_> {
+        Packets {
+            reader: self,
             follow: false,
             ended: false,
         }
     }
+}
 
+impl Packets<'_> {
     /// Whether to go on when the link is down, waiting for the next one.
     pub fn follow(mut self, reconnects: bool) -> Self {
         self.follow = reconnects;

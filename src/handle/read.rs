@@ -3,10 +3,14 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::{Closer, Packets};
+use super::closer::Closer;
+use crate::error::{Eof, Error};
 use crate::ffi::Waker;
-use crate::queue::{Burst, RxMode, RxQueue, Wait};
-use crate::{Eof, Error, LinkType, Packet, PacketSource};
+use crate::link::rx_mode::RxMode;
+use crate::packet::Packet;
+use crate::packet::link_type::LinkType;
+use crate::packet::source::PacketSource;
+use crate::queue::{Burst, RxQueue, Wait};
 
 /// The reading half of a [`PacketHandle`](super::PacketHandle), with its methods.
 ///
@@ -43,13 +47,13 @@ impl PacketReader {
         rx_count: u16,
         closer: Closer,
     ) -> Result<Self, Error> {
-        let queue =
-            match queue {
-                Some(queue) => Receiving::Queue(queue),
-                None => Receiving::Never(Waker::new().map_err(|e| {
-                    Error::io(format!("making a handle of {:?}", closer.inner()), e)
-                })?),
-            };
+        let queue = match queue {
+            Some(queue) => Receiving::Queue(queue),
+            None => Receiving::Never(
+                Waker::new()
+                    .map_err(|e| Error::io(format!("making a handle of {:?}", closer.link()), e))?,
+            ),
+        };
         Ok(Self {
             queue,
             burst: Burst::new(rx_count),
@@ -94,11 +98,6 @@ impl PacketReader {
     /// See [`PacketHandle::wait`](super::PacketHandle::wait).
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.wait_for(timeout, false)
-    }
-
-    /// See [`PacketHandle::packets`](super::PacketHandle::packets).
-    pub fn packets(&mut self) -> Packets<'_> {
-        Packets::new(self)
     }
 
     /// See [`PacketHandle::set_rx_mode`](super::PacketHandle::set_rx_mode).
@@ -182,7 +181,7 @@ impl PacketSource for PacketReader {
     }
 
     fn link_type(&self) -> LinkType {
-        self.closer.inner().config.mode.link_type()
+        self.closer.link().config.mode.link_type()
     }
 }
 

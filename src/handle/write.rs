@@ -1,12 +1,13 @@
 //! The writing half of a handle.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::Closer;
-use crate::interface::CLOSE_FLUSH;
+use super::closer::Closer;
+use crate::error::{Eof, Error};
+use crate::link::CLOSE_FLUSH;
+use crate::packet::Packet;
+use crate::packet::source::PacketSink;
 use crate::queue::{TxQueue, Wait};
-use crate::{Eof, Error, Packet, PacketSink};
 
 /// The writing half of a [`PacketHandle`](super::PacketHandle), with its methods.
 ///
@@ -108,7 +109,7 @@ impl PacketWriter {
 
     /// See [`PacketHandle::is_link_up`](super::PacketHandle::is_link_up).
     pub fn is_link_up(&self) -> bool {
-        crate::Memif::from_inner(Arc::clone(self.closer.inner())).is_link_up()
+        self.closer.link().is_up()
     }
 
     fn queue(&mut self) -> Result<&mut TxQueue, Error> {

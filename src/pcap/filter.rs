@@ -4,7 +4,8 @@ use std::fmt;
 
 use pcap::{BpfProgram, Capture, Linktype};
 
-use crate::{Error, LinkType};
+use crate::error::Error;
+use crate::packet::link_type::LinkType;
 
 /// A filter expression as tcpdump takes it, compiled by libpcap. Needs the feature `filter`.
 ///

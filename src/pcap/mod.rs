@@ -41,36 +41,14 @@ mod file;
 #[cfg(feature = "filter")]
 mod filter;
 mod ng;
-mod ng_write;
-mod pending;
-mod read;
-mod write;
+mod output;
+mod reader;
+mod record;
 
+pub use classic::write::PcapWriter;
 pub use file::{Compression, FileReader, FileWriter};
 #[cfg(feature = "filter")]
 pub use filter::Filter;
-pub use ng_write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
-pub use read::CaptureReader;
-pub use write::{DEFAULT_SNAPLEN, PcapWriter};
-
-use std::ops::Range;
-
-use crate::CaptureInfo;
-
-/// The longest packet or block that is believed. Real ones stay far below; a
-/// damaged length must not make a reader ask for gigabytes.
-const MAX_RECORD: usize = 64 << 20;
-
-/// What lies at the start of the bytes that were read so far.
-enum Step {
-    /// Not yet a whole record: it has this many bytes, or more.
-    More(usize),
-    /// A record of this size without a packet in it.
-    Skip(usize),
-    /// A record of this size with a packet at these bytes of it.
-    Packet {
-        size: usize,
-        data: Range<usize>,
-        info: CaptureInfo,
-    },
-}
+pub use ng::write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
+pub use reader::CaptureReader;
+pub use record::DEFAULT_SNAPLEN;

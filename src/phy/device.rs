@@ -6,77 +6,21 @@ use std::os::fd::{AsFd, BorrowedFd};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
-use super::MAX_FRAME;
 use super::outgoing::{Outgoing, Ring, TxToken};
 use super::segment::Layout;
-use crate::{Burst, Error, IfMode, Memif, RxMode, RxQueue};
-
-/// Frames that cross between the ring and private memory together, unless set otherwise.
-pub const DEFAULT_BURST: u16 = 64;
+use super::settings::{DEFAULT_BURST, MAX_FRAME, Segmentation};
+use super::stats::DeviceStats;
+use crate::config::IfMode;
+use crate::error::Error;
+use crate::interface::Memif;
+use crate::link::rx_mode::RxMode;
+use crate::queue::{Burst, RxQueue};
 
 /// An Ethernet header.
 const ETHERNET: usize = 14;
 /// The least and the greatest IP MTU: of IPv4, and of an IP packet.
 const LEAST_MTU: usize = 576;
 const GREATEST_MTU: usize = 65_535;
-
-/// What becomes of TCP segments that are larger than the MTU; see smoltcp's feature
-/// `segmentation-offload`. Over IPv4 only: smoltcp 0.14.0 drops large IPv6 packets before they
-/// reach a device, so over IPv6 none are made.
-///
-/// ```
-/// use memif::phy::Segmentation;
-///
-/// assert_eq!(Segmentation::default(), Segmentation::Off);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Segmentation {
-    /// The stack makes none.
-    #[default]
-    Off,
-    /// The stack makes segments of up to 64 KiB, the device cuts them to what the peer announced.
-    /// For any peer; saves the stack the work per frame.
-    Cut,
-    /// The stack makes segments of up to 64 KiB, and they cross the ring whole, as a
-    /// chain of buffers. For a peer that takes frames of 64 KiB: another
-    /// [`MemifDevice`] (whatever its own setting), VPP with large buffers. Any other drops them.
-    /// One that exceeds the whole ring is cut.
-    Whole,
-}
-
-/// What a device has done since it was made.
-///
-/// ```
-/// use memif::phy::DeviceStats;
-///
-/// assert_eq!(DeviceStats::default().tx_dropped, 0);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceStats {
-    /// Packets handed to the stack.
-    pub rx_packets: u64,
-    /// Their bytes.
-    pub rx_bytes: u64,
-    /// Packets not handed to the stack: longer than 64 KiB, or a SYN that
-    /// announces segments of less than 64 bytes while segmentation is on.
-    pub rx_dropped: u64,
-    /// Failures to receive, as a peer that broke the protocol; see [`MemifDevice::take_error`].
-    pub rx_errors: u64,
-    /// Packets put on the ring.
-    pub tx_packets: u64,
-    /// Their bytes.
-    pub tx_bytes: u64,
-    /// Packets that the stack sent and that did not reach the ring: the link went down
-    /// meanwhile, or they exceed the whole ring.
-    pub tx_dropped: u64,
-    /// Publications, each of at least one packet.
-    pub tx_bursts: u64,
-    /// How often the ring had no room for the next packet, which then had to wait.
-    pub tx_ring_full: u64,
-    /// Segments above the MTU that were cut or sent whole.
-    pub tx_large: u64,
-}
 
 /// A [`smoltcp::phy::Device`] on one queue pair of an interface. See the [module](super).
 ///
@@ -129,7 +73,7 @@ impl MemifDevice {
             }
         };
         // The link's, while there is one: a master takes what the slave has chosen.
-        let config = memif.config();
+        let config = &memif.link().config;
         let link = memif.details().ok();
         let ring = link.as_ref().and_then(|link| link.tx_queues.first());
         let slots = ring.map_or(1 << config.log2_ring_size, |ring| ring.ring_size as usize);

@@ -52,15 +52,16 @@
 mod device;
 mod outgoing;
 mod segment;
+mod settings;
 mod shared;
+mod stats;
 mod wait;
 
-pub use device::{DEFAULT_BURST, DeviceStats, MemifDevice, Segmentation};
+pub use device::MemifDevice;
+pub use settings::{DEFAULT_BURST, Segmentation};
 pub use shared::SharedDevice;
+pub use stats::DeviceStats;
 pub use wait::{Reach, poll_delay, wait};
 
 /// The version of smoltcp that the device is for.
 pub use smoltcp;
-
-/// An IP packet of the greatest length with an Ethernet header.
-const MAX_FRAME: usize = 65_535 + 14;

@@ -4,10 +4,11 @@ use std::num::NonZeroU16;
 
 use smoltcp::phy::{self, ChecksumCapabilities, Medium, PacketMeta};
 
-use super::DeviceStats;
 use super::segment::Layout;
-use super::{MAX_FRAME, Segmentation};
-use crate::{Eof, Error, TxQueue};
+use super::settings::{DEFAULT_BURST, MAX_FRAME, Segmentation};
+use super::stats::DeviceStats;
+use crate::error::{Eof, Error};
+use crate::queue::TxQueue;
 
 /// Bytes that are gathered at most before a burst goes out: what stays in a core's own cache.
 const BURST_BYTES: usize = 128 << 10;
@@ -85,7 +86,7 @@ impl Outgoing {
             filled: 0,
             bytes: 0,
             large: Frame::default(),
-            burst: super::DEFAULT_BURST.into(),
+            burst: DEFAULT_BURST.into(),
             ring,
             medium,
             checksum: ChecksumCapabilities::default(),

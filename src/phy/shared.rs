@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
 
-use super::{DeviceStats, MemifDevice};
-use crate::Error;
+use super::device::MemifDevice;
+use super::outgoing;
+use super::stats::DeviceStats;
+use crate::error::Error;
 
 /// A [`MemifDevice`] inside middleware that does not let it out, as smoltcp's
 /// `FaultInjector`: one clone goes there, another is for [`wait`](super::wait). Slower than the
@@ -117,7 +119,7 @@ impl phy::TxToken for TxToken {
         let result = f(&mut buffer);
         // The caller's code has run: what it locks is no matter here.
         let mut device = self.device.lock();
-        let token = super::outgoing::TxToken {
+        let token = outgoing::TxToken {
             outgoing: &mut device.out,
             segment_size: self.meta.segmentation_offload_size,
         };

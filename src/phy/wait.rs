@@ -7,8 +7,11 @@ use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::phy::{Device, PcapSink, PcapWriter, Tracer};
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 
-use super::{MemifDevice, SharedDevice};
-use crate::{Error, Wait};
+use super::device::MemifDevice;
+use super::shared::SharedDevice;
+use crate::error::Error;
+use crate::link::back_off::Schedule;
+use crate::queue::Wait;
 
 /// What leads to a [`MemifDevice`]: itself, and the middleware that it can be in.
 ///
@@ -79,12 +82,14 @@ pub fn poll_delay(
     iface.poll_delay(now, sockets)
 }
 
-/// Looks at a full ring before the first sleep: the peer is likely emptying it right now.
-const SPINS: u32 = 64;
-const YIELDS: u32 = 96;
-const FIRST_PAUSE: Duration = Duration::from_micros(50);
-const LONGEST_FOR_ROOM: Duration = Duration::from_millis(1);
-const LONGEST_FOR_LINK: Duration = Duration::from_millis(10);
+const FOR_ROOM: Schedule = Schedule {
+    longest: Duration::from_millis(1),
+    ..Schedule::THREAD
+};
+const FOR_LINK: Schedule = Schedule {
+    longest: Duration::from_millis(10),
+    ..Schedule::THREAD
+};
 
 impl MemifDevice {
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
@@ -112,22 +117,17 @@ impl MemifDevice {
                 return Ok(Wait::Ready);
             }
             self.tries = self.tries.saturating_add(1);
-            if self.tries <= SPINS {
-                std::hint::spin_loop();
-                continue;
-            }
-            if self.tries <= YIELDS {
-                thread::yield_now();
-                continue;
-            }
             let waiting = self.out.waiting() > 0;
-            let mut pause = pause(self.tries - YIELDS, waiting);
+            let schedule = if waiting { FOR_ROOM } else { FOR_LINK };
+            let Some(mut pause) = schedule.briefly(self.tries) else {
+                continue;
+            };
             match left {
                 // With nothing held up here the link's return can wait for the stack.
                 _ if !waiting && !refused => pause = left.unwrap_or(Duration::MAX),
                 // A time in the future is a timer's; none at all is what to back off from.
                 Some(left) if timeout > Some(Duration::ZERO) => {
-                    pause = pause.min(left.max(FIRST_PAUSE));
+                    pause = pause.min(left.max(Schedule::FIRST_SLEEP));
                 }
                 _ => {}
             }
@@ -144,13 +144,4 @@ impl MemifDevice {
             }
         }
     }
-}
-
-fn pause(tries: u32, room: bool) -> Duration {
-    let longest = if room {
-        LONGEST_FOR_ROOM
-    } else {
-        LONGEST_FOR_LINK
-    };
-    (FIRST_PAUSE * (1 << tries.min(10))).min(longest)
 }

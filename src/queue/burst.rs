@@ -2,9 +2,11 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::DEFAULT_SNAPLEN;
-use crate::Packet;
 use crate::ffi::ReceivedPacket;
+use crate::packet::Packet;
+
+/// Bytes of a packet that are kept unless a snap length is set, as tcpdump has it.
+pub const DEFAULT_SNAPLEN: u32 = 262_144;
 
 /// A burst ends with the packet that reaches this many bytes: `BURST_BYTES` of libmemif's rx.c.
 const ENOUGH: usize = 128 << 10;

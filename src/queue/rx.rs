@@ -4,10 +4,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Burst, DISCONNECTED, RxMode, SUCCESS, Wait, down};
-use crate::Error;
+use super::burst::Burst;
+use super::wait::Wait;
+use crate::error::Error;
+use crate::ffi::code::{DISCONNECTED, SUCCESS};
 use crate::ffi::{QueueState, RxEnd, WaitOutcome};
-use crate::interface::Inner;
+use crate::link::Link;
+use crate::link::rx_mode::{RxMode, nanos};
 
 /// A receive queue. One owner at a time; it may move to another thread.
 ///
@@ -36,14 +39,14 @@ use crate::interface::Inner;
 /// ```
 #[derive(Debug)]
 pub struct RxQueue {
-    inner: Arc<Inner>,
+    link: Arc<Link>,
     id: u16,
     end: RxEnd,
 }
 
 impl RxQueue {
-    pub(crate) fn new(inner: Arc<Inner>, id: u16, end: RxEnd) -> Self {
-        let mut queue = Self { inner, id, end };
+    pub(crate) fn new(link: Arc<Link>, id: u16, end: RxEnd) -> Self {
+        let mut queue = Self { link, id, end };
         // Whatever the former owner chose.
         if let Err(e) = queue.set_rx_mode(RxMode::Interrupt) {
             log::warn!("{e}");
@@ -69,7 +72,7 @@ impl RxQueue {
     #[inline]
     pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
         burst.clear();
-        let (count, err) = self.inner.conn()?.rx_burst(
+        let (count, err) = self.link.conn()?.rx_burst(
             &mut self.end,
             &mut burst.arena,
             burst.snaplen,
@@ -84,19 +87,19 @@ impl RxQueue {
                 [one] => one.length.into(),
                 many => many.iter().map(|p| u64::from(p.length)).sum(),
             };
-            self.inner.counters.rx[usize::from(self.id)].passed(burst.filled, bytes);
+            self.link.counters.rx[usize::from(self.id)].passed(burst.filled, bytes);
         }
-        burst.interface_index = self.inner.config.id;
+        burst.interface_index = self.link.config.id;
         Ok(burst.filled)
     }
 
     #[cold]
     fn receive_error(&self, err: i32) -> Error {
         if err == DISCONNECTED {
-            return down(&self.inner);
+            return self.link.why_down();
         }
         let doing = format!("receiving on queue {}", self.id);
-        self.inner.error(err, &doing)
+        self.link.error(err, &doing)
     }
 
     /// Waits until a packet can be read. `None`: no limit. What it costs is up to the [`RxMode`].
@@ -121,8 +124,8 @@ impl RxQueue {
             if stop() {
                 return Ok(Wait::Closed);
             }
-            let conn = self.inner.conn()?;
-            let closed = self.inner.is_closed();
+            let conn = self.link.conn()?;
+            let closed = self.link.is_closed();
             if closed && conn.rx_state(self.id) == QueueState::Gone {
                 return Ok(Wait::Closed);
             }
@@ -130,17 +133,17 @@ impl RxQueue {
                 Some(deadline) => nanos(deadline.saturating_duration_since(Instant::now())),
                 None => u64::MAX,
             };
-            let spin = self.inner.spin(self.id);
+            let spin = self.link.spin(self.id);
             match conn.rx_wait(&mut self.end, left, spin, through_down && !closed) {
                 Ok(WaitOutcome::Ready) => return Ok(Wait::Ready),
                 Ok(WaitOutcome::TimedOut) => return Ok(Wait::TimedOut),
                 // Closing takes the link down too; the loop's start tells them apart.
-                Ok(WaitOutcome::LinkDown) if self.inner.is_closed() => {}
+                Ok(WaitOutcome::LinkDown) if self.link.is_closed() => {}
                 Ok(WaitOutcome::LinkDown) => return Ok(Wait::LinkDown),
                 Ok(WaitOutcome::Woken) => {}
                 Err(code) => {
                     let doing = format!("waiting on queue {}", self.id);
-                    return Err(self.inner.error(code, &doing));
+                    return Err(self.link.error(code, &doing));
                 }
             }
         }
@@ -152,7 +155,7 @@ impl RxQueue {
     ///
     /// [`Error::Memif`] when libmemif refuses, of which no case is known.
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
-        self.inner.set_rx_mode(self.id, mode)
+        self.link.set_rx_mode(self.id, mode)
     }
 }
 
@@ -205,7 +208,7 @@ impl RxQueue {
 /// ```
 impl AsFd for RxQueue {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner
+        self.link
             .conn()
             .ok()
             .and_then(|conn| conn.rx_fd(self.id))
@@ -215,12 +218,8 @@ impl AsFd for RxQueue {
 
 impl Drop for RxQueue {
     fn drop(&mut self) {
-        if let Ok(conn) = self.inner.conn() {
+        if let Ok(conn) = self.link.conn() {
             conn.give_back_rx(&mut self.end);
         }
     }
-}
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

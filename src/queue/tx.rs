@@ -1,13 +1,15 @@
 //! Sending.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS, Wait, down};
+use super::wait::Wait;
+use crate::config::Role;
+use crate::error::{Eof, Error};
 use crate::ffi::TxEnd;
-use crate::interface::Inner;
-use crate::{Eof, Error, Role};
+use crate::ffi::code::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS};
+use crate::link::Link;
+use crate::link::back_off::back_off;
 
 /// A transmit queue. One owner at a time; it may move to another thread.
 ///
@@ -26,14 +28,14 @@ use crate::{Eof, Error, Role};
 /// ```
 #[derive(Debug)]
 pub struct TxQueue {
-    inner: Arc<Inner>,
+    link: Arc<Link>,
     id: u16,
     end: TxEnd,
 }
 
 impl TxQueue {
-    pub(crate) fn new(inner: Arc<Inner>, id: u16, end: TxEnd) -> Self {
-        Self { inner, id, end }
+    pub(crate) fn new(link: Arc<Link>, id: u16, end: TxEnd) -> Self {
+        Self { link, id, end }
     }
 
     /// The queue id.
@@ -53,10 +55,10 @@ impl TxQueue {
     /// when the peer broke the protocol: the link goes down.
     #[inline]
     pub fn tx_burst<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
-        if self.inner.is_closed() {
+        if self.link.is_closed() {
             return Err(Eof::Closed.into());
         }
-        let conn = self.inner.conn()?;
+        let conn = self.link.conn()?;
         let (sent, err, bytes) = match packets {
             [one] => {
                 let one = one.as_ref();
@@ -70,7 +72,7 @@ impl TxQueue {
                 (sent, err, lengths.sum())
             }
         };
-        let counters = &self.inner.counters.tx[usize::from(self.id)];
+        let counters = &self.link.counters.tx[usize::from(self.id)];
         if sent > 0 {
             counters.passed(sent, bytes);
             if sent == packets.len() {
@@ -89,7 +91,7 @@ impl TxQueue {
         err: i32,
     ) -> Result<usize, Error> {
         if sent < packets.len() && (err == SUCCESS || err == NOBUF_RING) {
-            self.inner.counters.tx[usize::from(self.id)].ring_full();
+            self.link.counters.tx[usize::from(self.id)].ring_full();
         }
         if err == SUCCESS || err == NOBUF_RING || sent > 0 {
             return Ok(sent);
@@ -100,11 +102,11 @@ impl TxQueue {
     #[cold]
     fn send_error(&mut self, err: i32, length: usize) -> Error {
         match err {
-            DISCONNECTED => down(&self.inner),
+            DISCONNECTED => self.link.why_down(),
             INVAL_ARG => self.unsendable(length),
             err => {
                 let doing = format!("sending on queue {}", self.id);
-                self.inner.error(err, &doing)
+                self.link.error(err, &doing)
             }
         }
     }
@@ -115,7 +117,7 @@ impl TxQueue {
     ///
     /// [`Eof::LinkDown`], [`Eof::Closed`].
     pub fn free_slots(&mut self) -> Result<usize, Error> {
-        let free = self.inner.conn()?.tx_free(&mut self.end);
+        let free = self.link.conn()?.tx_free(&mut self.end);
         self.slots(free)
     }
 
@@ -126,7 +128,7 @@ impl TxQueue {
     ///
     /// [`Eof::LinkDown`], [`Eof::Closed`].
     pub fn pending_slots(&self) -> Result<usize, Error> {
-        match self.inner.conn()?.tx_pending(self.id) {
+        match self.link.conn()?.tx_pending(self.id) {
             (slots, SUCCESS) => Ok(slots.into()),
             (_, err) => self.slots(Err(err)),
         }
@@ -145,7 +147,7 @@ impl TxQueue {
         let taken = self.retry(
             Some(timeout),
             || false,
-            |queue| match queue.inner.conn()?.tx_pending(queue.id) {
+            |queue| match queue.link.conn()?.tx_pending(queue.id) {
                 (0, SUCCESS | DISCONNECTED) => Ok(Some(())),
                 (_, SUCCESS) => Ok(None),
                 (_, err) => {
@@ -204,17 +206,17 @@ impl TxQueue {
 
     #[cfg(feature = "smoltcp")]
     pub(crate) fn is_up(&mut self) -> bool {
-        let conn = self.inner.conn();
+        let conn = self.link.conn();
         conn.is_ok_and(|conn| conn.tx_free(&mut self.end) != Err(DISCONNECTED))
     }
 
     fn slots(&self, result: Result<u16, i32>) -> Result<usize, Error> {
         match result {
             Ok(slots) => Ok(slots.into()),
-            Err(DISCONNECTED) => Err(down(&self.inner)),
+            Err(DISCONNECTED) => Err(self.link.why_down()),
             Err(code) => {
                 let doing = format!("looking at transmit queue {}", self.id);
-                Err(self.inner.error(code, &doing))
+                Err(self.link.error(code, &doing))
             }
         }
     }
@@ -224,12 +226,12 @@ impl TxQueue {
         if length == 0 {
             return Error::config("packet", "it is empty; a packet has at least 1 byte");
         }
-        let conn = self.inner.conn();
+        let conn = self.link.conn();
         let (size, slots) = match conn.map(|conn| conn.tx_room(&mut self.end)) {
             Ok(Ok(room)) => room,
-            _ => return down(&self.inner),
+            _ => return self.link.why_down(),
         };
-        let whose = match self.inner.config.role {
+        let whose = match self.link.config.role {
             Role::Master => "the peer offers",
             Role::Slave => "the transmit ring has",
         };
@@ -242,18 +244,8 @@ impl TxQueue {
 
 impl Drop for TxQueue {
     fn drop(&mut self) {
-        if let Ok(conn) = self.inner.conn() {
+        if let Ok(conn) = self.link.conn() {
             conn.give_back_tx(&mut self.end);
         }
-    }
-}
-
-/// Spins, then yields, then sleeps 50 µs: nothing tells of free space.
-pub(crate) fn back_off(tries: &mut u32) {
-    *tries = tries.saturating_add(1);
-    match *tries {
-        0..=64 => std::hint::spin_loop(),
-        65..=96 => thread::yield_now(),
-        _ => thread::sleep(Duration::from_micros(50)),
     }
 }

@@ -114,8 +114,10 @@ use futures_sink::Sink;
 
 pub use self::read::AsyncPacketReader;
 pub use self::write::AsyncPacketWriter;
-use crate::packet::PacketBuf;
-use crate::{Closer, Error, Memif, Packet, PacketHandle};
+use crate::error::Error;
+use crate::handle::{Closer, PacketHandle};
+use crate::interface::Memif;
+use crate::packet::{Packet, PacketBuf};
 
 /// Reads and writes packets on one queue of an interface, in a tokio runtime.
 ///
@@ -293,6 +295,6 @@ impl Memif {
     ///
     /// As [`wait_link_up`](Self::wait_link_up).
     pub async fn link_up(&self) -> Result<(), Error> {
-        self.inner().link_up().await
+        self.link().until_up().await
     }
 }

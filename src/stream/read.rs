@@ -8,9 +8,11 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use tokio::task::coop;
 
+use crate::error::{Eof, Error, ErrorKind};
 use crate::ffi::Readable;
-use crate::packet::PacketBuf;
-use crate::{Closer, Eof, Error, ErrorKind, Packet, PacketReader, RxMode};
+use crate::handle::{Closer, PacketReader};
+use crate::link::rx_mode::RxMode;
+use crate::packet::{Packet, PacketBuf};
 
 /// The reading half of an [`AsyncPacketHandle`](super::AsyncPacketHandle), with its methods.
 ///

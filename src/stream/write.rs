@@ -10,8 +10,9 @@ use tokio::task::coop;
 
 use super::back_off::BackOff;
 use super::batch::Batch;
-use crate::interface::CLOSE_FLUSH;
-use crate::{Closer, Eof, Error, PacketWriter};
+use crate::error::{Eof, Error};
+use crate::handle::{Closer, PacketWriter};
+use crate::link::CLOSE_FLUSH;
 
 /// The writing half of an [`AsyncPacketHandle`](super::AsyncPacketHandle), with its methods.
 ///

@@ -4,14 +4,14 @@
 use pcap_file::Endianness;
 use pcap_file::pcap::{PcapParser, PcapTsResolution};
 
-use super::{DEFAULT_SNAPLEN, MAX_RECORD, Step};
-use crate::{CaptureInfo, LinkType, Timestamp};
-
-pub(super) const FILE_HEADER: usize = 24;
-pub(super) const RECORD_HEADER: usize = 16;
+use super::RECORD_HEADER;
+use crate::packet::CaptureInfo;
+use crate::packet::link_type::LinkType;
+use crate::packet::time::Timestamp;
+use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD, Step};
 
 /// Whether a file that starts like this is a pcap.
-pub(super) fn recognises(magic: [u8; 4]) -> bool {
+pub(crate) fn recognises(magic: [u8; 4]) -> bool {
     // Seconds and microseconds, seconds and nanoseconds; big and little endian.
     matches!(
         u32::from_be_bytes(magic),
@@ -19,17 +19,8 @@ pub(super) fn recognises(magic: [u8; 4]) -> bool {
     )
 }
 
-/// For writing: the size of the file's header, or of a record by its own number.
-pub(super) fn measure(bytes: &[u8], first: bool) -> Option<(usize, bool)> {
-    if first {
-        return Some((FILE_HEADER, false));
-    }
-    let length = u32::from_ne_bytes(*bytes.get(8..)?.first_chunk()?);
-    Some((RECORD_HEADER + length as usize, true))
-}
-
 #[derive(Debug)]
-pub(super) struct Classic {
+pub(crate) struct Classic {
     link_type: LinkType,
     order: Endianness,
     /// Nanoseconds in a unit of the fraction, and how many units a second has.
@@ -38,8 +29,8 @@ pub(super) struct Classic {
 }
 
 impl Classic {
-    /// From the file header, of which all [`FILE_HEADER`] bytes must be there.
-    pub(super) fn new(bytes: &[u8]) -> Result<Self, String> {
+    /// From the file header, of which all [`FILE_HEADER`](super::FILE_HEADER) bytes must be there.
+    pub(crate) fn new(bytes: &[u8]) -> Result<Self, String> {
         let (_, parser) = PcapParser::new(bytes).map_err(|error| error.to_string())?;
         let header = parser.header();
         if header.version_major != 2 {
@@ -60,13 +51,13 @@ impl Classic {
         })
     }
 
-    pub(super) fn link_type(&self) -> LinkType {
+    pub(crate) fn link_type(&self) -> LinkType {
         self.link_type
     }
 
     /// By hand: a replay reads millions of records a second, and this is eight times as fast as the crate's.
     #[inline]
-    pub(super) fn step(&self, bytes: &[u8]) -> Result<Step, String> {
+    pub(crate) fn step(&self, bytes: &[u8]) -> Result<Step, String> {
         let Some(header) = bytes.first_chunk::<RECORD_HEADER>() else {
             return Ok(Step::More(RECORD_HEADER));
         };

@@ -13,11 +13,13 @@ use pcap_file::pcapng::blocks::{
 };
 use pcap_file::pcapng::{Block, PcapNgParseError, PcapNgParser};
 
-use super::{MAX_RECORD, Step};
-use crate::{CaptureInfo, LinkType, Timestamp};
+use crate::packet::CaptureInfo;
+use crate::packet::link_type::LinkType;
+use crate::packet::time::Timestamp;
+use crate::pcap::record::{MAX_RECORD, Step};
 
 /// The type of a file's first block, the same in both byte orders.
-pub(super) const MAGIC: [u8; 4] = SECTION_HEADER_BLOCK.to_be_bytes();
+pub(crate) const MAGIC: [u8; 4] = SECTION_HEADER_BLOCK.to_be_bytes();
 
 /// The shortest block: type and both lengths.
 const BLOCK_FRAME: usize = 12;
@@ -30,17 +32,17 @@ const PACKET_DATA: usize = 28;
 const SIMPLE_DATA: usize = 12;
 
 #[derive(Debug, Default)]
-pub(super) struct Ng {
+pub(crate) struct Ng {
     /// There from the first section header on.
     parser: Option<PcapNgParser>,
     /// One for each interface of the section.
     clocks: Vec<Clock>,
     /// That of the first interface, once its block has been read.
-    pub(super) link_type: Option<LinkType>,
+    pub(crate) link_type: Option<LinkType>,
 }
 
 impl Ng {
-    pub(super) fn step(&mut self, bytes: &mut [u8]) -> Result<Step, String> {
+    pub(crate) fn step(&mut self, bytes: &mut [u8]) -> Result<Step, String> {
         let Some(frame) = Frame::at(bytes, self.parser.as_ref())? else {
             return Ok(Step::More(BLOCK_FRAME));
         };

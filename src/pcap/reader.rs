@@ -5,10 +5,15 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::classic::{self, Classic};
-use super::ng::{self, Ng};
-use super::{FileReader, Step};
-use crate::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSource};
+use super::classic::FILE_HEADER;
+use super::classic::read::{self as classic, Classic};
+use super::file::FileReader;
+use super::ng::read::{self as ng, Ng};
+use super::record::Step;
+use crate::error::{Eof, Error};
+use crate::packet::link_type::LinkType;
+use crate::packet::source::PacketSource;
+use crate::packet::{CaptureInfo, Packet};
 
 /// Reads the packets of a pcap or pcapng file, which its first bytes tell apart.
 ///
@@ -191,12 +196,12 @@ impl<R: Read> CaptureReader<R> {
     fn read_header(&mut self) -> Result<(), Error> {
         let magic = self.first_bytes()?;
         if classic::recognises(magic) {
-            while self.input.filled().len() < classic::FILE_HEADER {
-                self.fill(classic::FILE_HEADER)?;
+            while self.input.filled().len() < FILE_HEADER {
+                self.fill(FILE_HEADER)?;
             }
             let classic =
                 Classic::new(self.input.filled()).map_err(|problem| self.damage(problem))?;
-            self.input.consume(classic::FILE_HEADER);
+            self.input.consume(FILE_HEADER);
             self.link_type = classic.link_type();
             self.format = Format::Classic(classic);
             return Ok(());

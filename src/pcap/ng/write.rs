@@ -18,9 +18,12 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PcapNgBlock};
 use pcap_file::{DataLink, Endianness};
 
-use super::pending::Outgoing;
-use super::{DEFAULT_SNAPLEN, MAX_RECORD};
-use crate::{Error, LinkType, Packet, Timestamp};
+use crate::error::Error;
+use crate::packet::Packet;
+use crate::packet::link_type::LinkType;
+use crate::packet::time::Timestamp;
+use crate::pcap::output::Outgoing;
+use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
 
 /// Which way a packet passed an interface, as seen by whoever captured it.
 ///
@@ -310,7 +313,7 @@ impl<W: Write> PcapNgWriter<W> {
         self.out.close()
     }
 
-    /// Gives up: what is in the buffer is never written, as with [`PcapWriter::abandon`](super::PcapWriter::abandon).
+    /// Gives up: what is in the buffer is never written, as with [`PcapWriter::abandon`](crate::pcap::PcapWriter::abandon).
     pub fn abandon(&mut self) {
         self.out.abandon();
     }
@@ -443,41 +446,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::pcap::CaptureReader;
-    use crate::{CaptureInfo, PacketSource, Timestamp};
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let mut file = Vec::new();
-        let interfaces = ["", "odd", "even"].map(|name| InterfaceInfo::new(name, LinkType::RAW));
-        let mut writer = PcapNgWriter::new(&mut file, &interfaces).unwrap();
-        for length in 0..70_000usize {
-            if length < 100 || length % 9999 == 0 {
-                let data = vec![length as u8; length];
-                let info = CaptureInfo::whole(length, Timestamp::from_nanos(length as u64));
-                let packet = Packet::new(&data, info);
-                let direction = [Direction::Inbound, Direction::Outbound][length % 2];
-                let interface = 1 + (length % 2) as u32;
-                writer.write_packet(&packet, interface, direction).unwrap();
-            }
-        }
-        let empty = Packet::new(&[], CaptureInfo::whole(0, Timestamp::default()));
-        let error = writer.write_packet(&empty, 3, Direction::Inbound);
-        assert!(error.unwrap_err().to_string().contains("number 3, of 3"));
-        let packets = writer.packets_accepted();
-        drop(writer);
-
-        let mut reader = CaptureReader::new(&file[..]).unwrap();
-        assert_eq!(reader.link_type(), LinkType::RAW);
-        for _ in 0..packets {
-            let packet = reader.read_packet().unwrap();
-            let length = packet.len();
-            assert!(packet.iter().all(|byte| *byte == length as u8));
-            assert_eq!(packet.info().timestamp.as_nanos(), length as u64);
-            assert_eq!(packet.info().interface_index, 1 + (length % 2) as u32);
-        }
-        assert!(reader.read_packet().unwrap_err().is_eof());
-    }
+    use crate::packet::CaptureInfo;
 
     /// Takes all; or one byte at a time, and fails every other time.
     struct Stuttering<'a>(&'a mut Vec<u8>, Option<bool>);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Tells the size of the first record of some bytes, and whether it is a packet; `None` where its
 /// own header is not there whole. The first of a file is marked.

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use pcap_file::pcap::{PcapHeader, PcapTsResolution};
 use pcap_file::{DataLink, Endianness};
 
-use super::MAX_RECORD;
-use super::classic::{self, RECORD_HEADER};
-use super::pending::Outgoing;
-use crate::{Error, LinkType, Packet, PacketSink};
-
-/// The snap length of a file whose writer asks for none, in bytes; what
-/// tcpdump and Wireshark take as the most.
-pub const DEFAULT_SNAPLEN: u32 = 262_144;
+use super::{FILE_HEADER, RECORD_HEADER};
+use crate::error::Error;
+use crate::packet::Packet;
+use crate::packet::link_type::LinkType;
+use crate::packet::source::PacketSink;
+use crate::pcap::output::Outgoing;
+use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
 
 /// Writes packets to a pcap file, with times in nanoseconds.
 ///
@@ -202,7 +201,7 @@ impl<W: Write> PcapWriter<W> {
             endianness: Endianness::native(),
             ..PcapHeader::default()
         };
-        let mut out = Outgoing::new(writer, path, classic::measure);
+        let mut out = Outgoing::new(writer, path, measure);
         header
             .write_to(&mut out.pending.bytes)
             .map_err(|error| Error::io("writing a pcap header", io::Error::other(error)))?;
@@ -284,4 +283,13 @@ impl<W: Write> fmt::Debug for PcapWriter<W> {
             .field("out", &self.out)
             .finish()
     }
+}
+
+/// The size of the file's header, or of a record by its own number.
+fn measure(bytes: &[u8], first: bool) -> Option<(usize, bool)> {
+    if first {
+        return Some((FILE_HEADER, false));
+    }
+    let length = u32::from_ne_bytes(*bytes.get(8..)?.first_chunk()?);
+    Some((RECORD_HEADER + length as usize, true))
 }
