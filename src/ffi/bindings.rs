@@ -1421,12 +1421,14 @@ pub struct memif_ext_view_state_t {
     pub head: u16,
     pub tail: u16,
     pub flags: u16,
+    pub slave_marks: u8,
+    pub sender_promises: u8,
     pub max_region: u16,
     pub max_end: u64,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of memif_ext_view_state_t"][::core::mem::size_of::<memif_ext_view_state_t>() - 16usize];
+    ["Size of memif_ext_view_state_t"][::core::mem::size_of::<memif_ext_view_state_t>() - 24usize];
     ["Alignment of memif_ext_view_state_t"]
         [::core::mem::align_of::<memif_ext_view_state_t>() - 8usize];
     ["Offset of field: memif_ext_view_state_t::head"]
@@ -1435,10 +1437,14 @@ const _: () = {
         [::core::mem::offset_of!(memif_ext_view_state_t, tail) - 2usize];
     ["Offset of field: memif_ext_view_state_t::flags"]
         [::core::mem::offset_of!(memif_ext_view_state_t, flags) - 4usize];
+    ["Offset of field: memif_ext_view_state_t::slave_marks"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, slave_marks) - 6usize];
+    ["Offset of field: memif_ext_view_state_t::sender_promises"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, sender_promises) - 7usize];
     ["Offset of field: memif_ext_view_state_t::max_region"]
-        [::core::mem::offset_of!(memif_ext_view_state_t, max_region) - 6usize];
+        [::core::mem::offset_of!(memif_ext_view_state_t, max_region) - 8usize];
     ["Offset of field: memif_ext_view_state_t::max_end"]
-        [::core::mem::offset_of!(memif_ext_view_state_t, max_end) - 8usize];
+        [::core::mem::offset_of!(memif_ext_view_state_t, max_end) - 16usize];
 };
 unsafe extern "C" {
     pub fn memif_ext_view_state(
@@ -1497,6 +1503,9 @@ unsafe extern "C" {
         watch: memif_ext_watch_handle_t,
         counts: *mut memif_ext_watch_counts_t,
     );
+}
+unsafe extern "C" {
+    pub fn memif_ext_watch_behind(watch: memif_ext_watch_handle_t) -> u16;
 }
 unsafe extern "C" {
     pub fn memif_ext_watch_window(watch: memif_ext_watch_handle_t) -> u16;

@@ -190,6 +190,8 @@ typedef struct
 {
   uint16_t head, tail;
   uint16_t flags;      /* bit 0: the receiver does not want interrupts */
+  uint8_t slave_marks; /* its slots bear the marks of a slave of ours that receives */
+  uint8_t sender_promises; /* its sender is one of ours, and tells how long slots linger */
   uint16_t max_region; /* the highest region that its descriptors name */
   uint64_t max_end;    /* where the furthest buffer ends that lies in region want_region */
 } memif_ext_view_state_t;
@@ -218,6 +220,9 @@ typedef struct
 } memif_ext_watch_counts_t;
 
 void memif_ext_watch_counts (memif_ext_watch_handle_t watch, memif_ext_watch_counts_t *counts);
+
+/* How many slots there are that were not looked at. */
+uint16_t memif_ext_watch_behind (memif_ext_watch_handle_t watch);
 
 /* How many slots a packet stays readable after its receiver has taken it. */
 uint16_t memif_ext_watch_window (memif_ext_watch_handle_t watch);

@@ -148,7 +148,9 @@ memif_ext_view_state (memif_ext_view_handle_t v, memif_ext_view_ring_t at, int s
   *state = (memif_ext_view_state_t){
     .head = atomic_load_explicit (&ring->head, memory_order_acquire),
     .tail = atomic_load_explicit (&ring->tail, memory_order_acquire),
-    .flags = atomic_load_explicit (&ring->flags, memory_order_relaxed)
+    .flags = atomic_load_explicit (&ring->flags, memory_order_relaxed),
+    .slave_marks = (desc_read (&ring->desc[0]).metadata & (uint32_t) MARK_BITS) == (uint32_t) MARK,
+    .sender_promises = atomic_load_explicit (&ring->linger, memory_order_relaxed) != 0,
   };
   for (unsigned slot = 0; scan && slot < 1u << at.log2_size; slot++)
     {

@@ -472,6 +472,15 @@ memif_ext_watch_counts (memif_ext_watch_handle_t w, memif_ext_watch_counts_t *co
 }
 
 uint16_t
+memif_ext_watch_behind (memif_ext_watch_handle_t w)
+{
+  const uint16_t behind = (uint16_t) (look_at_bounds (w).published - w->next);
+  if (behind == 0)
+    notice_laps (w, 0);
+  return behind;
+}
+
+uint16_t
 memif_ext_watch_window (memif_ext_watch_handle_t w)
 {
   return (uint16_t) window (w);
