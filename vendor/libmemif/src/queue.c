@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "tx.h"
 
 /* With the lock held: the waiter wakes when the ring's eventfd is written. */
 static void
@@ -129,6 +130,14 @@ queues_destroy (conn_t *c)
     link_unref (c->external); /* the last reference, as in queues_return_external */
 }
 
+/* A master writes to the slot of a packet a whole ring later, less what it may be at by then. */
+static uint16_t
+master_linger (const queue_t *q)
+{
+  const unsigned size = q->mask + 1u;
+  return (uint16_t) (size / 2 > MASTER_BURST ? size - MASTER_BURST : size / 2);
+}
+
 /* With the lock held: works on this link from now on. */
 static void
 install (queue_t *q, link_t *l, link_ring_t *r)
@@ -139,7 +148,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   for (int small = 0; small < 2; small++)
     {
       q->spare[small] = r->spare[small];
-      q->num_spare[small] = (uint16_t) (1u << r->log2);
+      q->num_spare[small] = (uint16_t) ((1u << r->log2) + r->linger);
     }
   q->regions = l->regions;
   q->num_regions = l->num_regions;
@@ -152,6 +161,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->small_size = r->small_size;
   q->first_length = desc_read (&r->shm->desc[0]).length;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
+  q->own_mask = (uint16_t) (q->rx ? q->mask : 2 * q->mask + 1);
   q->efd = r->efd;
   q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->untaken = 0;
   q->idle = 0;
@@ -159,7 +169,11 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->fault = FAULT_NONE;
   q->state = QUEUE_UP;
   if (!q->rx)
-    return;
+    {
+      q->linger = q->slave ? r->linger : master_linger (q);
+      tx_promise (q, q->linger);
+      return;
+    }
   if (q->polling)
     queue_disarm (q);
   else

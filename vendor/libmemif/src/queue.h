@@ -67,6 +67,8 @@ struct queue
   ring_t *ring;
   own_t *own; /* slave */
   int efd;
+  uint16_t own_mask;
+  uint16_t linger; /* sending: slots that stay as they are behind what is published */
 
   /* And one half of this. Receiving: */
   _Alignas (64) uintptr_t last; /* owner, master: where the last single packet lay */
@@ -196,7 +198,7 @@ buffer_at (const queue_t *q, uint16_t region, uint32_t offset, uint32_t length)
 static inline uint8_t *
 own_buffer (const queue_t *q, uint16_t slot)
 {
-  own_t own = q->own[slot & q->mask];
+  own_t own = q->own[slot & q->own_mask];
   return (uint8_t *) q->regions[own_region (own)].addr + own_offset (own);
 }
 
