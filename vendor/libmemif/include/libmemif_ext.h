@@ -55,7 +55,8 @@ typedef struct
  * 0777. NOMEM: nothing is changed. */
 int memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_args_t *args);
 
-/* What went wrong in the last failed call on this socket, in words. */
+/* What went wrong in the last failed call on this socket, in words. NULL, after memif_create_socket
+ * failed with SYSCALL: which call the system lacks, without which a peer could stop a sender. */
 const char *memif_ext_socket_error (memif_socket_handle_t sock);
 
 typedef struct

@@ -103,6 +103,7 @@ release (queue_t *q)
   q->num_regions = 0;
   q->efd = -1;
   q->armed = false;
+  atomic_store_explicit (&q->armed_at, 0, memory_order_relaxed);
   q->fault = FAULT_NONE;
   /* After a fault packets are left, which nobody is to look for any more. */
   q->next = q->done = q->peer = q->limit = 0;
