@@ -63,7 +63,11 @@ pub fn links() -> Result<Links, Error> {
         };
         let rings = find_rings(opened.as_fd());
         if !rings.is_empty() {
-            let ends: Vec<_> = indices.iter().map(|i| &holders[*i]).zip(descriptors).collect();
+            let ends: Vec<_> = indices
+                .iter()
+                .map(|i| &holders[*i])
+                .zip(descriptors)
+                .collect();
             links.push(describe(&ends, file, &opened, rings, &mut sockets));
         }
     }

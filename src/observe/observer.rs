@@ -254,7 +254,10 @@ impl RingReader {
                 self.ended = true;
                 Err(Error::memif(
                     ErrorKind::MalformedMessage.code(),
-                    format!("observing the ring {} {}: {why}", self.direction, self.queue),
+                    format!(
+                        "observing the ring {} {}: {why}",
+                        self.direction, self.queue
+                    ),
                 ))
             }
         }
@@ -353,7 +356,12 @@ impl Presence {
         let due = self.next_look.load(Ordering::Relaxed);
         let (set, read) = (Ordering::Relaxed, Ordering::Relaxed);
         let next = now + INTERVAL;
-        if now < due || self.next_look.compare_exchange(due, next, set, read).is_err() {
+        if now < due
+            || self
+                .next_look
+                .compare_exchange(due, next, set, read)
+                .is_err()
+        {
             return true;
         }
         let up = self.link.is_up();

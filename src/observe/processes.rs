@@ -143,7 +143,9 @@ impl Holder {
     /// Its network namespace.
     pub(super) fn network(&self) -> u64 {
         let spaces = self.proc.namespaces().map(|n| n.0);
-        let net = spaces.ok().and_then(|n| Some(n.get(&OsString::from("net"))?.identifier));
+        let net = spaces
+            .ok()
+            .and_then(|n| Some(n.get(&OsString::from("net"))?.identifier));
         net.unwrap_or(0)
     }
 
@@ -159,8 +161,8 @@ impl Holder {
         let pid = self.pid;
         let by_descriptor = self.descriptor(file).map(|fd| descriptor_path(pid, fd));
         let mapped = self.mappings.iter().find(|m| m.file == file);
-        let by_mapping = mapped
-            .map(|m| format!("/proc/{pid}/map_files/{:x}-{:x}", m.address.0, m.address.1));
+        let by_mapping =
+            mapped.map(|m| format!("/proc/{pid}/map_files/{:x}-{:x}", m.address.0, m.address.1));
         let mut result = Err(io::ErrorKind::NotFound.into());
         for path in [by_descriptor, by_mapping].into_iter().flatten() {
             result = open_as(&path, file);

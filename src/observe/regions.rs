@@ -79,9 +79,13 @@ fn choose(
     if let Some(inode) = chosen.get(number as usize - 1) {
         return by_inode(*inode)
             .filter(|i| fits(&candidates[*i]))
-            .ok_or_else(|| format!("no file {inode} that both ends have mapped and that is large enough"));
+            .ok_or_else(|| {
+                format!("no file {inode} that both ends have mapped and that is large enough")
+            });
     }
-    let fitting: Vec<usize> = (0..candidates.len()).filter(|i| fits(&candidates[*i])).collect();
+    let fitting: Vec<usize> = (0..candidates.len())
+        .filter(|i| fits(&candidates[*i]))
+        .collect();
     match fitting[..] {
         [] => return Err("the memory of its buffers was not found in both ends".into()),
         [only] if needed == 1 => return Ok(only),
@@ -92,7 +96,12 @@ fn choose(
     next.ok_or_else(|| {
         let files: Vec<String> = fitting
             .iter()
-            .map(|i| format!("{} of {} bytes", candidates[*i].file.inode, candidates[*i].size))
+            .map(|i| {
+                format!(
+                    "{} of {} bytes",
+                    candidates[*i].file.inode, candidates[*i].size
+                )
+            })
             .collect();
         format!(
             "its buffers may lie in one of several files, by inode: {}",
