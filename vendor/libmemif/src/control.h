@@ -72,6 +72,8 @@ struct sock
   char error[ERROR_TEXT];
 };
 
+enum { NO_LINK = UINT16_MAX };
+
 struct conn
 {
   conn_t *next;
@@ -91,11 +93,13 @@ struct conn
   void *queue_memory;
   uint16_t num_rx, num_tx;
   uint16_t run_rx, run_tx; /* as many as the link settled on */
+  _Atomic uint16_t rx_end, tx_end; /* the same while the link is up, for any thread; or NO_LINK */
   uint8_t remote_name[NAME_SIZE + 1], remote_if[NAME_SIZE + 1];
   memif_ext_peer_t peer;
   bool known_peer;
   _Atomic unsigned held_regions; /* of its links, former ones included */
   log_limit_t log_limit;
+  _Atomic bool overran; /* any: the peer has overrun a ring, of which the log is to tell */
   char error[ERROR_TEXT];
 
   _Atomic int fault_lock; /* guards what follows */
@@ -230,6 +234,13 @@ queue_of (conn_t *c, uint16_t qid, bool rx)
   if (!c || qid >= (rx ? c->num_rx : c->num_tx))
     return NULL;
   return rx ? &c->rx[qid] : &c->tx[qid];
+}
+
+/* Whether there is a link, which has fewer queues than that. */
+static inline bool
+queue_lacking (const queue_t *q)
+{
+  return q->qid >= (q->rx ? q->conn->rx_end : q->conn->tx_end);
 }
 
 #endif

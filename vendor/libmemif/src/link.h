@@ -60,14 +60,19 @@ typedef struct
 typedef struct
 {
   ring_t *shm; /* NULL until the regions are mapped */
-  own_t *own;  /* slave: the buffer of each slot; as it sends, of each slot in use */
+  own_t *own;  /* slave: the buffer of each slot; as it sends, of twice as many, those in use */
   own_t *spare[2]; /* slave, sending: buffers not in use, [1] the small ones */
   uint32_t small_size; /* what goes into a small one; 0: there are none */
   uint32_t offset;
   uint16_t region;
+  uint16_t linger; /* slave, sending: slots whose buffers rest, beside those in use */
   uint8_t log2;
   int efd;
 } link_ring_t;
+
+/* How long what a slave has sent stays, for observers: not long, as few buffers in turn stay in the
+ * core's own cache. */
+enum { LINGER = 64 };
 
 /* The shared memory of one connection. */
 typedef struct link
@@ -86,6 +91,16 @@ typedef struct link
   bool unsealed; /* a region could not be sealed, and was accepted all the same */
 } link_t;
 
+static inline desc_t
+desc_from (uint64_t w0, uint64_t w1)
+{
+  return (desc_t){ .flags = (uint16_t) w0,
+		   .region = (uint16_t) (w0 >> 16),
+		   .length = (uint32_t) (w0 >> 32),
+		   .offset = (uint32_t) w1,
+		   .metadata = (uint32_t) (w1 >> 32) };
+}
+
 /* The only ways to a descriptor: once in, once out. Relaxed, so that no word is
  * torn or read twice; the counters' acquire and release order them. */
 static inline desc_t
@@ -93,11 +108,7 @@ desc_read (const shared_desc_t *d)
 {
   uint64_t w0 = atomic_load_explicit (&d->word[0], memory_order_relaxed);
   uint64_t w1 = atomic_load_explicit (&d->word[1], memory_order_relaxed);
-  return (desc_t){ .flags = (uint16_t) w0,
-		   .region = (uint16_t) (w0 >> 16),
-		   .length = (uint32_t) (w0 >> 32),
-		   .offset = (uint32_t) w1,
-		   .metadata = (uint32_t) (w1 >> 32) };
+  return desc_from (w0, w1);
 }
 
 static inline void
@@ -107,6 +118,16 @@ desc_write (shared_desc_t *d, desc_t in)
 			 memory_order_relaxed);
   atomic_store_explicit (&d->word[1], in.offset | (uint64_t) in.metadata << 32,
 			 memory_order_relaxed);
+}
+
+/* As desc_write, for whoever looks on: the length is new only where the metadata is. */
+static inline void
+desc_offer (shared_desc_t *d, desc_t in)
+{
+  atomic_store_explicit (&d->word[1], in.offset | (uint64_t) in.metadata << 32,
+			 memory_order_relaxed);
+  atomic_store_explicit (&d->word[0], in.flags | (uint64_t) in.region << 16 | (uint64_t) in.length << 32,
+			 memory_order_release);
 }
 
 /* region.c */

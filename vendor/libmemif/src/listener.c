@@ -118,7 +118,12 @@ end_listener (sock_t *s, int fd)
   foreign_close (fd, FOREIGN_ANY, &(memif_ext_peer_t){ .pid = getpid (), .uid = getuid () });
 }
 
-/* Whether the path is a socket that nobody listens on. */
+/* Whether the path is a socket that nobody has bound any more.
+ *
+ * The kernel is asked, not the peer: some servers die of a connection that is closed at once. A
+ * socket of another type can't be connected, and the kernel looks for the one that is bound to the
+ * file before it says so. Other than the kernel's lists of sockets, this finds those of other
+ * network namespaces too. */
 static int
 check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
 {
@@ -128,25 +133,21 @@ check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
 			   : fail (s, error_of_errno (errno), "can't look at %s (errno %d)",
 				   s->path, errno);
   if (!S_ISSOCK (st.st_mode))
-    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s exists and is %s, not a socket: it is left alone",
-		 s->path, S_ISDIR (st.st_mode) ? "a folder" : "a file");
+    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s is %s; it was not replaced", s->path,
+		 S_ISDIR (st.st_mode) ? "a folder" : "a regular file");
 
-  int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return fail (s, error_of_errno (errno), "can't make a socket (errno %d)", errno);
-  int connected = connect (fd, (const struct sockaddr *) sun, len);
-  int why = errno;
-  if (connected == 0)
-    hang_up (s, fd);
-  else
-    close (fd);
-  if (connected == 0 || why == EAGAIN)
-    return fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+  int why = connect (fd, (const struct sockaddr *) sun, len) < 0 ? errno : 0;
+  close (fd);
+  if (why == EPROTOTYPE)
+    return fail (s, MEMIF_ERR_ALREADY, "%s is in use by another program", s->path);
   if (why == EACCES)
     return fail (s, MEMIF_ERR_ACCES, "%s is another user's, who may be listening on it: it is left alone",
 		 s->path);
   if (why != ECONNREFUSED)
-    return fail (s, why == EPROTOTYPE ? MEMIF_ERR_ALREADY : error_of_errno (why),
+    return fail (s, why ? error_of_errno (why) : MEMIF_ERR_ALREADY,
 		 "%s is in use by something other than memif (errno %d)", s->path, why);
   logf_ (s, MEMIF_EXT_LOG_INFO, "replacing the socket %s, on which nobody listens", s->path);
   if (unlink (s->path) < 0 && errno != ENOENT)
@@ -184,7 +185,7 @@ listener_open (sock_t *s)
   if (bound < 0 && errno == EADDRINUSE)
     {
       if (s->path[0] == '@')
-	err = fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+	err = fail (s, MEMIF_ERR_ALREADY, "%s is in use by another program", s->path);
       else if (!(err = check_stale (s, &sun, len)))
 	bound = bind (fd, (struct sockaddr *) &sun, len);
     }

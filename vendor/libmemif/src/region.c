@@ -164,7 +164,7 @@ ring_create (link_t *l, link_ring_t *r, unsigned log2, uint64_t offset)
   r->log2 = (uint8_t) log2;
   r->region = 0;
   r->offset = (uint32_t) offset;
-  r->own = zalloc (&l->memory, size * sizeof *r->own);
+  r->own = zalloc (&l->memory, 2 * size * sizeof *r->own);
   r->efd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
   return !r->own ? MEMIF_ERR_NOMEM : r->efd < 0 ? error_of_errno (errno) : MEMIF_ERR_SUCCESS;
 }
@@ -175,11 +175,11 @@ ring_at (const link_t *l, unsigned i)
   return i < l->num_s2m ? &l->s2m[i] : &l->m2s[i - l->num_s2m];
 }
 
-/* What a sending slave fills: a large buffer for each slot, and a small one. */
+/* What a sending slave fills: a large buffer for each slot, and a small one; and those that rest. */
 static int
 spare_create (link_t *l, link_ring_t *r)
 {
-  unsigned size = 1u << r->log2;
+  unsigned size = (1u << r->log2) + r->linger;
   for (int small = 0; small < 2; small++)
     if (!(r->spare[small] = zalloc (&l->memory, size * sizeof (own_t))))
       return MEMIF_ERR_NOMEM;
@@ -192,7 +192,7 @@ spare_create (link_t *l, link_ring_t *r)
 static void
 small_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t at)
 {
-  unsigned size = 1u << r->log2;
+  unsigned size = (1u << r->log2) + r->linger;
   for (unsigned i = 0; i < size; i++)
     r->spare[1][size - 1 - i] = own_make (region, at + i * SMALL_STRIDE, true);
   r->small_size = l->buffer_size < SMALL_BUFFER ? l->buffer_size : SMALL_BUFFER;
@@ -216,7 +216,10 @@ buffers_lay_out (link_t *l, unsigned log2, const char **why)
   for (unsigned i = 0; i < (unsigned) l->num_s2m + l->num_m2s; i++)
     {
       link_ring_t *r = ring_at (l, i);
-      if (used + size * (stride + SMALL_STRIDE) > UINT32_MAX)
+      if (i < l->num_s2m)
+	r->linger = size / 2 < LINGER ? (uint16_t) (size / 2) : LINGER;
+      const unsigned buffers = size + r->linger;
+      if (used + buffers * (stride + SMALL_STRIDE) > UINT32_MAX)
 	{
 	  int err = region_of_buffers (l, used, why);
 	  if (err)
@@ -224,14 +227,14 @@ buffers_lay_out (link_t *l, unsigned log2, const char **why)
 	  region++;
 	  used = 0;
 	}
-      for (unsigned slot = 0; slot < size; slot++, used += stride)
-	r->own[slot] = own_make (region, (uint32_t) used, false);
+      for (unsigned b = 0; b < buffers; b++, used += stride)
+	r->own[b] = own_make (region, (uint32_t) used, false);
       if (i >= l->num_s2m)
 	continue;
       if (spare_create (l, r))
 	return MEMIF_ERR_NOMEM;
       small_create (l, r, region, (uint32_t) used);
-      used += size * SMALL_STRIDE;
+      used += buffers * SMALL_STRIDE;
     }
   return region_of_buffers (l, used, why);
 }

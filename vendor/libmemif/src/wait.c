@@ -140,11 +140,21 @@ memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
 }
 
 int
+memif_ext_rx_prepare (memif_conn_handle_t conn, uint16_t qid)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  return q ? queue_prepare (q) : MEMIF_ERR_QID;
+}
+
+int
 memif_ext_rx_fd (memif_conn_handle_t conn, uint16_t qid, int *fd)
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!q || !fd)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  int err = queue_prepare (q);
+  if (err)
+    return err;
   queue_watched (q, false);
   *fd = q->epfd;
   return q->epfd < 0 ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_SUCCESS;
@@ -175,7 +185,7 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
   if (atomic_exchange_explicit (&q->woken, false, memory_order_acquire))
     result = MEMIF_EXT_WAIT_WOKEN;
   else if (q->state == QUEUE_GONE)
-    result = through_down ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
+    result = through_down || queue_lacking (q) ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
   else if (rx_published (q) != 0)
     result = MEMIF_EXT_WAIT_READY;
   else if (sleeping && q->state == QUEUE_UP)
@@ -226,6 +236,9 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
     return MEMIF_ERR_QID;
+  int err = queue_prepare (q);
+  if (err)
+    return err;
   if (!result || q->epfd < 0)
     return MEMIF_ERR_INVAL_ARG;
   if ((*result = wait_look (q, through_down, false)) >= 0)
@@ -235,7 +248,7 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
   uint64_t end = timeout_ns > UINT64_MAX - start ? UINT64_MAX : start + timeout_ns;
   uint64_t spin_end = spin_ns > UINT64_MAX - start ? UINT64_MAX : start + spin_ns;
   uint64_t now = start;
-  while (now < spin_end && now < end)
+  while (now < spin_end && now < end && !queue_lacking (q))
     {
       for (int i = 0; i < LOOKS_PER_CLOCK; i++)
 	{

@@ -21,6 +21,11 @@ wake_event (event_t *e)
   loop_drain (e->fd);
   looks_begin (s);
   for (conn_t *c = s->conns; c; c = c->next)
+    /* Acquire: what the queue's owner did before. */
+    if (atomic_exchange_explicit (&c->overran, false, memory_order_acquire))
+      peer_logf (s, c, MEMIF_EXT_LOG_WARN, "%s: the peer overruns the ring, and packets are lost%s",
+		 where (c), strncmp ((const char *) c->remote_name, "VPP", 3) ? "" : ": VPP before 26.06 does so with chains");
+  for (conn_t *c = s->conns; c; c = c->next)
     {
       char fault[ERROR_TEXT];
       if (!fault_take (c, fault) || !c->up)
