@@ -167,7 +167,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         result = replay.send();
     }
     let time = start.elapsed();
-    let leave = replay.leave(args.linger, result.is_ok());
+    // Closing waits a moment too; here the user has said for how long.
+    let leave = match result {
+        Ok(()) => replay.leave(args.linger),
+        Err(_) => Ok(()),
+    };
     replay.progress.finish_and_clear();
     replay.counts.summary(time, !args.rate.topspeed);
     session.memif.close();
@@ -427,13 +431,8 @@ impl Replay<'_> {
     }
 
     /// Ends only when the peer has taken the last packet, or has had its time.
-    fn leave(&mut self, linger: Duration, all_sent: bool) -> Result<(), Failure> {
-        let limit = if all_sent {
-            linger
-        } else {
-            Duration::from_secs(1)
-        };
-        let end = Instant::now() + limit;
+    fn leave(&mut self, linger: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + linger;
         for lane in &mut self.lanes {
             let left = end.saturating_duration_since(Instant::now());
             match lane.writer.flush(left) {
@@ -442,7 +441,7 @@ impl Replay<'_> {
                     return Err(Failure::Failed(format!(
                         "{}: the peer did not read the last packets within {} s; they may be lost",
                         self.session.memif,
-                        limit.as_secs_f64()
+                        linger.as_secs_f64()
                     )));
                 }
                 Err(e) if e.is_eof() => {
