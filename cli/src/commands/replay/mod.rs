@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use memif::{Error, LinkType, Packet};
+use memif::{Error, LinkType, Packet, PacketSource};
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -18,6 +18,7 @@ use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
 use crate::pace::{Pacer, Rate};
+use crate::report::{count, notice_later};
 use crate::values::some_time;
 
 mod batch;
@@ -47,11 +48,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     rate: RateArgs,
     /// Send all files N times; 0 repeats until stopped
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(short = 'l', long, default_value_t = 1, value_name = "N")]
     r#loop: u64,
     /// Stop after N packets
     #[arg(short = 'L', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Stop after N seconds
+    #[arg(long, value_name = "SECONDS", value_parser = crate::values::some_seconds)]
+    duration: Option<Duration>,
+    /// Print how many packets have been sent, every N seconds
+    #[arg(long, value_name = "SECONDS", value_parser = crate::values::some_seconds)]
+    stats: Option<Duration>,
     /// Merge several files by time instead of sending one after the other
     #[arg(long)]
     merge: bool,
@@ -79,16 +86,16 @@ pub(crate) struct Args {
 #[group(multiple = false)]
 struct RateArgs {
     /// Packets per second
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'p', long, value_name = "N")]
     pps: Option<f64>,
     /// Megabits per second, counted from the link header on
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'M', long, value_name = "N")]
     mbps: Option<f64>,
     /// Original timing, X times as fast
-    #[arg(long, value_name = "X")]
+    #[arg(short = 'x', long, visible_alias = "multiplier", value_name = "X")]
     speed: Option<f64>,
     /// As fast as the peer reads
-    #[arg(long)]
+    #[arg(short = 't', long)]
     topspeed: bool,
 }
 
@@ -162,6 +169,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     };
     replay.pacer.start();
     let start = Instant::now();
+    if let Some(end) = args.duration.and_then(|time| start.checked_add(time)) {
+        events.stop_at(end);
+    }
+    if let Some(every) = args.stats {
+        let sent = Arc::clone(&replay.sent);
+        events.every(every, move || {
+            let packets = count(sent.load(Ordering::Relaxed), "packet");
+            notice_later(format_args!(
+                "sent {packets} in {:.0} s",
+                start.elapsed().as_secs_f64()
+            ));
+        });
+    }
     let mut result = replay.all(args, &groups);
     if result.is_ok() {
         result = replay.send();
@@ -289,6 +309,7 @@ impl Replay<'_> {
             && !filtered
             && !rewrites
             && let Reader::File(file) = &mut reader
+            && file.link_type() == self.link_type
         {
             return self.straight(file);
         }
