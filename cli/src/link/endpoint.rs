@@ -40,8 +40,8 @@ pub(crate) struct Endpoint {
     pub(crate) mode: IfMode,
     /// Queues in each direction, 1 to 255
     #[arg(long, default_value_t = 1, value_name = "N",
-          value_parser = RangedU64ValueParser::<u16>::new().range(1..=255))]
-    pub(crate) queues: u16,
+          value_parser = RangedU64ValueParser::<u8>::new().range(1..=255))]
+    pub(crate) queues: u8,
     /// log2 of the ring size, 1 to 14; the slave's value applies
     #[arg(long, default_value_t = 10, value_name = "LOG2",
           value_parser = RangedU64ValueParser::<u8>::new().range(1..=14))]

@@ -31,19 +31,19 @@ pub(crate) struct Session {
 pub(crate) struct Dropped(Arc<[AtomicU64]>);
 
 impl Dropped {
-    fn new(queues: u16) -> Self {
+    fn new(queues: u8) -> Self {
         Self((0..queues).map(|_| AtomicU64::new(0)).collect())
     }
 
-    pub(crate) fn add(&self, queue: u16, packets: u64) {
+    pub(crate) fn add(&self, queue: u8, packets: u64) {
         self.0[usize::from(queue)].fetch_add(packets, Ordering::Relaxed);
     }
 
-    pub(crate) fn set(&self, queue: u16, packets: u64) {
+    pub(crate) fn set(&self, queue: u8, packets: u64) {
         self.0[usize::from(queue)].store(packets, Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self, queue: u16) -> u64 {
+    pub(crate) fn get(&self, queue: u8) -> u64 {
         self.0
             .get(usize::from(queue))
             .map_or(0, |n| n.load(Ordering::Relaxed))
@@ -66,7 +66,7 @@ impl Session {
         context: Context,
         config: MemifConfig,
         role: Role,
-        queues: u16,
+        queues: u8,
         quiet: bool,
         events: &Events,
     ) -> Result<Self, Failure> {
@@ -129,11 +129,11 @@ impl Session {
     }
 
     /// What a capture file says of the link's queues: with the peer's name, once there is one.
-    pub(crate) fn interfaces(&self, queues: u16, snaplen: u32) -> Vec<InterfaceInfo> {
+    pub(crate) fn interfaces(&self, queues: u8, snaplen: u32) -> Vec<InterfaceInfo> {
         let memif = &self.memif;
         let details = memif.details().ok();
         let peer = details.map(|d| (d.remote_name, d.remote_interface_name));
-        let info = |queue: u16| {
+        let info = |queue: u8| {
             let several = queues > 1;
             let mut name = format!("memif{}", memif.id());
             let mut about = format!("memif id {} on {}", memif.id(), memif.socket());
