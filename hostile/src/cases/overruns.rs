@@ -79,19 +79,24 @@ fn jump(role: Role, name: &str, by: u16) -> Case {
 /// A chain that has no end yet, and gets it.
 fn unfinished(role: Role) -> Case {
     let name = "receiving: a chain of one, whose end comes later";
-    let case = Case::new(Rule::Counters, name, "had enough", move |target: &Target| {
-        let link = target.link();
-        let mut handle = target.handle();
-        send(role, &link, b"one");
-        handle.reads(b"one");
-        chain(role, &link, NEXT);
-        publish(role, &link, |counter| counter + 2);
-        handle.has_nothing_to_read(No::Nothing);
-        chain(role, &link, 0);
-        publish(role, &link, |counter| counter + 1);
-        handle.reads_any(64).reads_any(64).reads_any(64);
-        left(&link);
-    });
+    let case = Case::new(
+        Rule::Counters,
+        name,
+        "had enough",
+        move |target: &Target| {
+            let link = target.link();
+            let mut handle = target.handle();
+            send(role, &link, b"one");
+            handle.reads(b"one");
+            chain(role, &link, NEXT);
+            publish(role, &link, |counter| counter + 2);
+            handle.has_nothing_to_read(No::Nothing);
+            chain(role, &link, 0);
+            publish(role, &link, |counter| counter + 1);
+            handle.reads_any(64).reads_any(64).reads_any(64);
+            left(&link);
+        },
+    );
     case.in_role(role)
 }
 

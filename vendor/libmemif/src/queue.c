@@ -124,7 +124,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->first_length = desc_read (&r->shm->desc[0]).length;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->efd = r->efd;
-  q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->untaken = 0;
+  q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->moved = q->untaken = 0;
   q->idle = 0;
   q->chained = false;
   q->fault = FAULT_NONE;
