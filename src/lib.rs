@@ -65,6 +65,8 @@ mod interface;
 mod interrupts;
 mod link;
 pub mod manual;
+#[cfg(feature = "observe")]
+pub mod observe;
 mod packet;
 #[cfg(feature = "pcap")]
 pub mod pcap;

@@ -35,9 +35,13 @@ pub(crate) mod code;
 mod conn;
 mod control;
 mod epoll;
+#[cfg(feature = "filter")]
+pub(crate) mod libpcap;
 mod queue_fds;
 #[cfg(feature = "tokio")]
 mod reactor;
+#[cfg(feature = "observe")]
+pub(crate) mod view;
 
 pub(crate) use args::{Access, ConnArgs, SocketArgs};
 pub(crate) use bindings::memif_ext_packet_t as ReceivedPacket;

@@ -16,7 +16,7 @@ pub(crate) struct Taken {
 
 impl Taken {
     /// Whether none of so many pending slots need be waited for any more.
-    pub(crate) fn all(&mut self, conn: &Conn, queue: u16, pending: u16) -> bool {
+    pub(crate) fn all(&mut self, conn: &Conn, queue: u8, pending: u16) -> bool {
         let lot = conn.tx_lot(queue);
         if pending == 0 && lot <= 1 {
             return true;

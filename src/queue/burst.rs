@@ -113,6 +113,21 @@ impl Burst {
         self.snaplen
     }
 
+    /// Fills it by a function that gets the arena, the snap length and the records, and returns how
+    /// many of them it has written, and more.
+    #[cfg(feature = "observe")]
+    pub(crate) fn fill<T, E>(
+        &mut self,
+        interface_index: u32,
+        read: impl FnOnce(&mut [u8], u32, &mut [ReceivedPacket]) -> Result<(u16, T), E>,
+    ) -> Result<(usize, T), E> {
+        self.clear();
+        self.interface_index = interface_index;
+        let (received, more) = read(&mut self.arena, self.snaplen, &mut self.records)?;
+        self.filled = usize::from(received);
+        Ok((self.filled, more))
+    }
+
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.filled = 0;

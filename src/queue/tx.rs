@@ -30,13 +30,13 @@ use crate::link::taken::Taken;
 #[derive(Debug)]
 pub struct TxQueue {
     link: Arc<Link>,
-    id: u16,
+    id: u8,
     end: TxEnd,
     taken: Taken,
 }
 
 impl TxQueue {
-    pub(crate) fn new(link: Arc<Link>, id: u16, end: TxEnd) -> Self {
+    pub(crate) fn new(link: Arc<Link>, id: u8, end: TxEnd) -> Self {
         Self {
             link,
             id,
@@ -46,7 +46,7 @@ impl TxQueue {
     }
 
     /// The queue id.
-    pub fn id(&self) -> u16 {
+    pub fn id(&self) -> u8 {
         self.id
     }
 

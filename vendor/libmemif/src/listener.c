@@ -51,7 +51,13 @@ static void
 on_listener (event_t *e)
 {
   sock_t *s = e->sock;
-  int fd = accept4 (e->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int fd = -1;
+  if (!foreign_ready ())
+    errno = ENOMEM;
+  else if (foreign_full ())
+    errno = EMFILE; /* soon, with what waits to be closed */
+  else
+    fd = accept4 (e->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0)
     channel_accept (s, fd);
   else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
@@ -65,6 +71,42 @@ on_listener (event_t *e)
       s->listener = NULL;
       timer_update (s);
     }
+}
+
+/* A connection that will be no channel. */
+static void
+hang_up (const sock_t *s, int fd)
+{
+  memif_ext_peer_t peer;
+  char why[REASON_SIZE];
+  access_check (s, fd, &peer, why, sizeof why);
+  foreign_hang_up (fd, &peer);
+}
+
+/* The name is free when this returns. Closing a listener closes what nobody has accepted, and what
+ * that was sent: so it is emptied first, which nothing can undo. */
+static void
+end_listener (const sock_t *s, int fd)
+{
+  int peer = -1;
+  if (!s->adopted)
+    {
+      shutdown (fd, SHUT_RD);
+      do
+	{
+	  peer = foreign_ready () ? accept4 (fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1;
+	  if (peer >= 0)
+	    hang_up (s, peer);
+	}
+      while (peer >= 0 || errno == EINTR || errno == ECONNABORTED);
+      if (errno == EAGAIN || errno == EINVAL)
+	{
+	  close (fd);
+	  return;
+	}
+    }
+  /* Others may have it too, or there are no descriptors: it may have peers. */
+  foreign_close (fd, FOREIGN_ANY, &(memif_ext_peer_t){ .pid = getpid (), .uid = getuid () });
 }
 
 /* Whether the path is a socket that nobody has bound any more.
@@ -82,8 +124,8 @@ check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
 			   : fail (s, error_of_errno (errno), "can't look at %s (errno %d)",
 				   s->path, errno);
   if (!S_ISSOCK (st.st_mode))
-    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s exists and is %s, not a socket: it is left alone",
-		 s->path, S_ISDIR (st.st_mode) ? "a folder" : "a file");
+    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s is %s; it was not replaced", s->path,
+		 S_ISDIR (st.st_mode) ? "a folder" : "a regular file");
 
   int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
@@ -151,7 +193,7 @@ listener_open (sock_t *s)
     }
   if (err)
     {
-      close (fd);
+      end_listener (s, fd);
       remove_own_file (s);
     }
   return err;
@@ -171,6 +213,7 @@ listener_adopt (sock_t *s, int fd)
   if (fcntl (fd, F_SETFL, flags | O_NONBLOCK) < 0)
     return fail (s, error_of_errno (errno), "descriptor %d: errno %d", fd, errno);
   listener_close (s);
+  s->adopted = true;
   s->listener = event_add (s, fd, on_listener, s);
   return s->listener ? MEMIF_ERR_SUCCESS : fail (s, event_error (), "can't watch descriptor %d", fd);
 }
@@ -182,8 +225,9 @@ listener_close (sock_t *s)
   if (fd < 0)
     return;
   event_remove (s->listener);
-  close (fd);
+  end_listener (s, fd);
   s->listener = NULL;
   s->paused_listener = -1;
+  s->adopted = false;
   remove_own_file (s);
 }

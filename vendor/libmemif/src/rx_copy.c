@@ -200,8 +200,8 @@ look_for_packets (queue_t *q, int *err)
 	queue_drained (q);
       if (q->state == QUEUE_GONE)
 	{
-	  *err = MEMIF_ERR_DISCONNECTED;
-	  return -1;
+	  *err = queue_lacking (q) ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
+	  return 0;
 	}
     }
   if (published < 0)

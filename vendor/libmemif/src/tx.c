@@ -16,19 +16,23 @@ put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, uns
   return (uint16_t) (num_spare + count);
 }
 
-/* The buffers of the slots up to this one are no longer in use. */
+/* The buffers of the slots up to this one are no longer in use; those of the last slots rest. */
 static inline void
 reclaim (queue_t *q, uint16_t end)
 {
+  const uint16_t sent = (uint16_t) (q->done - q->reclaimed);
+  const uint16_t rested = sent > q->linger ? (uint16_t) (sent - q->linger) : 0;
+  const uint16_t taken = (uint16_t) (end - q->reclaimed);
+  const uint16_t count = rested < taken ? rested : taken;
   const own_t *const own = q->own;
   own_t *const small = q->spare[1], *const large = q->spare[0];
   uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0];
-  const uint16_t mask = q->mask;
-  const unsigned size = mask + 1u, large_used = size - num_large;
-  const uint16_t count = (uint16_t) (end - q->reclaimed);
+  const uint16_t mask = q->own_mask;
+  const unsigned size = mask + 1u, large_used = q->mask + 1u + q->linger - num_large;
   const uint16_t used = (uint16_t) (q->next - q->reclaimed);
   if (count == 0)
     return;
+  end = (uint16_t) (q->reclaimed + count);
   if (large_used == 0)
     num_small = put_back (small, num_small, own, q->reclaimed & mask, count, size);
   else if (large_used == used)
@@ -45,6 +49,14 @@ reclaim (queue_t *q, uint16_t end)
   q->num_spare[1] = num_small;
   q->num_spare[0] = num_large;
   q->reclaimed = end;
+}
+
+void __attribute__ ((cold))
+tx_promise (queue_t *q, uint16_t slots)
+{
+  /* Whoever sees what is written next sees this too: a full fence. */
+  atomic_store_explicit (&q->ring->linger, slots, memory_order_relaxed);
+  atomic_thread_fence (memory_order_seq_cst);
 }
 
 int
@@ -163,6 +175,8 @@ count_slots (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slo
     }
   else if (pending)
     *slots = q->untaken;
+  else if (queue_lacking (q))
+    err = MEMIF_ERR_SUCCESS;
   if (pending)
     queue_unlock (q);
   else
@@ -211,4 +225,16 @@ memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size
   *slots = !up ? 0 : q->slave ? (uint16_t) (q->mask + 1u) : q->offered;
   queue_leave (q);
   return up ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
+}
+
+int
+memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q || !offered)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_lock (q);
+  *offered = q->state == QUEUE_UP && (q->slave || q->done != 0 || tx_free_slots (q) > 0);
+  queue_unlock (q);
+  return MEMIF_ERR_SUCCESS;
 }
