@@ -18,6 +18,7 @@ use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
 use crate::pace::{Pacer, Rate};
+use crate::report::{count, notice};
 use crate::values::some_time;
 
 mod batch;
@@ -157,6 +158,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         progress: progress(args, size, &sent),
         endless: args.r#loop == 0,
         sent,
+        quiet: args.quiet,
         base: 0,
         lost,
     };
@@ -236,6 +238,7 @@ struct Replay<'a> {
     endless: bool,
     /// For the progress bar.
     sent: Arc<AtomicU64>,
+    quiet: bool,
     /// Bytes of the files that are done.
     base: u64,
     /// Links that had gone down before.
@@ -434,10 +437,12 @@ impl Replay<'_> {
             Duration::from_secs(1)
         };
         let end = Instant::now() + limit;
+        let mut unconfirmed = 0;
         for lane in &mut self.lanes {
             let left = end.saturating_duration_since(Instant::now());
             match lane.writer.flush(left) {
-                Ok(true) => {}
+                // Of less than a lot nobody can know.
+                Ok(true) => unconfirmed += lane.writer.pending_slots().unwrap_or(0) as u64,
                 Ok(false) => {
                     return Err(Failure::Failed(format!(
                         "{}: the peer did not read the last packets within {} s; they may be lost",
@@ -453,6 +458,13 @@ impl Replay<'_> {
                 }
                 Err(e) => return Err(e.into()),
             }
+        }
+        if unconfirmed > 0 && !self.quiet {
+            notice(format_args!(
+                "{}: whether the peer took the last {} can't be seen: it gives back its buffers in lots",
+                self.session.memif,
+                count(unconfirmed, "slot")
+            ));
         }
         Ok(())
     }
