@@ -1,4 +1,4 @@
-//! What an interface is set to.
+//! The settings of an interface, as the lower floors see them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,15 +6,16 @@ use std::str::FromStr;
 use crate::error::Error;
 use crate::packet::link_type::LinkType;
 
-/// Bytes of an interface's or a program's name; longer ones are cut, with a warning.
+/// The most bytes that the name of an interface or program has. Longer names are cut, with a
+/// warning.
 pub(crate) const NAME_MAX: usize = 31;
 const SECRET_MAX: usize = 24;
 const PATH_MAX: usize = 107;
 const QUEUES_MAX: u16 = 255;
 const LOG2_RING_SIZE_MAX: u8 = 14;
 
-/// Which side of the link this is. The slave (client) makes the shared memory
-/// and connects; the master (server) listens.
+/// Which side of the link this is. The slave (client) connects and creates the shared memory. The
+/// master (server) listens.
 ///
 /// ```
 /// use memif::Role;
@@ -24,9 +25,9 @@ const LOG2_RING_SIZE_MAX: u8 = 14;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Listens on the socket; DPDK calls it server.
+    /// Listens on the socket. DPDK calls it server.
     Master,
-    /// Connects to the socket and owns the memory; DPDK calls it client.
+    /// Connects to the socket and creates the shared memory. DPDK calls it client.
     Slave,
 }
 
@@ -53,7 +54,7 @@ impl FromStr for Role {
     }
 }
 
-/// What packets begin with; both sides must have the same.
+/// What a packet begins with. Both sides must use the same mode.
 ///
 /// ```
 /// use memif::{IfMode, LinkType};
@@ -63,18 +64,18 @@ impl FromStr for Role {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IfMode {
-    /// An Ethernet header. DPDK knows no other mode.
+    /// An Ethernet header. DPDK supports no other mode.
     #[default]
     Ethernet,
     /// An IPv4 or IPv6 header.
     Ip,
-    /// VPP's punt/inject; the packets have VPP's own header.
+    /// VPP's punt/inject mode. The packets begin with VPP's own header.
     PuntInject,
 }
 
 impl IfMode {
-    /// The link type of a capture of such an interface; punt/inject, which has
-    /// none of its own, counts as Ethernet.
+    /// The link type for captures of such an interface. Punt/inject mode has none and counts as
+    /// Ethernet.
     pub fn link_type(self) -> LinkType {
         match self {
             Self::Ip => LinkType::RAW,
@@ -209,7 +210,7 @@ impl Settings {
     }
 }
 
-/// Shown as the public type that holds them; the secret is not shown.
+/// Prints the name of the public type, and does not show the secret.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemifConfig")
@@ -227,7 +228,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Cuts a name to its field on the wire, at a character's end.
+/// Cuts a name to the size of its field on the wire, at the end of a character.
 pub(crate) fn cut_name(what: &str, mut name: String) -> String {
     let mut end = name.find('\0').unwrap_or(name.len()).min(NAME_MAX);
     while !name.is_char_boundary(end) {

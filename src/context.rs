@@ -1,4 +1,4 @@
-//! Where interfaces live.
+//! The context: what a program creates first, and its settings.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,18 +13,18 @@ use crate::interface::config::MemifConfig;
 use crate::link::control::{Control, lock};
 use crate::link::{CLOSE_FLUSH, Link};
 
-/// The place where interfaces live: a thread that makes connections, and on
-/// which callbacks run. A process may have several.
+/// Owns interfaces, and the control thread that makes their connections and runs their callbacks. A
+/// process may have several contexts.
 ///
-/// Closing or dropping it closes its interfaces.
+/// Closing or dropping a context closes its interfaces.
 ///
-/// Callbacks may call anything of their own context. Two contexts whose callbacks call each
-/// other wait for each other for ever.
+/// Callbacks may call everything in their own context. Callbacks of two contexts that call into
+/// each other's context deadlock.
 ///
-/// After `fork` a child has no control thread, but its parent's sockets, eventfds and mappings. It
-/// may use nothing of this crate, and has to call `exec` (the descriptors are close-on-exec), or
-/// `_exit`: as long as it lives, the parent's death does not end the parent's links.
-/// [`std::process::Command`] does all that.
+/// After `fork` the child has its parent's sockets, eventfds and mappings, but no control thread.
+/// It must not use this crate, and has to call `exec` (the descriptors are close-on-exec) or
+/// `_exit`. As long as it lives, the parent's death does not end the parent's links.
+/// [`std::process::Command`] does this correctly.
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -42,16 +42,17 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context whose interfaces tell their peers this program's name, cut to 31 bytes.
+    /// Starts a context with default settings. `app_name` is the program's name that peers are
+    /// told, cut to 31 bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the system has no thread or descriptor left.
+    /// [`Error::Io`] if the system can't provide a thread or a descriptor.
     pub fn new(app_name: impl Into<String>) -> Result<Self, Error> {
         Self::builder(app_name).build()
     }
 
-    /// A context with settings of its own.
+    /// Starts to build a context with other settings.
     pub fn builder(app_name: impl Into<String>) -> ContextBuilder {
         ContextBuilder {
             app_name: app_name.into(),
@@ -63,15 +64,15 @@ impl Context {
         }
     }
 
-    /// Creates an interface: a master listens at once, a slave begins to
-    /// connect, and goes on trying. Waits for the control thread, as long as a callback may take, but
-    /// not for the link; see [`Memif::wait_link_up`].
+    /// Creates an interface. A master listens at once. A slave starts to connect, and keeps trying
+    /// until it succeeds. The call waits for the control thread, and so for a callback that is
+    /// running, but not for the link. Use [`Memif::wait_link_up`] for that.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for settings that can't be; [`Error::Memif`] when a
-    /// master can't listen (in use, no permission, no socket), or has the id
-    /// of another one, or when the context is closed.
+    /// [`Error::Config`] for invalid settings. [`Error::Memif`] if a master can't listen (the
+    /// socket is in use, there is no permission, or the file is not a socket), if another interface
+    /// has its id, or if the context is closed.
     pub fn create_interface(&self, config: MemifConfig) -> Result<Memif, Error> {
         let (settings, callbacks) = config.checked()?;
         if self.closed.load(Ordering::Acquire) {
@@ -92,8 +93,8 @@ impl Context {
         Ok(Memif::from_link(link))
     }
 
-    /// Closes its interfaces as [`Memif::close`] does: waits up to a second, for
-    /// all of them together, until peers have taken what was sent.
+    /// Closes all interfaces, as [`Memif::close`] does. Waits up to a second, for all of them
+    /// together, until the peers have read what was sent.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let interfaces = std::mem::take(&mut *lock(&self.interfaces));
@@ -140,40 +141,42 @@ pub struct ContextBuilder {
 }
 
 impl ContextBuilder {
-    /// How often slaves without a link ask for one; 100 ms unless set, a year at most. Zero: only once.
+    /// How often slaves without a link try to connect: 100 ms by default, a year at most. With zero
+    /// they try only once.
     pub fn reconnect_interval(mut self, interval: Duration) -> Self {
-        // Centuries would wrap round in the C core's nanoseconds.
+        // A longer interval could overflow the C core's nanoseconds.
         const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
         self.reconnect = interval.min(YEAR);
         self
     }
 
-    /// How long a handshake may take before the peer is dropped; 5 s unless set, at least 1 ms.
+    /// How long a handshake may take before the peer is dropped: 5 s by default, at least 1 ms.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake = timeout;
         self
     }
 
-    /// How many unfinished handshakes a listening socket bears before it drops
-    /// the oldest; 64 unless set, at least 1.
+    /// How many unfinished handshakes a listening socket accepts before it drops the oldest: 64 by
+    /// default, at least 1.
     pub fn max_half_open(mut self, count: u32) -> Self {
         self.max_half_open = count;
         self
     }
 
-    /// How many lines a second are logged about the peers of each interface, and of each socket
-    /// about those it refused; 20 unless set, at least 1. What is beyond is counted, and the
-    /// count is logged when the second is over: a peer that comes and goes in a loop fills no disk.
+    /// How many log lines per second peers can cause: for each interface, and for each socket about
+    /// peers that it refused. 20 by default, at least 1. Further lines are counted, and the count
+    /// is logged at the end of the second. So a peer that connects in a loop can't fill the disk.
     pub fn peer_log_lines(mut self, per_second: u32) -> Self {
         self.peer_log_lines = per_second;
         self
     }
 
-    /// The permissions of the file of a socket that a master here listens on, whatever the umask
-    /// is; `0o600` unless set, so that only the same user, and root, can connect. At most `0o777`.
-    /// Abstract names have no file: anyone in the network namespace may connect to those, and
-    /// only [`allow_uids`](Self::allow_uids), [`allow_gids`](Self::allow_gids) and secrets keep
-    /// peers out.
+    /// The permissions of the socket files that masters of this context listen on, whatever the
+    /// umask. `0o600` by default, so that only the same user and root can connect; at most `0o777`.
+    ///
+    /// Abstract names have no file. Anybody in the network namespace may connect to them, and only
+    /// [`allow_uids`](Self::allow_uids), [`allow_gids`](Self::allow_gids) and secrets keep peers
+    /// out.
     ///
     /// ```
     /// # let dir = std::env::temp_dir().join(format!("memif-doc-mode-{}", std::process::id()));
@@ -196,17 +199,19 @@ impl ContextBuilder {
         self
     }
 
-    /// The owner and the group of that file; `None`: as it is made. Another owner takes root, a
-    /// group of this user's anyone. Where it can't be done, creating a master fails.
+    /// The owner and the group of the socket files; `None` leaves them as they are. Only root can
+    /// set another owner. Anybody can set a group that the user belongs to. If it fails, creating a
+    /// master fails.
     pub fn socket_owner(mut self, uid: Option<u32>, gid: Option<u32>) -> Self {
         self.access.file_uid = uid;
         self.access.file_gid = gid;
         self
     }
 
-    /// Peers are only those of these users, and those of [`allow_gids`](Self::allow_gids): in
-    /// both roles, by what the kernel knows of the process at the other end. Without either list
-    /// all are. A slave asks this of its master before it tells it the secret.
+    /// Accepts only peers that run as one of these users or one of the groups of
+    /// [`allow_gids`](Self::allow_gids), in both roles. The kernel says who the process at the
+    /// other end is. Without either list everybody is accepted. A slave checks its master before it
+    /// sends the secret.
     ///
     /// ```
     /// use memif::{Context, MemifConfig, Role};
@@ -222,8 +227,8 @@ impl ContextBuilder {
         self
     }
 
-    /// As [`allow_uids`](Self::allow_uids), by group: the effective one of the peer's process,
-    /// not the others it is a member of.
+    /// Accepts only peers of these groups, or of the users of [`allow_uids`](Self::allow_uids).
+    /// What counts is the effective group of the peer's process, not the other groups of its user.
     pub fn allow_gids(mut self, gids: impl IntoIterator<Item = u32>) -> Self {
         self.access.gids = gids.into_iter().collect();
         self
@@ -233,8 +238,8 @@ impl ContextBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Context::new`]; [`Error::Config`] for a socket mode beyond `0o777`, or more than
-    /// 65535 users or groups.
+    /// [`Error::Config`] for a socket mode above `0o777`, or for more than 65535 users or groups.
+    /// [`Error::Io`] if the system can't provide a thread or a descriptor.
     pub fn build(self) -> Result<Context, Error> {
         self.access.check()?;
         let control = Control::start(SocketArgs {

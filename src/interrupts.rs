@@ -1,4 +1,4 @@
-//! The interrupts of all receive queues of an interface, and what went wrong, in one stream.
+//! The interrupts of all receive queues of an interface, and the ends of its links, in one stream.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,16 +11,16 @@ use crate::ffi::QueueFds;
 use crate::link::Link;
 use crate::link::bell::Bell;
 
-/// The ids of receive queues on which packets have arrived, as they arrive, and
-/// the ends of links as errors: an iterator that blocks, and a receiver with a time limit.
+/// Yields the ids of receive queues as packets arrive on them, and an error for each link that
+/// ends. Use it as a blocking iterator, or with [`recv`](Self::recv) and a timeout.
 ///
-/// After an id its queue is to be read until nothing is left: until
-/// [`rx_burst`](crate::RxQueue::rx_burst) returns 0 or an end of file. Else no more interrupts come
-/// for what is left; a queue that is not read at all is told of again at once. An
-/// id may come without a packet, as when the link goes up or down. Queues in
-/// another [mode](crate::RxMode) than `Interrupt` tell of the link only.
+/// After an id, read its queue until nothing is left: until [`rx_burst`](crate::RxQueue::rx_burst)
+/// returns 0 or an end of file. Otherwise no more interrupts come for the packets that are left. A
+/// queue that is not read at all is reported again at once. An id may come without a packet, for
+/// example when the link goes up or down. For queues in a [mode](crate::RxMode) other than
+/// `Interrupt`, only changes of the link are reported.
 ///
-/// The iterator ends when the interface is closed; what had arrived can still be read.
+/// The iterator ends when the interface is closed. Packets that had arrived can still be read.
 ///
 /// ```
 /// use memif::{Burst, Context, MemifConfig, Role};
@@ -69,14 +69,14 @@ impl Interrupts {
         })
     }
 
-    /// The next queue with packets. `None`: no limit.
+    /// Blocks until a queue has packets, and returns its id. `None` means no timeout.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] with [`Disconnected`](crate::ErrorKind::Disconnected) and the reason once for
-    /// each link that ends: what had arrived can still be read, and ids go on coming with the next link.
-    /// [`Eof::Empty`] when the time is over; [`Eof::Closed`] for ever when
-    /// the interface is closed. [`Error::Io`] when the system refuses to wait.
+    /// [`Error::Memif`] with [`Disconnected`](crate::ErrorKind::Disconnected) and the reason, once
+    /// for each link that ends. Packets that had arrived can still be read, and the next link is
+    /// reported again. [`Eof::Empty`] on timeout. [`Eof::Closed`], from then on, when the interface
+    /// is closed. [`Error::Io`] if the system can't wait.
     pub fn recv(&mut self, timeout: Option<Duration>) -> Result<u16, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         loop {
@@ -105,7 +105,7 @@ impl Interrupts {
     }
 }
 
-/// Blocks; ends when the interface is closed.
+/// Blocks until the next item. Ends when the interface is closed.
 impl Iterator for Interrupts {
     type Item = Result<u16, Error>;
 

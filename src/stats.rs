@@ -1,6 +1,7 @@
-//! What has passed through an interface.
+//! Counts of what has passed through an interface.
 
-/// What has passed through an interface since it was created, over all its links.
+/// Counts of what has passed through an interface since it was created, over all its links. From
+/// [`Memif::stats`](crate::Memif::stats).
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -22,15 +23,16 @@
 pub struct MemifStats {
     /// Whether the link is up.
     pub link_up: bool,
-    /// How many links there have been, the present one included: more than one tells of reconnects.
+    /// The number of links so far, including the present one. If it is above 1, there were
+    /// reconnects.
     pub links: u64,
-    /// The receive queues that were configured, by their id.
+    /// The configured receive queues, in the order of their ids.
     pub rx_queues: Vec<QueueStats>,
-    /// The transmit queues that were configured, by their id.
+    /// The configured transmit queues, in the order of their ids.
     pub tx_queues: Vec<QueueStats>,
 }
 
-/// What has passed through a queue.
+/// Counts of what has passed through a queue.
 ///
 /// ```
 /// use memif::QueueStats;
@@ -46,11 +48,11 @@ pub struct MemifStats {
 pub struct QueueStats {
     /// The queue id, from 0.
     pub id: u16,
-    /// Packets that were taken from the ring, or put on it.
+    /// The number of packets received from the ring, or put on it.
     pub packets: u64,
-    /// Their bytes, also of what a snap length did not keep.
+    /// The number of their bytes, including those that a snap length cut off.
     pub bytes: u64,
-    /// How often the transmit ring had no room for all that was to be sent. No packet is lost by
-    /// it: the sender decides. 0 of receive queues.
+    /// How often the transmit ring had no room for all packets to be sent. The sender decides
+    /// whether to drop them or to try again. 0 for receive queues.
     pub ring_full: u64,
 }

@@ -3,7 +3,6 @@
 //! Peers of another user are threads that have taken another one's ids; that takes root.
 
 mod common;
-mod peer;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,10 +10,10 @@ use std::thread;
 
 use common::*;
 use memif::{Context, ContextBuilder, ErrorKind, MemifConfig, Role};
+use memif_hostile::peer::*;
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{getegid, geteuid};
-use peer::*;
 
 /// Somebody who is neither root nor owns anything here.
 const NOBODY: u32 = 65_534;
@@ -170,7 +169,7 @@ fn a_slave_tells_its_secret_to_no_master_that_is_not_on_its_list() {
     let context = builder().allow_uids([4_000_000_001]).build().unwrap();
     let name = socket();
     // Anybody may have taken an abstract name.
-    let raw = peer::Master::listen(&name);
+    let raw = Master::listen(&name);
     let slave = MemifConfig::new(&name).secret("hush");
     let slave = context.create_interface(slave).unwrap();
     let wire = raw.accept();

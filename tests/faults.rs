@@ -1,7 +1,6 @@
 //! Faults at home: descriptors that run out, signals in every call that blocks.
 
 mod common;
-mod peer;
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use memif::{Eof, MemifConfig, PacketHandle, Role, Wait};
+use memif_hostile::peer::*;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use peer::*;
 
 /// The limit and the signals are the whole process's: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {

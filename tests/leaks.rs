@@ -2,13 +2,12 @@
 //! the process's descriptors and mappings.
 
 mod common;
-mod peer;
 
 use std::fs;
 
 use common::*;
 use memif::{Memif, MemifConfig, Role};
-use peer::*;
+use memif_hostile::peer::*;
 
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()

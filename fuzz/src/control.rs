@@ -19,9 +19,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::pipe;
 
 use crate::guard;
-use crate::peer::*;
 use crate::plan::*;
 use crate::victim::*;
+use memif_hostile::peer::*;
 
 const WIRES: usize = 4;
 const STEPS: usize = 160;

@@ -7,13 +7,6 @@ mod ffi {
     include!("../../src/ffi/bindings.rs");
 }
 
-mod common {
-    /// Longer than anything takes.
-    pub(crate) const LONG: std::time::Duration = std::time::Duration::from_secs(20);
-}
-#[path = "../../tests/peer/mod.rs"]
-mod peer;
-
 pub mod control;
 mod guard;
 mod plan;

@@ -8,7 +8,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, listen, socket,
 };
 
-use crate::peer::*;
+use memif_hostile::peer::*;
 
 /// How a slave lays out its memory.
 #[derive(Clone, Copy, Debug)]

@@ -19,9 +19,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::ffi::*;
 use crate::guard;
-use crate::peer::*;
 use crate::plan::*;
 use crate::victim::*;
+use memif_hostile::peer::*;
 
 const STEPS: usize = 200;
 const DISCONNECTED: i32 = MEMIF_ERR_DISCONNECTED as i32;

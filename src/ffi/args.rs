@@ -1,4 +1,4 @@
-//! What sockets and interfaces of the C core are made with.
+//! The settings of sockets and interfaces of the C core.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(crate) struct SocketArgs {
 /// Who may be a peer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
-    /// Of the socket's file; 0: 0600.
+    /// Permissions of the socket's file; 0 means 0600.
     pub(crate) file_mode: u32,
     pub(crate) file_uid: Option<u32>,
     pub(crate) file_gid: Option<u32>,
@@ -28,7 +28,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Whether the C core can take it.
+    /// Checks the values that the C core can't represent.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.file_mode > 0o777 {
             let said = format!("0{:o} is no mode of a file, 0 to 0777 are", self.file_mode);

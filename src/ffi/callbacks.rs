@@ -1,4 +1,4 @@
-//! What the C core calls: events of interfaces, lines for the log.
+//! Functions that the C core calls: events of interfaces, lines for the log.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -7,13 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::bindings::*;
 use super::code::SUCCESS;
 
-/// What an interface tells, on the control thread.
+/// The events of an interface, on the control thread.
 pub(crate) trait ConnEvents: Send + Sync {
-    /// Which interface it is, for the log.
+    /// The interface's name in the log.
     fn name(&self) -> String;
     fn connected(&self);
     fn disconnected(&self, reason: &str);
-    /// An attempt to connect failed; `refused` by the peer's own word.
+    /// An attempt to connect failed. `refused`: the peer said so.
     fn failed(&self, err: i32, refused: bool, reason: &str);
 }
 
@@ -40,8 +40,8 @@ pub(super) unsafe extern "C" fn log_line(level: c_int, line: *const c_char, _: *
     contained(|| log::log!(target: "memif::core", level, "{line}"));
 }
 
-/// A panic must not unwind into C: neither one of the program's callbacks, nor one of its logger.
-/// Whether there was none.
+/// Runs `f` so that a panic does not unwind into C, whether it comes from a callback of the program
+/// or from its logger. Returns whether there was no panic.
 pub(super) fn contained(f: impl FnOnce()) -> bool {
     catch_unwind(AssertUnwindSafe(f)).is_ok()
 }

@@ -1,4 +1,5 @@
-//! Error numbers of the C core, which gives them as int; the generated constants are unsigned.
+//! Error numbers of the C core as `i32`. The C core returns them as int, but the generated
+//! constants are unsigned.
 
 use super::bindings::*;
 

@@ -1,4 +1,4 @@
-//! An interface of the C core: the calls on its queues.
+//! An interface of the C core, and the calls on its queues.
 
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
@@ -12,16 +12,16 @@ use super::bindings::*;
 use super::callbacks::ConnEvents;
 use super::code::{QID, SUCCESS};
 
-/// A live interface. Its methods may be called from any thread; those that belong to a queue's
-/// owner take its end.
+/// A live interface. Its methods may be called from any thread. Methods for the owner of a queue
+/// take the queue's end.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(super) ptr: NonNull<c_void>,
-    /// What the callbacks get: owned, freed by [`super::Loop::delete`].
+    /// The argument of the callbacks. It is owned, and freed by [`super::Loop::delete`].
     pub(super) events: NonNull<Box<dyn ConnEvents>>,
-    /// Different for each interface of this process, also after another's end.
+    /// Unique in this process, even after an interface is deleted.
     serial: u64,
-    /// Queues that have an owner: to receive, to send.
+    /// The receive queues and transmit queues that have an owner.
     taken: [Mutex<Vec<u16>>; 2],
 }
 
@@ -45,7 +45,7 @@ unsafe impl Send for Conn {}
 // SAFETY: as for Send.
 unsafe impl Sync for Conn {}
 
-/// Where a queue stands.
+/// The state of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueueState {
     Gone,
@@ -93,7 +93,7 @@ impl Conn {
         self.give_back(&self.taken[1], &mut end.serial, end.qid);
     }
 
-    /// The end is good for nothing after.
+    /// The end can't be used afterwards.
     fn give_back(&self, taken: &Mutex<Vec<u16>>, serial: &mut u64, qid: u16) {
         if *serial == self.serial {
             *serial = u64::MAX;
@@ -102,7 +102,7 @@ impl Conn {
         }
     }
 
-    /// Copies packets into the arena; the number of packets, and libmemif's error.
+    /// Copies packets into the arena. Returns their number and libmemif's error.
     pub(crate) fn rx_burst(
         &self,
         end: &mut RxEnd,
@@ -133,7 +133,7 @@ impl Conn {
         (received, err)
     }
 
-    /// Sends a packet; how many went out, and libmemif's error.
+    /// Sends a packet. Returns how many were sent and libmemif's error.
     #[inline]
     pub(crate) fn tx_one(&self, end: &mut TxEnd, packet: &[u8]) -> (u16, i32) {
         if end.serial != self.serial {
@@ -147,7 +147,7 @@ impl Conn {
         (sent, err)
     }
 
-    /// Sends packets; how many went out whole, and libmemif's error.
+    /// Sends packets. Returns how many were sent whole and libmemif's error.
     pub(crate) fn tx_burst<T: AsRef<[u8]>>(&self, end: &mut TxEnd, packets: &[T]) -> (u16, i32) {
         const AT_A_TIME: usize = 256;
         if end.serial != self.serial {
@@ -264,7 +264,7 @@ impl Conn {
         }
     }
 
-    /// Bytes of the largest buffer, and buffers.
+    /// The size of the largest buffer in bytes, and the number of buffers.
     pub(crate) fn tx_room(&self, end: &mut TxEnd) -> Result<(u32, u16), i32> {
         let (mut size, mut slots) = (0, 0);
         if end.serial != self.serial {
@@ -277,7 +277,8 @@ impl Conn {
         }
     }
 
-    /// How many, also of a link that went down, and the error number.
+    /// The number of slots that the peer has not read, also of a link that went down, and the error
+    /// number.
     pub(crate) fn tx_pending(&self, qid: u16) -> (u16, i32) {
         let mut slots = 0;
         // SAFETY: `slots` outlives the call. See "Queues".
@@ -295,7 +296,7 @@ fn take(taken: &Mutex<Vec<u16>>, qid: u16) -> bool {
     free
 }
 
-/// Too long for 32 bits is too long for any ring.
+/// A length above 32 bits is too long for any ring.
 #[inline]
 fn raw_slice(packet: &[u8]) -> memif_ext_slice_t {
     memif_ext_slice_t {

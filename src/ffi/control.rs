@@ -49,7 +49,7 @@ struct Socket {
     ptr: NonNull<c_void>,
     path: String,
     interfaces: usize,
-    /// What `watch` gets: the epoll instance. Boxed, so that it stays where it is.
+    /// The argument of `watch`: the epoll instance. Boxed, so that its address stays the same.
     _epoll_fd: Box<RawFd>,
 }
 
@@ -58,12 +58,12 @@ pub(crate) struct Loop {
     epoll: Epoll,
     waker: Arc<Waker>,
     sockets: RefCell<Vec<Socket>>,
-    /// Events that libmemif made are being handled: no socket may be deleted.
+    /// Events of libmemif are being handled, so no socket may be deleted.
     turning: Cell<bool>,
     _not_send: std::marker::PhantomData<*const ()>,
 }
 
-/// The waker's token; libmemif's are addresses, so never 0.
+/// The token of the waker. Those of libmemif are addresses, so they are never 0.
 const WAKER: u64 = 0;
 
 impl Loop {
@@ -102,7 +102,8 @@ impl Loop {
         Ok(())
     }
 
-    /// Deletes sockets that no interface uses. Not from a callback: then the next call does it.
+    /// Deletes sockets that no interface uses. Does nothing in a callback; the next call deletes
+    /// them.
     pub(crate) fn reap(&self) {
         if self.turning.get() {
             return;
@@ -193,7 +194,7 @@ impl Loop {
         }
     }
 
-    /// Creates an interface; an error comes with libmemif's words, empty where it has none.
+    /// Creates an interface. An error comes with libmemif's text, which is empty if there is none.
     pub(crate) fn create(
         &self,
         socket: &SocketArgs,
@@ -227,10 +228,10 @@ impl Loop {
             keep_unread: 1,
             allow_unsealed: args.allow_unsealed.into(),
         };
-        // Double-boxed: C carries one word.
+        // Boxed twice, because C passes on one word only.
         let events = Box::into_raw(Box::new(events));
         let mut conn = ptr::null_mut();
-        // Counted before, as callbacks may run within the call.
+        // Counted before the call, because callbacks may run within it.
         self.count(socket, 1);
         // SAFETY: live arguments; `events` is freed only after the interface is deleted.
         let err = unsafe {
@@ -257,7 +258,7 @@ impl Loop {
         }
     }
 
-    /// Disconnects for good; what had arrived stays readable.
+    /// Disconnects for good. Packets that had arrived can still be read.
     pub(crate) fn close(&self, conn: &Conn) {
         // SAFETY: a live interface ("Life"), on the control thread.
         unsafe { memif_ext_close(conn.ptr.as_ptr()) };
@@ -364,7 +365,7 @@ unsafe fn queues(queues: *const memif_queue_details_t, count: u8) -> Vec<QueueRe
         .collect()
 }
 
-/// libmemif has a descriptor to be watched, or no longer.
+/// libmemif asks to watch a descriptor, or to stop watching it.
 unsafe extern "C" fn watch(event: memif_fd_event_t, context: *mut c_void) -> c_int {
     // SAFETY: the context that the socket was made with: it lives as long.
     let epoll_fd = unsafe { *context.cast::<RawFd>() };

@@ -1,4 +1,4 @@
-//! epoll and eventfd, as much as the control loop needs.
+//! epoll and eventfd, as far as the control loop needs them.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -17,8 +17,8 @@ impl Epoll {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Waits for readable descriptors, at most so many milliseconds (−1: no limit); a
-    /// signal makes it return none.
+    /// Waits for readable descriptors, at most this many milliseconds (−1: no timeout). On a signal
+    /// it returns none.
     pub(super) fn wait(&self, tokens: &mut [Token; 32], timeout_ms: i32) -> io::Result<usize> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 32];
         // SAFETY: the array has room for as many events as are asked for.
@@ -70,7 +70,7 @@ impl Waker {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Ends the loop's present or next wait.
+    /// Ends the current or the next wait of the loop.
     pub(crate) fn wake(&self) {
         let one = 1u64.to_ne_bytes();
         // SAFETY: eight bytes are read from a live array. Full means that it is awake already.

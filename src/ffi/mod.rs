@@ -2,15 +2,15 @@
 //!
 //! Rules that the `SAFETY` comments refer to:
 //!
-//! * **Control thread.** A [`Loop`] can't leave the thread that made it, and
-//!   everything that libmemif wants to be called on one thread takes one.
-//! * **Queues.** Bursts and waits belong to a queue's one owner: whoever has its
-//!   [`RxEnd`] or [`TxEnd`], of which there is one at a time, and has it to itself
-//!   (`&mut`). Everything else that looks at a queue locks it in the C core, and
-//!   that excludes the owner's calls, whatever the peer does meanwhile.
-//! * **Life.** A [`Conn`] is deleted by giving it away ([`Loop::delete`]), so
-//!   whoever can call on it has a live one.
-//! * No reference into shared memory ever exists on this side.
+//! * **Control thread.** A [`Loop`] can't leave the thread that created it. Every call that
+//!   libmemif requires to be made on one thread takes a `Loop`.
+//! * **Queues.** Only the owner of a queue may make its bursts and waits. The owner has exclusive
+//!   access (`&mut`) to the queue's [`RxEnd`] or [`TxEnd`], of which there is one at a time. All
+//!   other calls on a queue lock it in the C core, which excludes the owner's calls, whatever the
+//!   peer does meanwhile.
+//! * **Life.** [`Loop::delete`] takes a [`Conn`] by value, so whoever can call its methods has a
+//!   live one.
+//! * **Shared memory.** No Rust reference into shared memory ever exists.
 
 #![allow(unsafe_code)]
 

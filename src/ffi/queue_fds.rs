@@ -1,4 +1,4 @@
-//! Waiting for any receive queue of an interface.
+//! Waits for any receive queue of an interface.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +12,7 @@ use super::epoll::{self, Epoll, Token, Waker};
 #[derive(Debug)]
 pub(crate) struct QueueFds(Epoll);
 
-/// No queue has such an id.
+/// No queue has this id.
 const WAKER: Token = Token::MAX;
 
 impl QueueFds {
@@ -28,8 +28,8 @@ impl QueueFds {
         Ok(Self(epoll))
     }
 
-    /// Waits (`None`: no limit) and adds the ids of queues that are ready; whether anything
-    /// happened.
+    /// Waits (`None`: no timeout) and adds the ids of queues that are ready. Returns whether
+    /// anything happened.
     pub(crate) fn wait(
         &self,
         timeout: Option<Duration>,
@@ -37,7 +37,7 @@ impl QueueFds {
         ready: &mut VecDeque<u16>,
     ) -> io::Result<bool> {
         let mut tokens = [0; 32];
-        // Rounded up, so that nobody looks again and again in the last millisecond.
+        // Rounded up, so that the caller does not spin in the last millisecond.
         let timeout = timeout.map_or(-1, |t| {
             i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
         });

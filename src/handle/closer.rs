@@ -1,4 +1,4 @@
-//! Closing a handle from another thread.
+//! Closes a handle from another thread.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::error::{Error, ErrorKind};
 use crate::link::Link;
 
-/// Closes a [`PacketHandle`](super::PacketHandle) from another thread, and wakes it when it waits.
+/// Closes a [`PacketHandle`](super::PacketHandle) from another thread, and wakes its reader. Clones
+/// close the same handle.
 ///
 /// ```
 /// # use memif::{Context, Eof, MemifConfig, Role, Wait};
@@ -44,8 +45,8 @@ impl Closer {
         &self.0.link
     }
 
-    /// Closes the handle: reads and writes in progress finish first, packets
-    /// in the cache are still delivered. Does not wait, and does not end the link.
+    /// Closes the handle. Reads and writes in progress finish first, and packets in the cache are
+    /// still delivered. Does not block, and does not end the link.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
         if let Ok(conn) = self.0.link.conn() {
@@ -53,7 +54,7 @@ impl Closer {
         }
     }
 
-    /// Whether it is closed.
+    /// Whether the handle is closed.
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)

@@ -9,7 +9,7 @@ use crate::packet::Packet;
 use crate::packet::source::PacketSink;
 use crate::queue::{TxQueue, Wait};
 
-/// The writing half of a [`PacketHandle`](super::PacketHandle), with its methods.
+/// The writing half of a [`PacketHandle`](super::PacketHandle).
 ///
 /// ```
 /// # use memif::{Context, Eof, MemifConfig, Role};
@@ -32,7 +32,14 @@ impl PacketWriter {
         Self { queue, closer }
     }
 
-    /// See [`PacketHandle::write_packet`](super::PacketHandle::write_packet).
+    /// Sends a packet. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::Full`] if the ring is full, [`Eof::LinkDown`] if the link is down, [`Eof::Closed`] if
+    /// the handle is closed; the packet was not sent. [`Error::Config`] for a packet that is empty
+    /// or larger than the ring. [`Error::Memif`] if the handle has no transmit queue, or, once, if
+    /// the peer broke the protocol.
     #[inline]
     pub fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         match self.write_packets(&[packet]) {
@@ -41,7 +48,12 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::write_packets`](super::PacketHandle::write_packets).
+    /// Sends packets in order. Returns how many were sent, which are fewer than given if the ring
+    /// is full. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_packet`](Self::write_packet), if no packet was sent.
     #[inline]
     pub fn write_packets<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         if self.closer.is_closed() {
@@ -53,7 +65,13 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::write_packet_timeout`](super::PacketHandle::write_packet_timeout).
+    /// Sends a packet, and blocks until there is room for it while the link is up. `None` means no
+    /// timeout.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_packet`](Self::write_packet). [`Eof::Full`] means that the timeout has
+    /// passed.
     pub fn write_packet_timeout(
         &mut self,
         packet: &[u8],
@@ -74,7 +92,12 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::wait_writable`](super::PacketHandle::wait_writable).
+    /// Blocks until there is room to write, the timeout passes, the link is down, or the handle is
+    /// closed. `None` means no timeout. It tries again after pauses of up to 50 µs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`] if the peer broke the protocol, or if the handle has no transmit queue.
     pub fn wait_writable(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         let closer = self.closer.clone();
         self.queue()?.retry(
@@ -84,7 +107,13 @@ impl PacketWriter {
         )
     }
 
-    /// See [`PacketHandle::flush`](super::PacketHandle::flush).
+    /// Blocks until the peer has read everything (`true`) or the timeout has passed (`false`). It
+    /// tries again after pauses of up to 50 µs.
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::LinkDown`] if the link went down before. Packets that the peer had not read may be
+    /// lost.
     pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
         match &mut self.queue {
             Some(queue) => queue.flush(timeout),
@@ -92,12 +121,13 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::closer`](super::PacketHandle::closer).
+    /// Returns a [`Closer`], which closes both halves of the handle from another thread.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
     }
 
-    /// See [`PacketHandle::close`](super::PacketHandle::close).
+    /// Blocks up to a second until the peer has read what was sent, then closes both halves of the
+    /// handle. Packets in the reader's cache can still be read.
     pub fn close(&mut self) {
         if let Err(e) = self.flush(CLOSE_FLUSH)
             && !e.is_eof()
@@ -107,7 +137,7 @@ impl PacketWriter {
         self.closer.close();
     }
 
-    /// See [`PacketHandle::is_link_up`](super::PacketHandle::is_link_up).
+    /// Whether the link is up. Never blocks.
     pub fn is_link_up(&self) -> bool {
         self.closer.link().is_up()
     }

@@ -1,4 +1,4 @@
-//! How an interface is set up.
+//! The settings of an interface.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use super::events::Callbacks;
 use crate::config::{IfMode, Role, Settings};
 use crate::error::Error;
 
-/// The settings of an interface, set one after the other.
+/// The settings of an interface. Each method sets one of them.
 ///
-/// Zeros mean the default, where one is named.
+/// A value of 0 means the default where the method names one.
 ///
 /// ```
 /// use memif::{MemifConfig, Role};
@@ -30,11 +30,11 @@ pub struct MemifConfig {
 }
 
 impl MemifConfig {
-    /// A slave with id 0 in Ethernet mode, one queue each way, 1024 slots a
-    /// ring, 2048 bytes a buffer, no secret.
+    /// The default settings: a slave with id 0 in Ethernet mode, one queue in each direction, rings
+    /// of 1024 slots, buffers of 2048 bytes, no secret.
     ///
-    /// `socket` is the path of the control socket, at most 107 bytes; a leading
-    /// `@` makes it an abstract name (DPDK's default form).
+    /// `socket` is the path of the control socket, at most 107 bytes. A leading `@` makes it an
+    /// abstract name, which is DPDK's default.
     pub fn new(socket: impl Into<String>) -> Self {
         Self {
             settings: Settings::new(socket.into()),
@@ -42,74 +42,78 @@ impl MemifConfig {
         }
     }
 
-    /// The interface id: both sides of a link have the same.
+    /// The interface id, 0 by default. Both sides of a link must use the same id.
     pub fn id(mut self, id: u32) -> Self {
         self.settings.id = id;
         self
     }
 
-    /// Master or slave.
+    /// Master or slave; slave by default.
     pub fn role(mut self, role: Role) -> Self {
         self.settings.role = role;
         self
     }
 
-    /// What packets begin with.
+    /// What a packet begins with; an Ethernet header by default. Both sides must use the same mode.
     pub fn mode(mut self, mode: IfMode) -> Self {
         self.settings.mode = mode;
         self
     }
 
-    /// The interface's name, told to the peer. Longer than 31 bytes it is cut, with a warning.
+    /// The interface's name, which the peer is told. Names above 31 bytes are cut, with a warning.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.settings.name = name.into();
         self
     }
 
-    /// The secret, at most 24 bytes without NUL; a master with a secret refuses slaves without
-    /// it. Empty: none. A longer one is an error, as cutting it would change who may connect.
+    /// The secret, at most 24 bytes without NUL; empty for none. A master with a secret refuses
+    /// slaves that do not know it. A longer secret is an error when the interface is created,
+    /// because cutting it would change who may connect.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.settings.secret = secret.into();
         self
     }
 
-    /// Queues to receive from and to send to, 1 to 255 each; 0 means 1. The
-    /// slave settles on what both sides have.
+    /// The number of receive queues and transmit queues, 1 to 255 each; 0 means 1. A link gets as
+    /// many as both sides support.
     pub fn queues(mut self, rx: u16, tx: u16) -> Self {
         self.settings.rx_queues = rx;
         self.settings.tx_queues = tx;
         self
     }
 
-    /// Bytes of a buffer, 1 to 65535; 0 means 2048. Longer packets cross as
-    /// chains. The slave's setting counts. Below 64 a master of this crate may take the slave for
-    /// an attacker, as chains of more than 1024 buffers come of it.
+    /// The size of a buffer in bytes, 1 to 65535; 0 means 2048. The slave's setting applies.
+    /// Packets that are longer than a buffer are sent as chains of buffers. With less than 64
+    /// bytes, long packets become chains of more than 1024 buffers, for which a master of this
+    /// crate ends the link.
     pub fn buffer_size(mut self, bytes: u16) -> Self {
         self.settings.buffer_size = bytes;
         self
     }
 
-    /// Slots of each ring as a power of two, 1 to 14; 0 means 10. The slave's setting counts.
+    /// log2 of the number of slots in each ring, 1 to 14; 0 means 10. The slave's setting applies.
     pub fn log2_ring_size(mut self, log2: u8) -> Self {
         self.settings.log2_ring_size = log2;
         self
     }
 
-    /// Master only: accept memory that the peer could take away while it is being read, which
-    /// kills this process. Needed for peers with hugepage memory, as DPDK's zero-copy clients.
+    /// For a master: accepts memory that the peer could take away. If the peer does so while the
+    /// memory is read, this process is killed. Peers with hugepage memory need it, for example
+    /// DPDK's zero-copy clients. `false` by default.
     pub fn allow_unsealed_regions(mut self, allow: bool) -> Self {
         self.settings.allow_unsealed = allow;
         self
     }
 
-    /// Called on the control thread whenever the link has come up. It may use
+    /// A function that is called on the control thread whenever the link has come up. It may use
     /// the interface, and create and close interfaces, but should not block.
     pub fn on_connect(mut self, f: impl Fn(&Memif) + Send + Sync + 'static) -> Self {
         self.callbacks.on_connect = Some(Arc::new(f));
         self
     }
 
-    /// Called on the control thread whenever the link has gone down.
+    /// A function that is called on the control thread whenever the link has gone down. The rules
+    /// are those of [`on_connect`](Self::on_connect).
     pub fn on_disconnect(mut self, f: impl Fn(&Memif) + Send + Sync + 'static) -> Self {
         self.callbacks.on_disconnect = Some(Arc::new(f));
         self
@@ -120,7 +124,7 @@ impl MemifConfig {
         &self.settings.socket
     }
 
-    /// What the link is made with, and who is told of it.
+    /// Checks the settings. Returns those of the link, and the callbacks.
     pub(crate) fn checked(self) -> Result<(Settings, Callbacks), Error> {
         Ok((self.settings.checked()?, self.callbacks))
     }

@@ -1,4 +1,4 @@
-//! The callbacks of a program.
+//! The callbacks that a program sets for an interface.
 
 use std::sync::Arc;
 

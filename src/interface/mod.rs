@@ -1,4 +1,4 @@
-//! One interface: its life, its link, its queues.
+//! One interface, its link and its queues.
 
 pub(crate) mod config;
 mod events;
@@ -18,10 +18,10 @@ use crate::link::status::ConnectFailure;
 use crate::queue::{RxQueue, TxQueue};
 use crate::stats::MemifStats;
 
-/// A shared-memory packet interface. Clones are the same interface.
+/// A shared-memory packet interface. Clones refer to the same interface.
 ///
-/// It is closed by [`close`](Self::close), with its context, or when it, its
-/// clones and all its queues and handles are gone.
+/// The interface is closed by [`close`](Self::close), together with its context, or when all its
+/// clones, queues and handles have been dropped.
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -45,38 +45,40 @@ impl Memif {
         Self { link }
     }
 
-    /// A receive queue. Each has one owner at a time.
+    /// Takes the receive queue with this id. A queue has one owner at a time.
     ///
     /// # Errors
     ///
     /// [`Error::Memif`]: [`UnknownQueue`](crate::ErrorKind::UnknownQueue) for an id that is not
-    /// configured, [`Exists`](crate::ErrorKind::Exists) while another owner has the queue.
+    /// configured, [`Exists`](crate::ErrorKind::Exists) if the queue has another owner.
     pub fn rx_queue(&self, queue: u16) -> Result<RxQueue, Error> {
         let end = self.link.take_rx(queue)?;
         Ok(RxQueue::new(Arc::clone(&self.link), queue, end))
     }
 
-    /// A transmit queue. Each has one owner at a time.
+    /// Takes the transmit queue with this id. A queue has one owner at a time.
     ///
     /// # Errors
     ///
-    /// As [`rx_queue`](Self::rx_queue).
+    /// [`Error::Memif`]: [`UnknownQueue`](crate::ErrorKind::UnknownQueue) for an id that is not
+    /// configured, [`Exists`](crate::ErrorKind::Exists) if the queue has another owner.
     pub fn tx_queue(&self, queue: u16) -> Result<TxQueue, Error> {
         let end = self.link.take_tx(queue)?;
         Ok(TxQueue::new(Arc::clone(&self.link), queue, end))
     }
 
-    /// The interrupts of all receive queues in one stream. There may be several, which all get all.
+    /// The interrupts of all receive queues in one stream. If this is called several times, each
+    /// stream gets all interrupts.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the system has no descriptor left.
+    /// [`Error::Io`] if the system has no descriptor left.
     pub fn interrupts(&self) -> Result<Interrupts, Error> {
         Interrupts::new(Arc::clone(&self.link))
     }
 
-    /// How waiting is done on a receive queue, also while its owner waits. Holds over reconnects,
-    /// until the queue has another owner.
+    /// Sets how the owner of a receive queue waits for packets. It takes effect even while the
+    /// owner is waiting, and stays in effect over reconnects until the queue has another owner.
     ///
     /// # Errors
     ///
@@ -84,42 +86,43 @@ impl Memif {
     /// configured.
     pub fn set_rx_mode(&self, queue: u16, mode: RxMode) -> Result<(), Error> {
         self.link.set_rx_mode(queue, mode)?;
-        // A waiter begins anew, by the new mode.
+        // Wakes an owner that is waiting, so that it goes on in the new mode.
         self.link.conn()?.rx_wake(queue);
         Ok(())
     }
 
-    /// Whether the link is up now.
+    /// Whether the link is up now. Never blocks.
     pub fn is_link_up(&self) -> bool {
         self.link.is_up()
     }
 
-    /// Waits until the link is up: `true`; `false` when the time is over
-    /// (`None`: no limit).
+    /// Blocks until the link is up (`true`) or the timeout has passed (`false`). `None` means no
+    /// timeout.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Again`](crate::ErrorKind::Again) where it would wait in a callback: the control
-    /// thread, on which those run, makes the links. [`Error::Memif`] when the master refuses this
-    /// slave, by its own words (wrong secret, unknown id, wrong mode, …) or because the versions
-    /// differ; the interface goes on trying, and so may the caller.
-    /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
+    /// [`Error::Memif`] if the master refuses this slave (wrong secret, unknown id, wrong mode, …),
+    /// or if the versions of the protocol differ. The interface keeps trying, and the caller may
+    /// wait again. [`ErrorKind::Again`](crate::ErrorKind::Again) if it would have to wait in a
+    /// callback, because callbacks run on the control thread, which makes the links.
+    /// [`Eof::Closed`](crate::Eof::Closed) if the interface is closed.
     pub fn wait_link_up(&self, timeout: Option<Duration>) -> Result<bool, Error> {
         self.link.wait_up(timeout)
     }
 
-    /// Why the last attempt to connect failed, when none has succeeded since.
+    /// Why the last attempt to connect failed; `None` if there was no failure, or a link has come
+    /// up since.
     pub fn last_failure(&self) -> Option<ConnectFailure> {
         self.link.last_failure()
     }
 
-    /// Names, queues and memory of both sides. Waits until the control thread answers, as long as a
-    /// callback may take.
+    /// Names, queues and memory of both sides. Waits for the control thread, and so for a callback
+    /// that is running.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotInitialised`](crate::ErrorKind::NotInitialised) when the control thread is
-    /// gone. A closed interface still has details, without a link.
+    /// [`ErrorKind::NotInitialised`](crate::ErrorKind::NotInitialised) if the control thread is
+    /// gone. A closed interface still has details, but no link.
     pub fn details(&self) -> Result<MemifDetails, Error> {
         let config = &self.link.config;
         let d = self.link.details()?;
@@ -158,8 +161,8 @@ impl Memif {
         })
     }
 
-    /// What has passed through it so far. Never waits for anybody; may be called from any
-    /// thread, as often as one likes.
+    /// Counts of what has passed through the interface so far. Never blocks, and may be called from
+    /// any thread at any rate.
     pub fn stats(&self) -> MemifStats {
         self.link.stats()
     }
@@ -174,7 +177,7 @@ impl Memif {
         self.link.config.id
     }
 
-    /// What it shares with its queues and handles.
+    /// The part that the interface shares with its queues and handles.
     pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
     }
@@ -184,20 +187,20 @@ impl Memif {
         self.link.config.role
     }
 
-    /// What packets begin with.
+    /// What a packet begins with.
     pub fn mode(&self) -> IfMode {
         self.link.config.mode
     }
 
-    /// Ends the link for good. Waits up to a second until the peer has taken
-    /// what was sent (not from a callback, and not while another thread is closing it already).
-    /// Packets that had arrived stay readable.
+    /// Closes the interface and its link for good. Blocks up to a second until the peer has read
+    /// what was sent, except in a callback, or if another thread is already closing it. Packets
+    /// that had arrived can still be read.
     pub fn close(&self) {
         self.link.close();
     }
 }
 
-/// The role, id and socket: `slave id 0 on /run/vpp/memif.sock`.
+/// Prints the role, id and socket: `slave id 0 on /run/vpp/memif.sock`.
 impl fmt::Display for Memif {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.link.label())
@@ -214,7 +217,7 @@ impl fmt::Debug for Memif {
 }
 
 fn queue_details(q: &QueueRecord, slave_sends: bool) -> QueueDetails {
-    // The slave moves the head, the master the tail: to packets, or to buffers for them.
+    // The slave advances the head, the master the tail: past packets, or past free buffers.
     let between = u32::from(q.head.wrapping_sub(q.tail)).min(q.ring_size);
     QueueDetails {
         used: if slave_sends {

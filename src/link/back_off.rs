@@ -1,20 +1,21 @@
-//! When to try again what no event tells of: free space, and what the peer has taken.
+//! When to try again if there is no event to wait for: free slots, and packets that the peer has
+//! read.
 
 use std::thread;
 use std::time::Duration;
 
-/// Tries at once, as the peer is likely at work right now, then lets others run, then sleeps,
-/// longer and longer.
+/// Tries again at once, because the peer is probably at work right now. Then lets others run, and
+/// then sleeps, longer and longer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     pub(crate) spins: u32,
     pub(crate) yields: u32,
-    /// How many sleeps have the same length, before the next ones have twice that.
+    /// After how many sleeps their length doubles.
     pub(crate) sleeps: u32,
     pub(crate) longest: Duration,
 }
 
-/// What to do before the next try.
+/// What to do before the next attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Pause {
     Spin,
@@ -33,7 +34,7 @@ impl Schedule {
         longest: Self::FIRST_SLEEP,
     };
 
-    /// After so many tries in vain, at least 1.
+    /// The pause after this many failed attempts, at least 1.
     pub(crate) fn pause(&self, tries: u32) -> Pause {
         if tries <= self.spins {
             return Pause::Spin;
@@ -46,7 +47,7 @@ impl Schedule {
         Pause::Sleep((Self::FIRST_SLEEP * (1 << doublings)).min(self.longest))
     }
 
-    /// Spins or yields, or tells how long to sleep.
+    /// Spins or yields, or returns how long to sleep.
     pub(crate) fn briefly(&self, tries: u32) -> Option<Duration> {
         match self.pause(tries) {
             Pause::Spin => std::hint::spin_loop(),
@@ -57,7 +58,7 @@ impl Schedule {
     }
 }
 
-/// Counts one more try in vain, and blocks until the next one.
+/// Counts a failed attempt, and blocks until the next one.
 pub(crate) fn back_off(tries: &mut u32) {
     *tries = tries.saturating_add(1);
     if let Some(time) = Schedule::THREAD.briefly(*tries) {

@@ -8,14 +8,14 @@ use super::control::lock;
 use crate::error::Error;
 use crate::ffi::Waker;
 
-/// Rung by the control thread.
+/// How the control thread wakes a stream of interrupts.
 #[derive(Debug)]
 pub(crate) struct Bell {
     waker: Waker,
     errors: Mutex<VecDeque<Error>>,
 }
 
-/// Ends of links that nobody has asked for; more would only repeat them.
+/// How many ends of links are kept until somebody reads them. More would only repeat them.
 const MAX_ERRORS: usize = 64;
 
 impl Bell {
@@ -26,17 +26,17 @@ impl Bell {
         })
     }
 
-    /// What ringing makes readable.
+    /// Becomes readable when the bell is rung.
     pub(crate) fn waker(&self) -> &Waker {
         &self.waker
     }
 
-    /// The oldest error that it was rung with, once.
+    /// Takes the oldest error that the bell was rung with.
     pub(crate) fn next_error(&self) -> Option<Error> {
         lock(&self.errors).pop_front()
     }
 
-    /// With an error, or because the interface is closed.
+    /// Wakes the stream with an error, or without one because the interface is closed.
     pub(super) fn ring(&self, error: Option<Error>) {
         let mut errors = lock(&self.errors);
         if errors.len() < MAX_ERRORS {

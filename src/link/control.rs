@@ -1,4 +1,4 @@
-//! The control thread: what is done there, and how other threads ask for it.
+//! The control thread, and how other threads give it work.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 
 use crate::ffi::{Loop, SocketArgs, Waker};
 
-/// What is done on the control thread.
+/// Work for the control thread.
 type Work = Box<dyn FnOnce(&Loop) + Send>;
 
 enum Command {
@@ -18,7 +18,7 @@ enum Command {
     Stop,
 }
 
-/// The other threads' side of the control thread. The last owner stops it.
+/// Used by other threads to reach the control thread. Dropping the last owner stops the thread.
 pub(crate) struct Control {
     settings: SocketArgs,
     commands: Mutex<Sender<Command>>,
@@ -28,12 +28,12 @@ pub(crate) struct Control {
 }
 
 thread_local! {
-    /// On a control thread its loop, for calls from within callbacks.
+    /// The loop of the control thread that this is, for calls from within callbacks.
     static LOOP: RefCell<Option<Rc<Loop>>> = const { RefCell::new(None) };
 }
 
 impl Control {
-    /// Starts the thread; what all its control sockets have in common are these settings.
+    /// Starts the thread. All its control sockets have these settings.
     pub(crate) fn start(settings: SocketArgs) -> io::Result<Self> {
         let waker = Arc::new(Waker::new()?);
         let (commands, received) = mpsc::channel();
@@ -69,13 +69,13 @@ impl Control {
         }
     }
 
-    /// Has it done later. The order is that of the calls.
+    /// Hands work to the control thread and returns. Work is done in the order of the calls.
     pub(crate) fn post(&self, work: impl FnOnce(&Loop) + Send + 'static) {
         self.send(Command::Run(Box::new(work)));
     }
 
-    /// Does it now, on the control thread, and waits for the result; `None`
-    /// when the thread is gone. From within a callback it is done at once.
+    /// Does the work on the control thread and waits for the result; `None` if the thread is gone.
+    /// From within a callback it is done at once.
     pub(crate) fn call<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Loop) -> T + Send + 'static,
@@ -150,6 +150,7 @@ fn run(waker: Arc<Waker>, commands: &mpsc::Receiver<Command>, started: &Sender<i
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What the mutexes here guard is whole between any two statements.
+    // A panic leaves no half-done change behind: what these mutexes guard is consistent between any
+    // two statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
-//! Counting what passes through an interface.
+//! Counts what passes through an interface.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::stats::{MemifStats, QueueStats};
 
-/// The counters of an interface; anybody may read them.
+/// The counters of an interface. All threads may read them.
 #[derive(Debug)]
 pub(crate) struct Counters {
     pub(crate) links: AtomicU64,
@@ -36,7 +36,7 @@ impl Counters {
     }
 }
 
-/// A queue's counters, written by its one owner: so no atomic addition is needed.
+/// The counters of a queue. Only its owner writes them, so no atomic addition is needed.
 #[derive(Debug, Default)]
 #[repr(align(64))] // a cache line of its own for each queue's thread
 pub(crate) struct QueueCounters {

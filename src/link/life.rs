@@ -1,4 +1,4 @@
-//! The life of a link's interface in the C core: made, told of, closed, deleted.
+//! The life of an interface in the C core: it is created, reports events, is closed and deleted.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
@@ -95,12 +95,12 @@ impl Link {
         self.ring(|| None);
     }
 
-    /// Waits until the peer has taken what was sent on all queues.
+    /// Waits until the peer has read what was sent on all queues.
     fn flush(&self, deadline: Instant) {
         let Some(conn) = self.conn.get() else {
             return;
         };
-        // On the control thread other links would have to wait with us.
+        // On the control thread, all other links would have to wait too.
         if self.control.is_control_thread() {
             return;
         }
@@ -132,13 +132,13 @@ impl Drop for Link {
             self.flush(Instant::now() + CLOSE_FLUSH);
         }
         if let Some(conn) = self.conn.take() {
-            // Posted also from the control thread itself: a callback may be running.
+            // Posted even from the control thread itself, because a callback may be running.
             self.control.post(move |l| l.delete(conn));
         }
     }
 }
 
-/// What the C core calls.
+/// Called by the C core.
 struct Events(Weak<Link>);
 
 impl Events {

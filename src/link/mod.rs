@@ -1,4 +1,5 @@
-//! What an interface, its queues and its handles share: the link, and the thread that makes it.
+//! What an interface, its queues and its handles share: the state of the link, and the control
+//! thread that makes it.
 
 pub(crate) mod back_off;
 pub(crate) mod bell;
@@ -23,16 +24,17 @@ use crate::error::{Eof, Error, ErrorKind};
 use crate::ffi::{Conn, ConnDetails, RxEnd, TxEnd};
 use crate::stats::MemifStats;
 
-/// How long closing waits for the peer to take what was sent.
+/// How long closing waits for the peer to read what was sent.
 pub(crate) const CLOSE_FLUSH: Duration = Duration::from_secs(1);
 
-/// Who is told of a link, on the control thread.
+/// Receives the events of a link, on the control thread.
 pub(crate) trait Listener: Send + Sync {
     fn went_up(&self, link: &Arc<Link>);
     fn went_down(&self, link: &Arc<Link>);
 }
 
-/// What a `Memif`, its queues and its handles share. The last one deletes the interface.
+/// What a `Memif`, its queues and its handles share. Dropping the last of them deletes the
+/// interface.
 pub(crate) struct Link {
     pub(crate) config: Settings,
     listener: Box<dyn Listener>,
@@ -42,17 +44,17 @@ pub(crate) struct Link {
     pub(crate) counters: Counters,
     status: Mutex<Status>,
     changed: Condvar,
-    /// How long waiting spins on each receive queue, in nanoseconds.
+    /// How long a wait on each receive queue spins, in nanoseconds.
     spins: Vec<AtomicU64>,
     bells: Mutex<Vec<Weak<Bell>>>,
-    /// As `changed`, for those who wait in a runtime.
+    /// Like `changed`, for tasks of a tokio runtime.
     #[cfg(feature = "tokio")]
     notify: tokio::sync::Notify,
     closed: AtomicBool,
 }
 
 impl Link {
-    /// The interface in the C core; there from creation on.
+    /// The interface in the C core. It exists from creation on.
     #[inline]
     pub(crate) fn conn(&self) -> Result<&Conn, Error> {
         match self.conn.get() {
@@ -87,7 +89,7 @@ impl Link {
         }
     }
 
-    /// Nanoseconds that waiting on this queue spins before it sleeps.
+    /// How many nanoseconds a wait on this queue spins before it sleeps.
     pub(crate) fn spin(&self, queue: u16) -> u64 {
         self.spins[usize::from(queue)].load(Ordering::Relaxed)
     }
@@ -104,14 +106,14 @@ impl Link {
         }
     }
 
-    /// Wakes who waits for the link.
+    /// Wakes everybody who waits for the link.
     fn tell(&self) {
         self.changed.notify_all();
         #[cfg(feature = "tokio")]
         self.notify.notify_waiters();
     }
 
-    /// Why no packet can be received or sent any more.
+    /// The end of file for a link that is down: `LinkDown`, or `Closed` if the interface is closed.
     pub(crate) fn why_down(&self) -> Error {
         if self.is_closed() {
             Eof::Closed.into()
@@ -140,7 +142,7 @@ impl Link {
         self.control.app_name()
     }
 
-    /// As the control thread sees it; waits for that.
+    /// The details, as read by the control thread. Waits for it.
     pub(crate) fn details(self: &Arc<Self>) -> Result<ConnDetails, Error> {
         let link = Arc::clone(self);
         let result = self
@@ -155,7 +157,8 @@ impl Link {
         Err(self.error(code, "reading the details"))
     }
 
-    /// Blocks until it is up: `true`; `false` when the time is over (`None`: no limit).
+    /// Blocks until the link is up (`true`) or the timeout has passed (`false`). `None` means no
+    /// timeout.
     pub(crate) fn wait_up(&self, timeout: Option<Duration>) -> Result<bool, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         let mut status = lock(&self.status);
@@ -182,7 +185,7 @@ impl Link {
         }
     }
 
-    /// How waiting for the link ends; `None` while it goes on.
+    /// The result of a wait for the link; `None` while it has to go on.
     fn link_known(&self, status: &mut Status) -> Option<Result<(), Error>> {
         if status.up {
             Some(Ok(()))
@@ -193,12 +196,12 @@ impl Link {
         }
     }
 
-    /// As [`wait_up`](Self::wait_up), in a runtime.
+    /// Like [`wait_up`](Self::wait_up), for a task of a runtime.
     #[cfg(feature = "tokio")]
     pub(crate) async fn until_up(&self) -> Result<(), Error> {
         loop {
             let mut told = std::pin::pin!(self.notify.notified());
-            // Before the look, so that nothing is missed between the two.
+            // Enabled before the state is read, so that no change in between is missed.
             told.as_mut().enable();
             if let Some(known) = self.link_known(&mut lock(&self.status)) {
                 return known;

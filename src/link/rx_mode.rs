@@ -1,9 +1,8 @@
-//! How the reader of a queue waits.
+//! How the reader of a queue waits for packets.
 
 use std::time::Duration;
 
-/// How a queue's reader learns of packets. Whatever the mode, no system call
-/// happens while packets keep coming.
+/// How a reader waits for packets. In all modes, no system call happens while packets keep coming.
 ///
 /// ```
 /// use memif::RxMode;
@@ -16,12 +15,12 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RxMode {
-    /// Waiting sleeps; the peer wakes this side by an eventfd.
+    /// A wait sleeps until the peer wakes this side with an eventfd.
     #[default]
     Interrupt,
-    /// Waiting spins, a core's whole time; the peer is asked not to interrupt.
+    /// A wait spins and keeps a whole core busy. The peer is asked not to send interrupts.
     Polling,
-    /// Waiting spins for this time and then sleeps.
+    /// A wait spins for this time and then sleeps.
     Adaptive {
         /// How long to spin.
         spin: Duration,
@@ -29,7 +28,7 @@ pub enum RxMode {
 }
 
 impl RxMode {
-    /// How long waiting spins before it sleeps, in nanoseconds.
+    /// How long a wait spins before it sleeps, in nanoseconds.
     pub(super) fn spin(self) -> u64 {
         match self {
             Self::Interrupt => 0,
@@ -39,7 +38,7 @@ impl RxMode {
     }
 }
 
-/// A time as the C core takes it.
+/// A time in nanoseconds, for the C core.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

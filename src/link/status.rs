@@ -1,4 +1,4 @@
-//! How a link stands, and why there is none.
+//! The state of a link, and why there is none.
 
 use crate::error::{Error, ErrorKind};
 
@@ -19,19 +19,19 @@ use crate::error::{Error, ErrorKind};
 pub struct ConnectFailure {
     /// What kind of failure.
     pub kind: ErrorKind,
-    /// Whether the peer refused by its own word, as against nobody being there.
+    /// Whether the peer refused; otherwise nobody was there, or the connection failed.
     pub refused: bool,
-    /// The reason in words; the peer's, when it refused.
+    /// The reason in words. If the peer refused, these are its words.
     pub reason: String,
 }
 
-/// How the link of an interface stands.
+/// The state of an interface's link.
 #[derive(Debug, Default)]
 pub(super) struct Status {
     pub(super) up: bool,
     /// Why the last link ended.
     pub(super) last_disconnect: String,
     pub(super) failure: Option<ConnectFailure>,
-    /// A refusal that no waiter has seen.
+    /// A refusal that has not been reported to a waiter yet.
     pub(super) refusal: Option<Error>,
 }

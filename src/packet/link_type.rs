@@ -1,8 +1,8 @@
-//! What packets start with.
+//! What packets begin with.
 
 use std::fmt;
 
-/// What a packet starts with, as capture files number it (the LINKTYPE registry of tcpdump.org).
+/// What a packet begins with, as numbered in capture files (the LINKTYPE registry of tcpdump.org).
 ///
 /// ```
 /// use memif::LinkType;
@@ -14,9 +14,9 @@ use std::fmt;
 pub struct LinkType(u32);
 
 impl LinkType {
-    /// LINKTYPE_ETHERNET: an Ethernet header without preamble and FCS.
+    /// LINKTYPE_ETHERNET: an Ethernet header, without preamble and checksum (FCS).
     pub const ETHERNET: Self = Self(1);
-    /// LINKTYPE_RAW: an IPv4 or IPv6 header, told apart by its first four bits.
+    /// LINKTYPE_RAW: an IPv4 or IPv6 header. Its first four bits tell which.
     pub const RAW: Self = Self(101);
 }
 

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use self::time::Timestamp;
 
-/// A packet borrowed from the place it was read into: the burst cache of a
-/// handle, or the buffer of a capture file's reader.
+/// A borrowed packet. Its bytes are in the memory that it was read into: the cache of a handle, a
+/// burst, or the buffer of a capture file's reader.
 ///
-/// Dereferences to its bytes.
+/// It dereferences to its bytes.
 ///
 /// ```
 /// use memif::{CaptureInfo, Packet, Timestamp};
@@ -29,16 +29,16 @@ pub struct Packet<'a> {
     time: Time<'a>,
 }
 
-/// Reading the clock costs as much as receiving a packet, so it is put off until somebody asks.
+/// Reading the clock takes as long as receiving a packet, so it is delayed until somebody asks.
 #[derive(Clone, Copy)]
 enum Time<'a> {
     Known(Timestamp),
-    /// Of a whole burst; 0 until somebody has asked.
+    /// The time of a whole burst; 0 until somebody has asked.
     OfBurst(&'a AtomicU64),
 }
 
 impl<'a> Packet<'a> {
-    /// A packet of these bytes. `info.capture_length` is set to their number.
+    /// A packet with these bytes. `info.capture_length` is set to their number.
     pub fn new(data: &'a [u8], info: CaptureInfo) -> Self {
         Self {
             data,
@@ -63,7 +63,7 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// The captured bytes, from the link header on (Ethernet or IP, by the interface's mode).
+    /// The captured bytes, from the Ethernet or IP header on, depending on the interface's mode.
     #[inline]
     pub fn data(&self) -> &'a [u8] {
         self.data
@@ -86,7 +86,7 @@ impl<'a> Packet<'a> {
                 0 => {
                     let now = Timestamp::now();
                     let (order, nanos) = (Ordering::Relaxed, now.as_nanos());
-                    // Whoever asked first, in whichever thread, has decided for the burst.
+                    // The first thread that asks sets the time for the whole burst.
                     match time.compare_exchange(0, nanos, order, order) {
                         Ok(_) => now,
                         Err(earlier) => Timestamp::from_nanos(earlier),
@@ -98,14 +98,14 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// An empty one, of the epoch: to begin an array with.
+/// An empty packet of 1970, to fill an array with before it is used.
 impl Default for Packet<'_> {
     fn default() -> Self {
         Self::new(&[], CaptureInfo::whole(0, Timestamp::default()))
     }
 }
 
-/// Packets are equal when their bytes and what is known about them are.
+/// Packets are equal if their bytes and their [`info`](Packet::info) are equal.
 impl PartialEq for Packet<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.data == other.data && self.info() == other.info()
@@ -137,7 +137,7 @@ impl AsRef<[u8]> for Packet<'_> {
     }
 }
 
-/// A packet with bytes of its own, as the iterators give it.
+/// A packet that owns its bytes. Iterators yield it.
 ///
 /// ```
 /// use memif::{CaptureInfo, Packet, PacketBuf, Timestamp};
@@ -152,7 +152,7 @@ pub struct PacketBuf {
 }
 
 impl PacketBuf {
-    /// The same packet, borrowed.
+    /// Borrows the packet.
     pub fn as_packet(&self) -> Packet<'_> {
         Packet::new(&self.data, self.info)
     }
@@ -162,7 +162,7 @@ impl PacketBuf {
         &self.info
     }
 
-    /// Its bytes.
+    /// Returns the bytes without a copy.
     pub fn into_data(self) -> Vec<u8> {
         self.data
     }
@@ -191,7 +191,7 @@ impl AsRef<[u8]> for PacketBuf {
     }
 }
 
-/// What a capture knows about a packet besides its bytes (gopacket's type of the same name).
+/// What a capture knows about a packet besides its bytes. gopacket has a type of the same name.
 ///
 /// ```
 /// use memif::{CaptureInfo, Timestamp};
@@ -201,21 +201,20 @@ impl AsRef<[u8]> for PacketBuf {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaptureInfo {
-    /// When the burst that brought the packet was taken from the ring, or what
-    /// the capture file says. The system clock is read once a burst, when the
-    /// first of its packets is asked for its information.
+    /// When the packet was received, or the time in the capture file. On a link, the system clock
+    /// is read once per burst, when the first of its packets is asked for its information.
     pub timestamp: Timestamp,
-    /// Bytes captured: at most the snap length.
+    /// The number of captured bytes, at most the snap length.
     pub capture_length: usize,
-    /// Bytes the packet had on the ring.
+    /// The number of bytes that the packet had on the ring.
     pub length: usize,
-    /// Which interface it came from: the memif's interface id, or the
-    /// number of the interface block in a pcapng file (0 in a pcap file).
+    /// The interface on which it arrived: the id of the memif, or the number of the interface block
+    /// in a pcapng file (0 in a pcap file).
     pub interface_index: u32,
 }
 
 impl CaptureInfo {
-    /// The information of a packet captured whole, on interface 0.
+    /// The information for a packet that was captured completely, on interface 0.
     pub fn whole(length: usize, timestamp: Timestamp) -> Self {
         Self {
             timestamp,
@@ -225,7 +224,7 @@ impl CaptureInfo {
         }
     }
 
-    /// Whether the snap length cut the packet.
+    /// Whether the packet was cut by a snap length.
     pub fn is_truncated(&self) -> bool {
         self.capture_length < self.length
     }

@@ -1,17 +1,17 @@
-//! Where packets come from, and where they go.
+//! Sources and destinations of packets.
 
 use super::Packet;
 use super::link_type::LinkType;
 use crate::error::Error;
 
-/// Where packets come from: a [`PacketHandle`](crate::PacketHandle), a capture file.
+/// A source of packets: a [`PacketHandle`](crate::PacketHandle) or a capture file.
 ///
-/// With [`PacketSink`], a program does not care which:
+/// With it and [`PacketSink`], a program works with both:
 ///
 /// ```
 /// use memif::{Error, PacketSink, PacketSource};
 ///
-/// /// Copies what is there now; how many packets it was.
+/// /// Copies the packets that are there now, and returns their number.
 /// fn copy(from: &mut impl PacketSource, to: &mut impl PacketSink) -> Result<u64, Error> {
 ///     let mut packets = 0;
 ///     loop {
@@ -36,20 +36,20 @@ use crate::error::Error;
 /// # Ok::<(), memif::Error>(())
 /// ```
 pub trait PacketSource {
-    /// The next packet, in order.
+    /// Returns the next packet, in order.
     ///
     /// # Errors
     ///
-    /// [`Error::Eof`] when there is none: for now, or for good, as its reason
-    /// says. Any other error is reported once; what came before it has been delivered.
+    /// [`Error::Eof`] if there is no packet, for now or for good; the reason says which. Any other
+    /// error is returned once, after all packets before it.
     fn read_packet(&mut self) -> Result<Packet<'_>, Error>;
 
-    /// What its packets start with.
+    /// What the packets begin with.
     fn link_type(&self) -> LinkType;
 }
 
-/// Where packets go: a [`PacketHandle`](crate::PacketHandle), a capture file. [`PacketSource`] has
-/// an example.
+/// A destination for packets: a [`PacketHandle`](crate::PacketHandle) or a capture file.
+/// [`PacketSource`] has an example.
 ///
 /// ```
 /// use memif::{CaptureInfo, Error, Packet, PacketSink};
@@ -73,17 +73,18 @@ pub trait PacketSource {
 /// # Ok::<(), Error>(())
 /// ```
 pub trait PacketSink {
-    /// Takes one packet.
+    /// Writes one packet.
     ///
     /// # Errors
     ///
-    /// [`Error::Eof`] when it can't take one now, or any more; the packet was not taken.
+    /// [`Error::Eof`] if the packet could not be written, for now or for good. Other errors are
+    /// those of the file or the link.
     fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error>;
 
-    /// Passes on what it holds back: call it when the source goes idle, and at the end.
+    /// Writes packets that are buffered. Call it when the source is idle, and at the end.
     ///
     /// # Errors
     ///
-    /// What the file or the peer answers.
+    /// The errors of the file or the link.
     fn flush(&mut self) -> Result<(), Error>;
 }

@@ -15,22 +15,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The system clock's time.
+    /// The current time of the system clock.
     pub fn now() -> Self {
         SystemTime::now().into()
     }
 
-    /// From nanoseconds since the epoch; reaches to the year 2554.
+    /// From nanoseconds since 1970. The range ends in the year 2554.
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// Nanoseconds since the epoch.
+    /// Nanoseconds since 1970.
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the epoch.
+    /// Whole seconds since 1970.
     pub const fn seconds(self) -> u64 {
         self.0 / 1_000_000_000
     }
@@ -41,7 +41,7 @@ impl Timestamp {
     }
 }
 
-/// Times before 1970 become the epoch, times after 2554 the latest possible.
+/// Times before 1970 become 1970, and times after 2554 the latest possible time.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -55,7 +55,7 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// Seconds and nanoseconds, as `1500000000.123456789`.
+/// Prints seconds and nanoseconds: `1500000000.123456789`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:09}", self.seconds(), self.subsec_nanos())

@@ -1,4 +1,4 @@
-//! Which packets are wanted, in libpcap's language.
+//! Filters in libpcap's language.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use pcap::{BpfProgram, Capture, Linktype};
 use crate::error::Error;
 use crate::packet::link_type::LinkType;
 
-/// A filter expression as tcpdump takes it, compiled by libpcap. Needs the feature `filter`.
+/// A filter expression in the language of tcpdump, compiled by libpcap. Needs the feature `filter`.
 ///
 /// ```
 /// use memif::LinkType;
@@ -25,12 +25,13 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Compiles an expression for packets that begin with such a header. An empty one matches every packet. Names in it, of
-    /// hosts for one, are looked up, which may block.
+    /// Compiles an expression for packets of this link type. An empty expression matches every
+    /// packet. Names in it, for example of hosts, are resolved, which may block.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] with libpcap's message when the expression is wrong, or does not fit the link type.
+    /// [`Error::Config`] with libpcap's message if the expression is invalid or does not fit the
+    /// link type.
     pub fn new(link_type: LinkType, expression: &str) -> Result<Self, Error> {
         let wrong = |error: pcap::Error| {
             let says = match error {
@@ -44,7 +45,7 @@ impl Filter {
                 ),
             )
         };
-        // libpcap has a number of its own for raw IP.
+        // libpcap uses another number for raw IP.
         let number = match u32::from(link_type) {
             101 => 12,
             other => i32::try_from(other).unwrap_or(i32::MAX),
@@ -58,7 +59,7 @@ impl Filter {
         })
     }
 
-    /// Whether a packet is wanted. Bytes that were cut off don't match anything.
+    /// Whether a packet matches. Bytes that were cut off match nothing.
     #[inline]
     pub fn matches(&self, packet: &[u8]) -> bool {
         self.program.filter(packet)

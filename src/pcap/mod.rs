@@ -1,9 +1,8 @@
-//! Capture files: packets written to pcap and pcapng, and read from both.
+//! Capture files: reads and writes pcap and pcapng.
 //!
-//! A [`PcapWriter`] is a [`PacketSink`](crate::PacketSink) and a
-//! [`CaptureReader`] a [`PacketSource`](crate::PacketSource), so a file stands
-//! wherever a memif does: record a link, replay a file, or copy one into the
-//! other.
+//! A [`PcapWriter`] is a [`PacketSink`](crate::PacketSink) and a [`CaptureReader`] is a
+//! [`PacketSource`](crate::PacketSource). So a file can be used like a memif: record a link, replay
+//! a file, or copy one into the other.
 //!
 //! ```
 //! use memif::pcap::{CaptureReader, PcapWriter};
@@ -30,11 +29,11 @@
 //!
 //! # Files that are damaged
 //!
-//! A reader delivers every packet before the damage, then one
-//! [`Error::Capture`](crate::Error::Capture) with the byte where the record
-//! begins that can't be read, then end of file for ever. A writer whose disk
-//! is full says how many packets are complete in the file, and goes on at the
-//! very byte where it stopped once there is room.
+//! A reader delivers every packet before the damage. Then it returns one
+//! [`Error::Capture`](crate::Error::Capture) with the offset of the record that can't be read, and
+//! from then on end of file. If the disk is full, the error of a writer says how many packets are
+//! complete in the file. When there is room again, the writer continues at the byte where it
+//! stopped.
 
 mod classic;
 mod file;

@@ -1,4 +1,4 @@
-//! What a writer has accepted and not yet written.
+//! Records that a writer has accepted but not yet written.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Tells the size of the first record of some bytes, and whether it is a packet; `None` where its
-/// own header is not there whole. The first of a file is marked.
+/// The size of the first record in some bytes, and whether it is a packet; `None` if its header is
+/// not complete. `first` marks the first record of a file.
 pub(super) type Measure = fn(&[u8], first: bool) -> Option<(usize, bool)>;
 
-/// Whole records (and first the file's header) on their way to the file.
+/// Complete records, and before them the file's header, that are to be written.
 pub(super) struct Pending {
     pub(super) bytes: Vec<u8>,
     measure: Measure,
-    /// How many of `bytes` the writer has taken.
+    /// How many of `bytes` have been written.
     taken: usize,
-    /// Where in `bytes` the first record begins that was not taken whole.
+    /// Where in `bytes` the first record begins that has not been written completely.
     boundary: usize,
     pub(super) packets_in: u64,
     pub(super) bytes_in: u64,
@@ -40,7 +40,7 @@ impl Pending {
         }
     }
 
-    /// Records that have been appended to `bytes`.
+    /// Counts records that have been appended to `bytes`.
     #[inline]
     pub(super) fn appended(&mut self, bytes: usize, packets: u64) {
         self.packets_in += packets;
@@ -70,7 +70,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Counts the records that were taken whole.
+    /// Counts the records that have been written completely.
     fn settle(&mut self) {
         while let Some((size, packet)) =
             (self.measure)(&self.bytes[self.boundary..], self.bytes_out == 0)
@@ -85,22 +85,23 @@ impl Pending {
     }
 }
 
-/// A writer with what it has not yet been given.
+/// A writer, and the records that are still to be written to it.
 ///
-/// Dropping it writes that too, but can only log what goes wrong.
+/// Dropping it writes them too, but can only log errors.
 pub(super) struct Outgoing<W: Write> {
     writer: W,
     path: Option<PathBuf>,
     pub(super) flush_each: bool,
     pub(super) pending: Pending,
-    /// Set while the writer runs: if it panics, dropping must not call it again.
+    /// Set while the writer runs. If it panics, dropping must not call it again.
     writing: bool,
-    /// Nothing is to be written on dropping: `close` has reported it already, or it was given up.
+    /// Nothing is written on drop, because `close` has reported the error already, or the rest was
+    /// discarded.
     closed: bool,
 }
 
 impl<W: Write> Outgoing<W> {
-    /// Counts as closed until `opened`.
+    /// Counts as closed until `open` is called.
     pub(super) fn new(writer: W, path: Option<PathBuf>, measure: Measure) -> Self {
         Self {
             writer,
@@ -112,14 +113,14 @@ impl<W: Write> Outgoing<W> {
         }
     }
 
-    /// Writes the file's header. Without one there is nothing that dropping could save.
+    /// Writes the file's header. Without a header, there is nothing that a drop could save.
     pub(super) fn open(&mut self) -> Result<(), Error> {
         self.flush()?;
         self.closed = false;
         Ok(())
     }
 
-    /// Room for a record of so many bytes.
+    /// Makes room for a record of this many bytes.
     #[inline]
     pub(super) fn make_room(&mut self, length: usize) -> Result<(), Error> {
         let used = self.pending.bytes.len();

@@ -1,4 +1,4 @@
-//! Reading pcap and pcapng files.
+//! Reads pcap and pcapng files.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -15,28 +15,26 @@ use crate::packet::link_type::LinkType;
 use crate::packet::source::PacketSource;
 use crate::packet::{CaptureInfo, Packet};
 
-/// Reads the packets of a pcap or pcapng file, which its first bytes tell apart.
+/// Reads the packets of a pcap or pcapng file. The first bytes of the file tell which it is.
 ///
-/// Understood are pcap with microseconds and nanoseconds, and pcapng with
-/// enhanced, simple and old-style packet blocks, any clock resolution and
-/// offset, and any number of interfaces and sections; both in either byte
-/// order. Packets cut by a snap length are fine, and so is a snap length of 0
-/// in the header. [`open`](CaptureReader::open) unpacks gzip and Zstandard with the
-/// feature `compress`; what is compressed otherwise is not read, but named as such.
+/// It reads pcap with microseconds and nanoseconds, and pcapng with enhanced, simple and obsolete
+/// packet blocks, any clock resolution and offset, and any number of interfaces and sections, both
+/// in either byte order. Packets may be cut by a snap length, and the snap length in the header may
+/// be 0. With the feature `compress`, [`open`](CaptureReader::open) decompresses gzip and
+/// Zstandard. For other compressed files, the error says so.
 ///
 /// | in the file | in [`CaptureInfo`] |
 /// |---|---|
-/// | time | nanoseconds; before 1970 becomes the epoch, after 2554 the latest possible; 0 for simple packet blocks, which have none |
+/// | time | `timestamp` in nanoseconds; times before 1970 become 1970, times after 2554 the latest possible time; 0 for simple packet blocks, which have no time |
 /// | length on the wire | `length` |
 /// | interface, numbered from 0 in each section of a pcapng file | `interface_index` (0 in pcap) |
 ///
-/// Packets of length 0 are delivered like others. A packet or block of more
-/// than 64 MiB is taken for damage.
+/// Packets of length 0 are delivered like all others. A packet or block of more than 64 MiB counts
+/// as damage.
 ///
-/// After the last packet comes [`Eof::EndOfFile`], for ever. Where the file is
-/// cut short or damaged, all packets before are delivered, then
-/// [`Error::Capture`] comes once, with the byte where the unreadable record
-/// begins, then [`Eof::EndOfFile`] for ever.
+/// After the last packet, reads return [`Eof::EndOfFile`]. If the file is truncated or damaged, all
+/// packets before the damage are delivered. Then [`Error::Capture`] is returned once, with the
+/// offset of the record that can't be read, and from then on [`Eof::EndOfFile`].
 ///
 /// ```
 /// use memif::pcap::CaptureReader;
@@ -63,59 +61,59 @@ pub struct CaptureReader<R> {
     link_type: LinkType,
     path: Option<PathBuf>,
     ended: bool,
-    /// Damage that was met after packets which were to be delivered first.
+    /// Damage that was found after packets that are still to be delivered.
     met: Option<String>,
 }
 
 impl CaptureReader<FileReader> {
-    /// Opens a capture file, compressed ones too.
+    /// Opens a capture file, compressed or not.
     ///
-    /// A named pipe works too; then this blocks until a writer opens it and
-    /// has written the file's header.
+    /// For a named pipe, this blocks until a writer has opened it and written the file's header.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file can't be opened or read, [`Error::Capture`]
-    /// when it is empty, compressed, or no capture file.
+    /// [`Error::Io`] if the file can't be opened or read. [`Error::Capture`] if it is empty,
+    /// compressed in another way, or not a capture file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         Self::start(FileReader::open(path)?, Some(path.to_owned()))
     }
 
-    /// How much of the file, as it lies on the disk, has been read, in bytes. Runs ahead of [`position`](Self::position), as
-    /// the file is read in large pieces.
+    /// The number of bytes that have been read from the file, before decompression. It is ahead of
+    /// [`position`](Self::position), because the file is read in large pieces.
     pub fn file_position(&self) -> u64 {
         self.input.reader.position()
     }
 }
 
 impl<R: Read> CaptureReader<R> {
-    /// Reads a capture from anything, standard input for one. It need not be buffered.
+    /// Reads a capture from any reader, for example standard input. The reader needs no buffer of
+    /// its own.
     ///
-    /// Reads the file's header at once (of a pcapng file, up to the first
-    /// interface), and blocks until that is there.
+    /// Reads the file's header (of a pcapng file, up to the first interface), and blocks until it
+    /// is there.
     ///
     /// # Errors
     ///
-    /// As [`CaptureReader::open`].
+    /// [`Error::Io`] if reading fails. [`Error::Capture`] if there are no bytes, or they are
+    /// compressed or not a capture.
     pub fn new(reader: R) -> Result<Self, Error> {
         Self::start(reader, None)
     }
 
-    /// How far the file has been read, in bytes: where the record after the
-    /// last delivered packet begins.
+    /// The offset, in bytes, of the record after the last packet that was delivered.
     pub fn position(&self) -> u64 {
         self.input.offset
     }
 
-    /// The next packets, without a copy: at least one, and no more than lie in memory or than
-    /// `packets` has room for. They take the first places of `packets`; how many they are is
-    /// returned. 0 only where `packets` is empty. Blocks as [`read_packet`](PacketSource::read_packet)
-    /// does, for the first packet only.
+    /// Reads packets without copying them: at least one, and at most as many as are already in
+    /// memory and fit into `packets`. Puts them at the start of `packets` and returns their number,
+    /// which is 0 only if `packets` is empty. Blocks for the first packet only, in the underlying
+    /// reader.
     ///
     /// # Errors
     ///
-    /// Those of [`read_packet`](PacketSource::read_packet), after the packets before them.
+    /// Those of [`read_packet`](PacketSource::read_packet), after all packets before the damage.
     ///
     /// ```
     /// use memif::pcap::{CaptureReader, PcapWriter};
@@ -209,7 +207,7 @@ impl<R: Read> CaptureReader<R> {
         if magic != ng::MAGIC {
             return Err(self.damage(unknown(magic)));
         }
-        // No packet can come before an interface, so none is lost here.
+        // No packet comes before an interface, so none is lost here.
         loop {
             if let Format::Ng(Ng {
                 link_type: Some(found),
@@ -241,7 +239,7 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// One record, or some more bytes of one.
+    /// Reads one record, or some more bytes of one.
     fn step(&mut self) -> Result<Option<(Range<usize>, CaptureInfo)>, Error> {
         if self.ended {
             return Err(Eof::EndOfFile.into());
@@ -267,7 +265,7 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// Reads on; the record to be read has `size` bytes, or more.
+    /// Reads more bytes. The record has at least `size` bytes.
     fn fill(&mut self, size: usize) -> Result<(), Error> {
         match self.input.fill(size) {
             Ok(0) if self.input.filled().is_empty() => {
@@ -312,16 +310,15 @@ impl<R: Read> CaptureReader<R> {
 }
 
 impl<R: Read> PacketSource for CaptureReader<R> {
-    /// The next packet of the file. Blocks as its reader does.
+    /// Returns the next packet of the file. May block in the underlying reader.
     ///
     /// # Errors
     ///
-    /// [`Eof::EndOfFile`] after the last packet. [`Error::Capture`] where the
-    /// file is cut short or damaged, or where a pcapng file has a packet of an
-    /// interface with another link type than [`link_type`](Self::link_type)
-    /// says. [`Error::Io`] when reading fails. Each of them comes once, then
-    /// `EndOfFile` for ever. [`Eof::Empty`] when the reader is in
-    /// non-blocking mode and has nothing: try again later.
+    /// [`Eof::EndOfFile`] after the last packet. [`Error::Capture`] if the file is truncated or
+    /// damaged, or if a packet in a pcapng file has another link type than
+    /// [`link_type`](Self::link_type) returns. [`Error::Io`] if reading fails. These two are
+    /// returned once, and from then on `EndOfFile`. [`Eof::Empty`] if the reader is in non-blocking
+    /// mode and has no data: try again later.
     fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
         loop {
             if let Some((data, info)) = self.step()? {
@@ -330,8 +327,8 @@ impl<R: Read> PacketSource for CaptureReader<R> {
         }
     }
 
-    /// The link type in a pcap file's header, or of a pcapng file's first
-    /// interface. A pcapng file without interfaces has no packets; it counts as Ethernet.
+    /// The link type in the header of a pcap file, or of the first interface of a pcapng file. A
+    /// pcapng file without interfaces has no packets, and counts as Ethernet.
     fn link_type(&self) -> LinkType {
         self.link_type
     }
@@ -363,14 +360,14 @@ impl Format {
     }
 }
 
-/// What was read and not yet consumed. `pcap-file`'s own buffer has a fixed
-/// size, gives up on an interrupted read, and doesn't tell offsets in pcap files.
+/// Bytes that were read and not yet consumed. The buffer of `pcap-file` has a fixed size, gives up
+/// on an interrupted read, and does not know offsets in pcap files.
 struct Input<R> {
     reader: R,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Of `start`, in bytes from the file's begin.
+    /// The offset of `start` in the file, in bytes.
     offset: u64,
 }
 
@@ -396,7 +393,7 @@ impl<R: Read> Input<R> {
         self.offset += size as u64;
     }
 
-    /// Reads once. Grows as bytes arrive, never on the word of a length alone.
+    /// Reads once. The buffer grows as bytes arrive, never because of a length field alone.
     fn fill(&mut self, wanted: usize) -> io::Result<usize> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;

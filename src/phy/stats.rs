@@ -1,6 +1,6 @@
-//! What a device counts.
+//! Counts of a device.
 
-/// What a device has done since it was made.
+/// Counts of what a device has done since it was created.
 ///
 /// ```
 /// use memif::phy::DeviceStats;
@@ -10,27 +10,27 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeviceStats {
-    /// Packets handed to the stack.
+    /// The number of packets passed to the stack.
     pub rx_packets: u64,
-    /// Their bytes.
+    /// The number of their bytes.
     pub rx_bytes: u64,
-    /// Packets not handed to the stack: longer than 64 KiB, or a SYN that
-    /// announces segments of less than 64 bytes while segmentation is on.
+    /// The number of packets not passed to the stack: those longer than 64 KiB, and, while
+    /// segmentation is on, SYNs that announce segments of less than 64 bytes.
     pub rx_dropped: u64,
-    /// Failures to receive, as a peer that broke the protocol; see
+    /// The number of errors while receiving, for example because the peer broke the protocol; see
     /// [`MemifDevice::take_error`](super::MemifDevice::take_error).
     pub rx_errors: u64,
-    /// Packets put on the ring.
+    /// The number of packets put on the ring.
     pub tx_packets: u64,
-    /// Their bytes.
+    /// The number of their bytes.
     pub tx_bytes: u64,
-    /// Packets that the stack sent and that did not reach the ring: the link went down
-    /// meanwhile, or they exceed the whole ring.
+    /// The number of packets that the stack sent but that did not reach the ring, because the link
+    /// went down or they are larger than the whole ring.
     pub tx_dropped: u64,
-    /// Publications, each of at least one packet.
+    /// The number of bursts put on the ring, of at least one packet each.
     pub tx_bursts: u64,
     /// How often the ring had no room for the next packet, which then had to wait.
     pub tx_ring_full: u64,
-    /// Segments above the MTU that were cut or sent whole.
+    /// The number of segments above the MTU, cut or sent whole.
     pub tx_large: u64,
 }

@@ -1,4 +1,4 @@
-//! Sending.
+//! Sends packets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::ffi::code::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS};
 use crate::link::Link;
 use crate::link::back_off::back_off;
 
-/// A transmit queue. One owner at a time; it may move to another thread.
+/// A transmit queue. It has one owner at a time and can be moved to another thread.
 ///
 /// ```
 /// # use memif::{Context, MemifConfig, Role};
@@ -43,16 +43,17 @@ impl TxQueue {
         self.id
     }
 
-    /// Sends packets, in order, each whole: as a chain where it exceeds a
-    /// buffer. Never blocks. Returns how many were sent: fewer when the ring is full, 0 included.
+    /// Sends packets in order. A packet that is longer than a buffer is sent as a chain of buffers.
+    /// Returns how many packets were sent; if the ring is full these are fewer than given, possibly
+    /// 0. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`], [`Eof::Closed`]: none was sent.
-    /// [`Error::Config`] when the first packet is empty, or larger than the
-    /// whole ring; such a packet further on ends the burst before it.
-    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage) once
-    /// when the peer broke the protocol: the link goes down.
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the interface closed; nothing
+    /// was sent. [`Error::Config`] if the first packet is empty or larger than the whole ring; if a
+    /// later packet is, the packets before it are sent.
+    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
+    /// the protocol; the link then goes down.
     #[inline]
     pub fn tx_burst<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         if self.link.is_closed() {
@@ -82,7 +83,7 @@ impl TxQueue {
         self.sent_less(packets, sent, err)
     }
 
-    /// What it means that not all were sent.
+    /// Handles a burst of which not all packets were sent.
     #[inline(never)]
     fn sent_less<T: AsRef<[u8]>>(
         &mut self,
@@ -111,22 +112,23 @@ impl TxQueue {
         }
     }
 
-    /// Free slots of the ring; a packet takes one for every buffer it fills.
+    /// The number of free slots in the ring. A packet takes one slot for each buffer that it needs.
+    /// Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`], [`Eof::Closed`].
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the interface closed.
     pub fn free_slots(&mut self) -> Result<usize, Error> {
         let free = self.link.conn()?.tx_free(&mut self.end);
         self.slots(free)
     }
 
-    /// Slots that the peer has not taken yet. A master sees only that the
-    /// slave offers buffers again, which some slaves do late.
+    /// The number of slots that the peer has not read yet. A master sees only that the slave offers
+    /// its buffers again, which some slaves do late. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`], [`Eof::Closed`].
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the interface closed.
     pub fn pending_slots(&self) -> Result<usize, Error> {
         match self.link.conn()?.tx_pending(self.id) {
             (slots, SUCCESS) => Ok(slots.into()),
@@ -134,14 +136,14 @@ impl TxQueue {
         }
     }
 
-    /// Waits until the peer has taken everything, backing off up to 50 µs at a
-    /// time: `true`; `false` when the time is over. A peer that left after it
-    /// had taken everything is a success.
+    /// Blocks until the peer has read everything (`true`) or the timeout has passed (`false`). The
+    /// protocol has no event for this, so it tries again after pauses of up to 50 µs. If the peer
+    /// leaves after it has read everything, this is a success.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`], [`Eof::Closed`]: the link went down, and what the peer had not taken
-    /// may be lost.
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link went down or the interface was closed
+    /// before. Packets that the peer had not read may be lost.
     pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
         let mut down = None;
         let taken = self.retry(
@@ -159,12 +161,13 @@ impl TxQueue {
         down.map_or(Ok(taken == Wait::Ready), Err)
     }
 
-    /// Waits until a slot is free, backing off up to 50 µs at a time: there is
-    /// no event for free space. `None`: no limit.
+    /// Blocks until a slot is free, the timeout passes, the link is down, or the interface is
+    /// closed. `None` means no timeout. The protocol has no event for free slots, so it tries again
+    /// after pauses of up to 50 µs.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when the peer broke the protocol.
+    /// [`Error::Memif`] if the peer broke the protocol.
     pub fn wait_writable(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.retry(
             timeout,
@@ -173,7 +176,7 @@ impl TxQueue {
         )
     }
 
-    /// Tries again and again, until it works, the time is over or `stop` says so.
+    /// Tries again until `attempt` succeeds, the timeout passes or `stop` returns true.
     pub(crate) fn retry(
         &mut self,
         timeout: Option<Duration>,

@@ -1,4 +1,4 @@
-//! How waiting ends.
+//! The result of a wait.
 
 /// How a wait ended.
 ///
@@ -24,9 +24,9 @@
 pub enum Wait {
     /// A packet can be read, or there is room to write.
     Ready,
-    /// The time is over.
+    /// The timeout has passed.
     TimedOut,
-    /// The link is down and every packet that had arrived was read.
+    /// The link is down, and every packet that had arrived has been read.
     LinkDown,
     /// The handle or the interface is closed.
     Closed,

@@ -1,4 +1,4 @@
-//! Waiting for what no event tells of: free space, and what the peer has taken.
+//! Waits for what has no event: free slots, and packets that the peer has read.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::ffi::Timer;
 use crate::link::back_off::{Pause, Schedule};
 
-/// Short of looks at once, as other tasks want to run, and with longer sleeps, as there may be many.
+/// Few attempts at once, because other tasks want to run, and longer sleeps, because there may be
+/// many tasks.
 const SCHEDULE: Schedule = Schedule {
     spins: 16,
     yields: 32,
@@ -15,7 +16,7 @@ const SCHEDULE: Schedule = Schedule {
     longest: Duration::from_micros(1600),
 };
 
-/// Tries at once, then after other tasks, then after 50 µs, and ever more up to 1.6 ms.
+/// Tries again at once, then after other tasks have run, then after 50 µs and more, up to 1.6 ms.
 #[derive(Debug, Default)]
 pub(super) struct BackOff {
     tries: u32,
@@ -24,13 +25,13 @@ pub(super) struct BackOff {
 }
 
 impl BackOff {
-    /// It worked.
+    /// An attempt succeeded.
     pub(super) fn reset(&mut self) {
         self.tries = 0;
         self.running = false;
     }
 
-    /// It did not work: ready when it is to be tried again. Pending, the task is woken for that.
+    /// An attempt failed. Ready when it is time for the next; otherwise the task is woken then.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if !self.running {
             self.tries = self.tries.saturating_add(1);

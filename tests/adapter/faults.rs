@@ -38,7 +38,7 @@ use memif::{Burst, Eof, ErrorKind, MemifConfig, Role, RxMode, Wait};
 use crate::common::{
     LONG, Pair, ROLES, assert_same, context, eof, other, pattern, read, socket, until, up, writable,
 };
-use crate::peer::{BUFFER, LOG2, Master, NEXT, Plan, Stage};
+use memif_hostile::peer::{BUFFER, LOG2, Master, NEXT, Plan, Stage};
 
 /// go-libmemif lost the last fragment, gomemif copied each from offset 0.
 #[test]

@@ -3,8 +3,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../peer/mod.rs"]
-mod peer;
 
 mod callbacks;
 mod faults;

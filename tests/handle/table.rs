@@ -9,8 +9,8 @@ use memif::{Eof, ErrorKind, MemifConfig, Role, RxMode, Wait};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::common::*;
-use crate::peer::{Desc, Plan};
 use crate::support::*;
+use memif_hostile::peer::{Desc, Plan};
 
 #[test]
 fn packets_in_the_cache_and_on_the_ring_come_in_order() {

@@ -3,8 +3,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../peer/mod.rs"]
-mod peer;
 
 mod book;
 mod hello;
@@ -19,9 +17,9 @@ use std::time::Duration;
 
 use common::*;
 use memif::{Context, Eof, ErrorKind, IfMode, Memif, MemifConfig, Role, Wait};
+use memif_hostile::peer::*;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
-use peer::*;
 
 fn side(context: &Context, role: Role) -> Memif {
     let config = MemifConfig::new(socket()).role(role).name("ours0");

@@ -6,190 +6,31 @@
 //! ```
 //!
 //! After each case the victim must have logged a reason that names the offence, serve a peer that
-//! behaves, have kept its other link, and hold no more descriptors and mappings than before; over
-//! whole rounds of all cases its memory must not grow.
+//! behaves, and hold no more descriptors and mappings than before; over whole rounds of all cases
+//! its memory must not grow. All the time another process asks the same victim (the table's `asked`
+//! is its longest wait for an answer), and another link of it passes packets (`bursts`): neither may
+//! wait for more than 5 ms.
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../peer/mod.rs"]
-mod peer;
 
-mod killed;
+mod bystander;
 mod log;
-mod meanwhile;
-mod on_master;
-mod on_master_bends;
-mod on_slave;
-mod rings;
 mod scene;
+mod table;
 
-use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use memif::Role;
-use scene::{Held, Kind, SECRET, Scene};
-
-/// What a rule of the protocol (`memif-protocol.md` §3) is called here.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Rule {
-    /// Every value of shared memory is read once, checked, used.
-    ReadOnce,
-    /// The slave keeps its own descriptors.
-    OwnDescriptors,
-    /// Region, offset and length of a descriptor.
-    Descriptor,
-    /// At most as many slots as the ring has; chains end within what is published.
-    Counters,
-    Region,
-    Ring,
-    /// Messages only in the state that expects them, whole, with their descriptor.
-    Turn,
-    /// Deadline and bounded number of handshakes.
-    Limits,
-    Secret,
-}
-
-pub(crate) struct Case {
-    /// The victim's.
-    role: Role,
-    kind: Kind,
-    rule: Rule,
-    name: String,
-    /// What the log must say; empty: it is no offence, or one of several.
-    says: &'static str,
-    attack: Box<dyn Fn(&Scene)>,
-}
-
-impl Case {
-    /// `main` says in which role.
-    pub(crate) fn new(
-        rule: Rule,
-        name: impl Into<String>,
-        says: &'static str,
-        attack: impl Fn(&Scene) + 'static,
-    ) -> Self {
-        Self {
-            role: Role::Master,
-            kind: Kind::Plain,
-            rule,
-            name: name.into(),
-            says,
-            attack: Box::new(attack),
-        }
-    }
-
-    fn in_role(mut self, role: Role) -> Self {
-        self.role = role;
-        self
-    }
-
-    pub(crate) fn on(mut self, kind: Kind) -> Self {
-        self.kind = kind;
-        self
-    }
-
-    fn title(&self) -> String {
-        format!("{} {:?}: {}", self.role, self.rule, self.name)
-    }
-
-    /// The line that names the offence, and how long the next peer waited.
-    fn run(&self, scene: &Scene) -> Result<(String, Duration), String> {
-        log::clear();
-        let done = catch_unwind(AssertUnwindSafe(|| {
-            (self.attack)(scene);
-            scene.serves()
-        }));
-        let took = done.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()))
-                .unwrap_or_default()
-        })?;
-        let lines = log::lines();
-        if let Some(line) = lines.iter().find(|line| line.contains(SECRET)) {
-            return Err(format!("a secret is in the log: {line}"));
-        }
-        if let Some(line) = lines.iter().find(|line| line.contains(char::is_control)) {
-            return Err(format!(
-                "the log has what would change a terminal: {line:?}"
-            ));
-        }
-        match lines.iter().find(|line| line.contains(self.says)) {
-            Some(line) => Ok((line.clone(), took)),
-            None if self.says.is_empty() => Ok((String::new(), took)),
-            None => Err(format!("no line says '{}': {lines:#?}", self.says)),
-        }
-    }
-}
-
-/// A wait of the next peer that is no longer for the machine to explain.
-const SERVED_WITHIN: Duration = Duration::from_secs(10);
-/// Rounds over all cases, the first of which may use what is made once.
-const ROUNDS: usize = 3;
-/// Bytes that the heap may have grown over the later rounds, a fraction of one for each case: what
-/// malloc keeps for its threads differs by that.
-const HEAP_SLACK: usize = 64 << 10;
-
-struct Table {
-    cases: Vec<Case>,
-    scenes: HashMap<Role, Scene>,
-    failures: Vec<String>,
-    slowest: Duration,
-}
-
-impl Table {
-    fn round(&mut self, print: bool) {
-        for case in &self.cases {
-            let plain = case.kind == Kind::Plain;
-            let before = Held::now();
-            let shared = &self.scenes[&case.role];
-            let result = catch_unwind(AssertUnwindSafe(|| {
-                let result = if plain {
-                    case.run(shared)
-                } else {
-                    let scene = Scene::new(case.role, case.kind);
-                    case.run(&scene)
-                };
-                shared.settle();
-                before.returned();
-                result
-            }));
-            let result = result.unwrap_or_else(|_| Err("descriptors or mappings are left".into()));
-            let (what, took) = match result {
-                Ok((line, took)) => (line, took),
-                Err(why) => {
-                    self.failures.push(format!("{}: {why}", case.title()));
-                    (format!("FAILED: {why}"), Duration::ZERO)
-                }
-            };
-            self.slowest = self.slowest.max(took);
-            if took > SERVED_WITHIN {
-                let failure = format!("{}: the next peer waited {took:?}", case.title());
-                self.failures.push(failure);
-            }
-            if print {
-                let said = what.rsplit(": ").next().unwrap_or_default();
-                let (rule, name) = (format!("{:?}", case.rule), &case.name);
-                println!("{:<7} {rule:<15} {name:<64} {said}", case.role.to_string());
-            }
-        }
-    }
-}
+use memif_hostile::{Role, cases, child};
+use table::{ROUNDS, Table};
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [child, role, socket, step] = &args[..]
-        && child == "--child"
-    {
-        return killed::child(role, socket, step);
+    if let Some(code) = child() {
+        return code;
     }
+    let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
-    let on_master = on_master::cases().into_iter();
-    let on_slave = on_slave::cases().into_iter();
-    let mut cases: Vec<_> = on_master
-        .chain(on_slave.map(|case| case.in_role(Role::Slave)))
-        .collect();
+    let mut cases = cases::all();
     cases.retain(|case| words.iter().all(|word| case.title().contains(*word)));
     if args.iter().any(|arg| arg == "--list") {
         for case in &cases {
@@ -199,39 +40,20 @@ fn main() -> ExitCode {
     }
     log::install();
     scene::raise_descriptor_limit(4096);
-    let roles = [Role::Master, Role::Slave];
-    let scenes: HashMap<_, _> = roles
-        .map(|role| (role, Scene::new(role, Kind::Plain)))
-        .into();
-    for scene in scenes.values() {
-        scene.serves(); // once, for what is made at first use
-        scene.settle();
-    }
-    let mut table = Table {
-        cases,
-        scenes,
-        failures: Vec::new(),
-        slowest: Duration::ZERO,
-    };
-    println!("{:<7} {:<15} {:<64} logged", "victim", "rule", "case");
-    table.round(true);
-    let first = scene::heap();
-    (1..ROUNDS).for_each(|_| table.round(false));
-    let grown = scene::heap().saturating_sub(first);
-    if grown > HEAP_SLACK {
-        let rounds = ROUNDS - 1;
-        table
-            .failures
-            .push(format!("{grown} bytes more after {rounds} more rounds"));
-    }
+    let mut table = Table::new(cases);
+    table.rounds();
     let count = |role| table.cases.iter().filter(|case| case.role == role).count();
+    let others = table.longest();
     println!(
-        "\n{} cases as master, {} as slave, {ROUNDS} times each: {} failures; the next peer waited {:.1?} at most; \
-         {grown} bytes of heap more after {} rounds",
+        "\n{} cases as master, {} as slave, {ROUNDS} times each: {} failures; the next peer waited {:.1?} at most, \
+         others {:.1?} for an answer and {:.1?} for a packet; {} bytes of heap more after {} rounds",
         count(Role::Master),
         count(Role::Slave),
         table.failures.len(),
         table.slowest,
+        others.asked.longest,
+        others.bursts,
+        table.grown,
         ROUNDS - 1,
     );
     for failure in &table.failures {

@@ -1,42 +1,70 @@
 //! A victim, a link of its context that must not notice anything, and what is looked at after
 //! each attack.
 
-use std::cell::{Cell, RefCell};
-use std::fs;
-use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::time::Duration;
+use std::{fs, io};
 
+use crate::bystander::Bystander;
 use crate::common::*;
-use crate::peer::*;
-use memif::{Context, ContextBuilder, Memif, MemifConfig, PacketHandle, Role};
+use memif::{Context, ContextBuilder, Eof, Error, ErrorKind, Memif, MemifConfig, PacketHandle};
+use memif_hostile::peer::{BUFFER, LOG2};
+use memif_hostile::{Asked, Beside, Held, Inside, Kind, No, Queue, Role, Target};
 
 /// In the victim's settings where a case wants one; must never be seen in a log.
 pub(crate) const SECRET: &str = "hush-hush-hush";
 
-/// How a case wants its victim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The same for all cases of a role.
-    Plain,
-    /// A handshake has 50 ms.
-    Hasty,
-    /// Eight unfinished handshakes at a time.
-    Few,
-    /// With a secret.
-    Secret,
-    /// 255 queues each way.
-    Queues,
-}
+/// The interface that another process asks for all the time.
+const BESIDE: &str = "beside";
 
 pub(crate) struct Scene {
-    pub(crate) memif: Memif,
-    pub(crate) socket: String,
-    kind: Kind,
-    /// For a slave: who listens.
-    pub(crate) raw: RefCell<Option<Master>>,
-    bystander: RefCell<[PacketHandle; 2]>,
-    number: Cell<u64>,
+    pub(crate) target: Target,
+    beside: RefCell<Beside>,
+    bystander: Bystander,
+    _beside: Memif,
     _contexts: [Context; 2],
+}
+
+struct Victim(Memif);
+
+struct Packets(PacketHandle);
+
+fn no(error: &Error) -> No {
+    match error {
+        Error::Eof(Eof::LinkDown) => No::LinkDown,
+        Error::Eof(_) => No::Nothing,
+        e if e.kind() == ErrorKind::MalformedMessage => No::Violation,
+        e => No::Other(e.to_string()),
+    }
+}
+
+impl Inside for Victim {
+    fn is_link_up(&self) -> bool {
+        self.0.is_link_up()
+    }
+
+    fn shown(&self) -> String {
+        format!("{:?} {:?}", self.0, self.0.details())
+    }
+
+    fn queue(&self) -> Box<dyn Queue> {
+        Box::new(Packets(self.0.packet_handle(0, 32).unwrap()))
+    }
+}
+
+impl Queue for Packets {
+    fn read(&mut self, wait: Duration) -> Result<Vec<u8>, No> {
+        let packet = match wait {
+            Duration::ZERO => self.0.read_packet(),
+            wait => self.0.read_packet_timeout(Some(wait)),
+        };
+        packet.map(|packet| packet.to_vec()).map_err(|e| no(&e))
+    }
+
+    fn write(&mut self, packet: &[u8]) -> Result<(), No> {
+        self.0.write_packet(packet).map_err(|e| no(&e))
+    }
 }
 
 impl Scene {
@@ -49,27 +77,37 @@ impl Scene {
         let builder = Context::builder("victim").reconnect_interval(Duration::from_millis(5));
         // Each case looks for its own.
         let builder = builder.peer_log_lines(u32::MAX);
+        let before = threads();
         let context = settings(builder).build().unwrap();
-        let other_context = context_of_others();
+        let control = threads().difference(&before).next().cloned();
+        let control = control.map(|thread| format!("{}/task/{thread}", std::process::id()));
+        let other_context = crate::common::context();
         let socket = socket();
-        let raw = (role == Role::Slave).then(|| Master::listen(&socket));
+        let secret = (kind == Kind::Secret).then_some(SECRET);
+        let target = Target::new(role, &socket).with(0, secret);
 
         // On the same socket where that is possible.
         let beside = match role {
             Role::Master => socket.clone(),
             Role::Slave => crate::common::socket(),
         };
-        let config = |r| MemifConfig::new(&beside).id(1).role(r);
-        let master_context = [&other_context, &context][usize::from(role == Role::Master)];
-        let slave_context = [&other_context, &context][usize::from(role == Role::Slave)];
-        let master = config(Role::Master);
+        let config = |role| MemifConfig::new(&beside).id(1).role(role);
+        let [master_context, slave_context] = match role {
+            Role::Master => [&context, &other_context],
+            Role::Slave => [&other_context, &context],
+        };
+        let master = config(memif::Role::Master);
         let master = master_context.create_interface(master).unwrap();
-        let slave = config(Role::Slave);
+        let slave = config(memif::Role::Slave);
         let slave = slave_context.create_interface(slave).unwrap();
         up(&slave);
         up(&master);
         writable(&master);
 
+        let role = match role {
+            Role::Master => memif::Role::Master,
+            Role::Slave => memif::Role::Slave,
+        };
         let victim = MemifConfig::new(&socket).role(role).name("victim");
         let victim = victim.log2_ring_size(LOG2).buffer_size(BUFFER as u16);
         let victim = match kind {
@@ -77,149 +115,91 @@ impl Scene {
             Kind::Queues => victim.queues(255, 255),
             _ => victim,
         };
+        let victim = context.create_interface(victim).unwrap();
+
+        // A third interface, for the peer that asks.
+        let beside = match role {
+            memif::Role::Master => socket.clone(),
+            memif::Role::Slave => crate::common::socket(),
+        };
+        let third = MemifConfig::new(&beside).id(2).role(role).name(BESIDE);
+        let third = context.create_interface(third).unwrap();
+        // It is the asking process that listens.
+        let asker = Target::asked(target.role, &beside).with(2, None);
+        let asker = Beside::start(&asker, control.as_deref());
+        let bystander = [master, slave].map(|m| m.packet_handle(0, 4).unwrap());
         Self {
-            memif: context.create_interface(victim).unwrap(),
-            socket,
-            kind,
-            raw: RefCell::new(raw),
-            bystander: RefCell::new([master, slave].map(|m| m.packet_handle(0, 4).unwrap())),
-            number: Cell::new(0),
+            target: target.with_inside(Victim(victim)),
+            beside: RefCell::new(asker),
+            bystander: Bystander::start(bystander),
+            _beside: third,
             _contexts: [context, other_context],
         }
     }
 
-    /// As master: goes by the book up to this stage. For attacks on a slave.
-    pub(crate) fn go(&self, stage: Stage) -> Link {
-        let raw = self.raw.borrow();
-        let raw = raw.as_ref().expect("who listens");
-        // What the slave gave up while nobody answered is still in the queue.
-        let mut link = None;
-        until("a slave", || {
-            link = raw.try_go(stage);
-            link.is_some()
-        });
-        link.unwrap()
+    /// The others begin to use the victim.
+    pub(crate) fn go(&self) {
+        self.beside.borrow_mut().go();
+        self.bystander.go();
     }
 
-    /// The default plan, with what this victim asks for.
-    pub(crate) fn plan(&self) -> Plan {
-        let mut plan = Plan::new(0);
-        if self.kind == Kind::Secret {
-            let init = &mut plan.steps[P_INIT];
-            init.message = init.message.put(at::INIT_SECRET, SECRET.as_bytes());
-        }
-        plan
+    /// What the others saw.
+    pub(crate) fn stop(&self) -> Others {
+        let bursts = self.bystander.stop();
+        let asked = self.beside.borrow_mut().stop();
+        Others { asked, bursts }
     }
 
-    /// A link by the book, up on both sides. A slave's buffers are offered.
-    pub(crate) fn link(&self) -> Link {
-        let link = match self.memif.role() {
-            Role::Slave => self.go(Stage::Up),
-            Role::Master => loop {
-                match self.plan().run(&self.socket) {
-                    Outcome::Up(link) => break link,
-                    // The one before is still there, or this was too slow.
-                    Outcome::Refused(_) | Outcome::Dropped => std::thread::yield_now(),
-                }
-            },
-        };
-        // A waiter would be told of an earlier refusal.
-        until("a link", || self.memif.is_link_up());
-        if self.memif.role() == Role::Slave {
-            until("offered buffers", || link.m2s().head() == 1 << LOG2);
-        }
-        link
-    }
-
-    pub(crate) fn handle(&self) -> PacketHandle {
-        self.memif.packet_handle(0, 32).unwrap()
-    }
-
-    /// The victim serves a peer that behaves, and its other link has noticed nothing. How long
-    /// the peer had to wait.
-    pub(crate) fn serves(&self) -> Duration {
-        let start = Instant::now();
-        let link = self.link();
-        let mut handle = self.handle();
-        match self.memif.role() {
-            Role::Master => {
-                link.slave_sends(b"to the victim");
-                assert_eq!(read(&mut handle), b"to the victim");
-                link.offer();
-                handle.write_packet(b"from the victim").unwrap();
-                let ring = link.m2s();
-                assert_eq!(link.data(ring.desc(0)), b"from the victim");
-            }
-            Role::Slave => {
-                link.master_sends(b"to the victim");
-                assert_eq!(read(&mut handle), b"to the victim");
-                handle.write_packet(b"from the victim").unwrap();
-                let ring = link.s2m();
-                assert_eq!(link.data(ring.desc(0)), b"from the victim");
-                ring.set_tail(1);
-            }
-        }
-        let took = start.elapsed();
-        link.wire.send(&Message::disconnect(0, "served"));
-        drop(link);
-        down(&self.memif);
-        drop(handle);
-
-        let [master, slave] = &mut *self.bystander.borrow_mut();
-        self.number.set(self.number.get() + 1);
-        for (to, from) in [(0, 1), (1, 0)] {
-            let packet = pattern(self.number.get() * 2 + to, 100);
-            let (writer, reader) = if from == 1 {
-                (&mut *master, &mut *slave)
-            } else {
-                (&mut *slave, &mut *master)
-            };
-            writer.write_packet(&packet).unwrap();
-            assert_same(&read(reader), &packet, "the other link");
-        }
-        took
-    }
-
-    /// Waits until a slave has asked again: then it has as many descriptors as ever.
-    pub(crate) fn settle(&self) {
-        if let Some(raw) = &*self.raw.borrow() {
-            raw.wait_asked();
-        }
+    /// Whether a line of the log is about the peer beside.
+    pub(crate) fn is_beside(&self, line: &str) -> bool {
+        let process = format!("process {}", self.beside.borrow().pid());
+        line.contains(BESIDE) || line.contains(&process)
     }
 }
 
-fn context_of_others() -> Context {
-    let builder = Context::builder("other").reconnect_interval(Duration::from_millis(5));
-    builder.build().unwrap()
+/// What the others saw while an attack ran.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Others {
+    pub(crate) asked: Asked,
+    /// The longest that a packet of the other link took there and back.
+    pub(crate) bursts: Duration,
 }
 
-/// What a process holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub(crate) descriptors: usize,
-    /// Of shared memory.
-    pub(crate) mappings: usize,
+impl Others {
+    fn each(self, other: Self, choose: fn(Duration, Duration) -> Duration) -> Self {
+        let mut both = self;
+        both.asked.longest = choose(self.asked.longest, other.asked.longest);
+        both.bursts = choose(self.bursts, other.bursts);
+        both
+    }
+
+    pub(crate) fn longer(self, other: Self) -> Self {
+        self.each(other, Duration::max)
+    }
+
+    pub(crate) fn shorter(self, other: Self) -> Self {
+        self.each(other, Duration::min)
+    }
+
+    /// The longest that any of them waited.
+    pub(crate) fn waited(self) -> Duration {
+        self.asked.longest.max(self.bursts)
+    }
 }
 
-impl Held {
-    pub(crate) fn now() -> Self {
-        let maps = fs::read_to_string("/proc/self/maps").unwrap();
-        // Without the one that counts.
-        let folder = fs::read_dir("/proc/self/fd").unwrap();
-        Self {
-            descriptors: folder.count() - 1,
-            mappings: maps.lines().filter(|line| line.contains("memfd:")).count(),
-        }
-    }
+/// The threads of this process, to see which one is new.
+fn threads() -> HashSet<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let name = |task: io::Result<fs::DirEntry>| task.unwrap().file_name().into_string().unwrap();
+    tasks.map(name).collect()
+}
 
-    /// Waits until no more is held than before: what is closed is so by the control thread, a
-    /// moment after the other side sees it.
-    pub(crate) fn returned(self) {
-        until("as few descriptors and mappings as before", || {
-            let now = Self::now();
-            now.descriptors <= self.descriptors && now.mappings <= self.mappings
-        });
-    }
+/// Waits until no more is held than before: what is closed is so by another thread, a moment after
+/// the other side sees it.
+pub(crate) fn returned(before: Held) {
+    until("as few descriptors and mappings as before", || {
+        Held::here().is_within(before)
+    });
 }
 
 /// Bytes that malloc has given out, in C and Rust.
@@ -236,8 +216,4 @@ pub(crate) fn raise_descriptor_limit(wanted: u64) -> u64 {
     let limit = soft.max(wanted.min(hard));
     setrlimit(Resource::RLIMIT_NOFILE, limit, hard).unwrap();
     limit
-}
-
-pub(crate) fn raw_fd(fd: &Fd) -> i32 {
-    fd.as_raw_fd()
 }

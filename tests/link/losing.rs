@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use memif::{Eof, ErrorKind, Memif, MemifConfig, Wait};
 
 use crate::common::*;
-use crate::peer::{Plan, Stage};
 use crate::support::*;
+use memif_hostile::peer::{Plan, Stage};
 
 #[test]
 fn fifty_links_in_a_row_lose_nothing_to_a_reader() {
@@ -126,7 +126,7 @@ fn a_live_link_behind_unread_ones_has_its_turn() {
 fn a_slave_s_live_link_behind_an_unread_one_has_its_turn() {
     let context = context();
     let name = socket();
-    let raw = crate::peer::Master::listen(&name);
+    let raw = memif_hostile::peer::Master::listen(&name);
     let slave = slave_on(&context, &name);
     let first = raw.go(Stage::Up);
     until("offered buffers", || first.m2s().head() != 0);

@@ -2,8 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../peer/mod.rs"]
-mod peer;
 
 mod callbacks;
 mod files;

@@ -8,8 +8,7 @@ use etherparse::{
 };
 use memif::LinkType;
 
-use super::color::Kind;
-use super::text::{Part, Text};
+use super::text::{Kind, Part, Text};
 use super::{ip, tunnel};
 
 pub(super) fn write(out: &mut Text, link_type: LinkType, part: Part<'_>) -> fmt::Result {

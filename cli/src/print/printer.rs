@@ -5,12 +5,11 @@ use std::fmt;
 use jiff::tz::TimeZone;
 use memif::{LinkType, Packet};
 
-use super::color::{self, Kind};
 use super::options::Style;
 use super::sequence::Connections;
-use super::text::{Part, Text};
+use super::text::{Kind, Part, Text};
 use super::time::Clock;
-use super::{hex, link};
+use super::{color, hex, link};
 
 /// Turns packets into lines.
 #[derive(Debug)]

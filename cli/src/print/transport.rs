@@ -3,10 +3,9 @@
 use std::fmt::{self, Write};
 
 use super::checksum::Checksum;
-use super::color::Kind;
 use super::ip::{Ends, Payload};
 use super::sequence::Base;
-use super::text::{Part, Text};
+use super::text::{Kind, Part, Text};
 use super::{app, icmp, tunnel};
 
 /// `ends`: the addresses are still to be printed.

@@ -1,5 +1,5 @@
-//! Records of a pcap file: four 32-bit numbers (seconds, fraction, bytes
-//! captured, bytes on the wire), then the captured bytes.
+//! Reads the records of a pcap file. A record has four 32-bit numbers (seconds, fraction, captured
+//! bytes, bytes on the wire) and then the captured bytes.
 
 use pcap_file::Endianness;
 use pcap_file::pcap::{PcapParser, PcapTsResolution};
@@ -10,9 +10,9 @@ use crate::packet::link_type::LinkType;
 use crate::packet::time::Timestamp;
 use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD, Step};
 
-/// Whether a file that starts like this is a pcap.
+/// Whether a file that starts with these bytes is a pcap file.
 pub(crate) fn recognises(magic: [u8; 4]) -> bool {
-    // Seconds and microseconds, seconds and nanoseconds; big and little endian.
+    // Microseconds or nanoseconds, in big and little endian.
     matches!(
         u32::from_be_bytes(magic),
         0xa1b2_c3d4 | 0xa1b2_3c4d | 0xd4c3_b2a1 | 0x4d3c_b2a1
@@ -29,7 +29,7 @@ pub(crate) struct Classic {
 }
 
 impl Classic {
-    /// From the file header, of which all [`FILE_HEADER`](super::FILE_HEADER) bytes must be there.
+    /// Reads the file header, of which all [`FILE_HEADER`](super::FILE_HEADER) bytes must be there.
     pub(crate) fn new(bytes: &[u8]) -> Result<Self, String> {
         let (_, parser) = PcapParser::new(bytes).map_err(|error| error.to_string())?;
         let header = parser.header();
@@ -40,7 +40,7 @@ impl Classic {
             ));
         }
         Ok(Self {
-            // The upper half may tell of a frame check sequence.
+            // The upper half may describe a frame check sequence.
             link_type: LinkType::from(u32::from(header.datalink) & 0xffff),
             order: header.endianness,
             fraction: match header.ts_resolution {
@@ -55,7 +55,8 @@ impl Classic {
         self.link_type
     }
 
-    /// By hand: a replay reads millions of records a second, and this is eight times as fast as the crate's.
+    /// Written by hand, because a replay reads millions of records per second, and this is eight
+    /// times as fast as the crate.
     #[inline]
     pub(crate) fn step(&self, bytes: &[u8]) -> Result<Step, String> {
         let Some(header) = bytes.first_chunk::<RECORD_HEADER>() else {
@@ -106,8 +107,8 @@ impl Classic {
     }
 }
 
-/// Packets somewhat longer than the header's snap length occur in files of
-/// careless tools; other readers take them up to the default.
+/// Some tools write packets that are longer than the snap length in the header. Other readers
+/// accept them up to the default snap length.
 fn longest(snaplen: u32) -> u32 {
     match snaplen {
         0 => MAX_RECORD as u32,

@@ -1,4 +1,4 @@
-//! Writing pcap files.
+//! Writes pcap files.
 
 use std::fmt;
 use std::fs::File;
@@ -19,20 +19,20 @@ use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
 
 /// Writes packets to a pcap file, with times in nanoseconds.
 ///
-/// The file's header is written and flushed at once, so a reader at the other
-/// end of a pipe can start. Packets gather in a buffer of 256 KiB, until it is
-/// full, or [`flush`](PacketSink::flush) or [`close`](PcapWriter::close) is
-/// called; with [`flush_each`](PcapWriter::flush_each) none waits. Dropping
-/// the writer flushes too, but can only log what goes wrong.
+/// The file's header is written and flushed at once, so that a reader at the other end of a pipe
+/// can start. Packets are collected in a buffer of 256 KiB. It is written when it is full, and by
+/// [`flush`](PacketSink::flush) and [`close`](PcapWriter::close). With
+/// [`flush_each`](PcapWriter::flush_each) each packet is written at once. Dropping the writer also
+/// flushes, but can only log errors.
 ///
 /// # When writing fails
 ///
-/// The error says how many packets are complete in the file, and so do
+/// The error says how many packets are complete in the file. So do
 /// [`packets_written`](PcapWriter::packets_written) and
-/// [`bytes_written`](PcapWriter::bytes_written), which don't count a packet
-/// that reached it in part. What was accepted and not written stays in the
-/// buffer: the next call goes on at the very byte where this one stopped, so no
-/// byte is written twice and a disk that has room again gets a sound file.
+/// [`bytes_written`](PcapWriter::bytes_written), which do not count a packet that was written in
+/// part. Packets that were accepted but not written stay in the buffer. The next call continues at
+/// the byte where the failed one stopped, so that no byte is written twice, and the file is correct
+/// if the disk has room again.
 ///
 /// ```
 /// use memif::pcap::PcapWriter;
@@ -55,18 +55,19 @@ pub struct PcapWriter<W: Write> {
 }
 
 impl PcapWriter<File> {
-    /// Creates a capture file, or empties the one that is there.
+    /// Creates a capture file, or truncates an existing one.
     ///
-    /// A named pipe, a terminal or another device is flushed with each packet,
-    /// as if by [`flush_each`](PcapWriter::flush_each). Opening a named pipe blocks
-    /// until somebody reads it.
+    /// If the file is a named pipe, a terminal or another device, each packet is written at once,
+    /// as with [`flush_each`](PcapWriter::flush_each). Opening a named pipe blocks until somebody
+    /// reads it.
     ///
-    /// `snaplen` is as for [`PcapWriter::new`].
+    /// Packets longer than `snaplen` bytes are cut. 0 means [`DEFAULT_SNAPLEN`], and more than 64
+    /// MiB counts as 64 MiB.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file can't be created or its header not
-    /// written, [`Error::Config`] when the link type is beyond 65,535.
+    /// [`Error::Io`] if the file can't be created or its header can't be written. [`Error::Config`]
+    /// if the link type is above 65,535.
     pub fn create(
         path: impl AsRef<Path>,
         link_type: LinkType,
@@ -82,12 +83,12 @@ impl PcapWriter<File> {
 }
 
 impl<W: Write> PcapWriter<W> {
-    /// Writes a capture to anything. It need not be buffered.
+    /// Writes a capture to any writer, which needs no buffer of its own.
     ///
-    /// Packets longer than `snaplen` bytes are cut, and the file says so. 0
-    /// means [`DEFAULT_SNAPLEN`]; more than 64 MiB counts as 64 MiB.
+    /// Packets longer than `snaplen` bytes are cut. 0 means [`DEFAULT_SNAPLEN`], and more than 64
+    /// MiB counts as 64 MiB.
     ///
-    /// To standard output, let nothing wait:
+    /// For standard output, write each packet at once:
     ///
     /// ```no_run
     /// use memif::LinkType;
@@ -101,58 +102,59 @@ impl<W: Write> PcapWriter<W> {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file's header can't be written,
-    /// [`Error::Config`] when the link type is beyond 65,535.
+    /// [`Error::Io`] if the file's header can't be written. [`Error::Config`] if the link type is
+    /// above 65,535.
     pub fn new(writer: W, link_type: LinkType, snaplen: u32) -> Result<Self, Error> {
         Self::start(writer, None, link_type, snaplen)
     }
 
-    /// Whether each packet is flushed at once, as a pipe's reader wants it. Off unless set here or by [`PcapWriter::create`].
+    /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,
+    /// except if [`PcapWriter::create`] opened a pipe or a device.
     #[must_use]
     pub fn flush_each(mut self, each: bool) -> Self {
         self.out.flush_each = each;
         self
     }
 
-    /// Packets that the underlying writer has taken whole.
+    /// The number of packets that have been written completely.
     pub fn packets_written(&self) -> u64 {
         self.out.pending.packets_out
     }
 
-    /// Bytes of the file's header and of the packets that the underlying
-    /// writer has taken whole.
+    /// The number of bytes of the file's header and of the packets that have been written
+    /// completely.
     pub fn bytes_written(&self) -> u64 {
         self.out.pending.bytes_out
     }
 
-    /// Packets accepted: those written and those in the buffer.
+    /// The number of packets accepted, written or still in the buffer.
     pub fn packets_accepted(&self) -> u64 {
         self.out.pending.packets_in
     }
 
-    /// The file's size in bytes once everything accepted is written: what to
-    /// look at for starting a new file at a certain size.
+    /// The size in bytes that the file will have when everything accepted is written. Use it to
+    /// start a new file at a certain size.
     pub fn bytes_accepted(&self) -> u64 {
         self.out.pending.bytes_in
     }
 
-    /// The most bytes that are kept of a packet, as in the file's header.
+    /// The snap length in bytes, as in the file's header.
     pub fn snaplen(&self) -> u32 {
         self.snaplen
     }
 
-    /// Flushes and ends the file. Blocks as the writer does.
+    /// Flushes and closes the file. May block in the underlying writer.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when not all could be written; what is left is lost.
+    /// [`Error::Io`] if not everything could be written. The rest is lost.
     pub fn close(mut self) -> Result<(), Error> {
         self.out.close()
     }
 
-    /// Gives up: what is in the buffer is never written, and dropping the
-    /// writer does not try again. For a file that is to stay as it is now,
-    /// such as one cut after its last whole packet.
+    /// Discards the buffer. It is never written, not even when the writer is dropped. Use it for a
+    /// file that has to stay as it is, for example after it was truncated behind its last complete
+    /// packet.
     ///
     /// ```
     /// use memif::pcap::PcapWriter;
@@ -172,7 +174,7 @@ impl<W: Write> PcapWriter<W> {
         self.out.abandon();
     }
 
-    /// The writer beneath. What is still in the buffer has not reached it.
+    /// The underlying writer. Packets that are still in the buffer have not reached it.
     pub fn get_mut(&mut self) -> &mut W {
         self.out.get_mut()
     }
@@ -213,16 +215,15 @@ impl<W: Write> PcapWriter<W> {
 }
 
 impl<W: Write> PacketSink for PcapWriter<W> {
-    /// Takes one packet, cut to the snap length. Blocks as the writer does,
-    /// when the buffer is full or each packet is flushed.
+    /// Writes one packet, cut to the snap length. May block in the underlying writer when the
+    /// buffer is full or each packet is flushed.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] when the packet's time is after 2106-02-07, or its
-    /// length beyond 32 bits: pcap has no room for them, and the packet was not
-    /// taken. [`Error::Io`] when writing fails: the packet was taken if
-    /// [`packets_accepted`](PcapWriter::packets_accepted) counts it, and then
-    /// is not to be given again; else it was not taken.
+    /// [`Error::Config`] if the packet's time is after 2106-02-07 or its length needs more than 32
+    /// bits, because pcap can't represent them. The packet was not accepted. [`Error::Io`] if
+    /// writing fails. The packet was accepted if [`packets_accepted`](PcapWriter::packets_accepted)
+    /// counts it; do not write it again in this case.
     fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         let info = packet.info();
         let Ok(seconds) = u32::try_from(info.timestamp.seconds()) else {
@@ -248,7 +249,7 @@ impl<W: Write> PacketSink for PcapWriter<W> {
         let data = &packet.data()[..packet.data().len().min(self.snaplen as usize)];
         let size = RECORD_HEADER + data.len();
         self.out.make_room(size)?;
-        // By hand: this is the hot path, and the header four numbers.
+        // Written by hand, because this is the hot path and the header is only four numbers.
         let mut header = [0; RECORD_HEADER];
         let numbers = [
             seconds,
@@ -265,12 +266,11 @@ impl<W: Write> PacketSink for PcapWriter<W> {
         self.out.packet_appended(size)
     }
 
-    /// Writes what is in the buffer, and flushes the writer beneath. Does not
-    /// wait for the disk.
+    /// Writes all buffered packets, and flushes the underlying writer. Does not wait for the disk.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when not all could be written.
+    /// [`Error::Io`] if not everything could be written.
     fn flush(&mut self) -> Result<(), Error> {
         self.out.flush()
     }
@@ -285,7 +285,7 @@ impl<W: Write> fmt::Debug for PcapWriter<W> {
     }
 }
 
-/// The size of the file's header, or of a record by its own number.
+/// The size of the file's header, or of a record according to its own length field.
 fn measure(bytes: &[u8], first: bool) -> Option<(usize, bool)> {
     if first {
         return Some((FILE_HEADER, false));

@@ -1,8 +1,7 @@
-//! Blocks of a pcapng file: type, length, body, length again.
+//! Reads the blocks of a pcapng file. A block has a type, its length, a body, and its length again.
 //!
-//! Options are read here and hidden from `pcap-file`, which refuses a whole
-//! file for a name that is not UTF-8, a clock finer than a nanosecond, or a
-//! packet from before 1970.
+//! Options are read here and hidden from `pcap-file`. It refuses a whole file because of a name
+//! that is not UTF-8, a clock with a resolution below a nanosecond, or a packet from before 1970.
 
 use std::error::Error as _;
 
@@ -23,7 +22,7 @@ pub(crate) const MAGIC: [u8; 4] = SECTION_HEADER_BLOCK.to_be_bytes();
 
 /// The shortest block: type and both lengths.
 const BLOCK_FRAME: usize = 12;
-/// Where, from a block's start, things lie.
+/// Offsets from the start of a block.
 const SECTION_OPTIONS: usize = 24;
 const INTERFACE_RESERVED: usize = 10;
 const INTERFACE_OPTIONS: usize = 16;
@@ -33,11 +32,11 @@ const SIMPLE_DATA: usize = 12;
 
 #[derive(Debug, Default)]
 pub(crate) struct Ng {
-    /// There from the first section header on.
+    /// Exists from the first section header on.
     parser: Option<PcapNgParser>,
     /// One for each interface of the section.
     clocks: Vec<Clock>,
-    /// That of the first interface, once its block has been read.
+    /// The link type of the first interface, once its block has been read.
     pub(crate) link_type: Option<LinkType>,
 }
 
@@ -74,7 +73,7 @@ impl Ng {
                 return Ok(Step::Skip(frame.size));
             }
             ENHANCED_PACKET_BLOCK | PACKET_BLOCK | SIMPLE_PACKET_BLOCK => {}
-            // Statistics, names, keys, other people's: may be odd without harm to the packets.
+            // Statistics, names, keys and custom blocks may be damaged without harm to the packets.
             _ => return Ok(Step::Skip(frame.size)),
         }
 
@@ -100,7 +99,8 @@ impl Ng {
             };
         self.same_link_type(interface)?;
         let timestamp = match self.clocks.get(interface as usize) {
-            // With its options hidden the interface counts microseconds, so these are the file's ticks.
+            // Because its options are hidden, the interface seems to count microseconds. These are
+            // the file's ticks.
             Some(clock) if start == PACKET_DATA => clock.time(ticks as u64),
             _ => Timestamp::from_nanos(0),
         };
@@ -116,7 +116,7 @@ impl Ng {
         })
     }
 
-    /// A packet of another type would be taken for what it is not.
+    /// A packet with another link type would be misread.
     fn same_link_type(&self, interface: u32) -> Result<(), String> {
         let interfaces = self
             .parser
@@ -137,10 +137,10 @@ impl Ng {
     }
 }
 
-/// How an interface counts time.
+/// The clock of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Clock {
-    /// Ticks of 10^-n seconds; with the top bit set, of 2^-n.
+    /// A tick is 10^-n seconds, or 2^-n if the top bit is set.
     resolution: u8,
     /// Seconds to add.
     offset: i64,
@@ -159,7 +159,7 @@ impl Clock {
     const RESOLUTION: u16 = 9;
     const OFFSET: u16 = 14;
 
-    /// From an interface block's options.
+    /// Reads the options of an interface block.
     fn from_options(mut options: &[u8], order: Endianness) -> Result<Self, String> {
         let mut resolution = None;
         let mut offset = None;
@@ -194,7 +194,7 @@ impl Clock {
         })
     }
 
-    /// Times before 1970 and after 2554 become the nearest possible.
+    /// Times before 1970 and after 2554 become the nearest possible time.
     fn time(self, ticks: u64) -> Timestamp {
         const SECOND: u128 = 1_000_000_000;
         let exponent = u32::from(self.resolution & 0x7f);
@@ -203,7 +203,7 @@ impl Clock {
         } else if exponent <= 9 {
             u128::from(ticks) * 10u128.pow(9 - exponent)
         } else {
-            // Beyond 10^38 the divisor exceeds any number of ticks.
+            // Above 10^38 the divisor exceeds any number of ticks.
             10u128
                 .checked_pow(exponent - 9)
                 .map_or(0, |divisor| u128::from(ticks) / divisor)
@@ -213,7 +213,7 @@ impl Clock {
     }
 }
 
-/// What a block's first twelve bytes say.
+/// The contents of a block's first twelve bytes.
 struct Frame {
     kind: u32,
     size: usize,
@@ -226,7 +226,7 @@ impl Frame {
             return Ok(None);
         };
         let order = match ([a, b, c, d] == MAGIC, parser) {
-            // A section header brings its own byte order.
+            // A section header defines its own byte order.
             (true, _) => match u32::from_be_bytes(m) {
                 0x1a2b_3c4d => Endianness::Big,
                 0x4d3c_2b1a => Endianness::Little,
@@ -258,7 +258,7 @@ impl Frame {
     }
 }
 
-/// Reads the options that matter and hides all of them.
+/// Reads the options that are needed, and hides all options.
 fn prepare(block: &mut [u8], frame: &Frame) -> Result<Clock, String> {
     let end = frame.size - 4;
     match frame.kind {
@@ -266,7 +266,7 @@ fn prepare(block: &mut [u8], frame: &Frame) -> Result<Clock, String> {
         INTERFACE_DESCRIPTION_BLOCK if INTERFACE_OPTIONS <= end => {
             let clock = Clock::from_options(&block[INTERFACE_OPTIONS..end], frame.order)?;
             hide(block, INTERFACE_OPTIONS, end);
-            // Reserved, to be ignored; pcap-file wants zeroes.
+            // Reserved bytes. Readers have to ignore them, but pcap-file requires zeroes.
             block[INTERFACE_RESERVED..INTERFACE_RESERVED + 2].fill(0);
             return Ok(clock);
         }
@@ -288,7 +288,7 @@ fn prepare(block: &mut [u8], frame: &Frame) -> Result<Clock, String> {
     Ok(Clock::default())
 }
 
-/// Puts the mark of their end where the options begin.
+/// Writes the end-of-options mark to where the options begin.
 fn hide(block: &mut [u8], options: usize, end: usize) {
     if let Some(code) = block
         .get_mut(options..end)
@@ -309,7 +309,7 @@ fn supported(parser: &PcapNgParser) -> Result<(), String> {
     ))
 }
 
-/// The whole chain: its outermost link says only that a block is wrong.
+/// Joins the whole chain of errors, because the outermost one says only that a block is wrong.
 fn explain(error: &PcapNgParseError) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! Writing pcapng files: one section, a block per interface, a block per packet, counts at the end.
+//! Writes pcapng files: one section, a block per interface, a block per packet, counts at the end.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -25,20 +25,20 @@ use crate::packet::time::Timestamp;
 use crate::pcap::output::Outgoing;
 use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
 
-/// Which way a packet passed an interface, as seen by whoever captured it.
+/// The direction of a packet, as seen from the interface that captured it.
 ///
 /// ```
 /// assert_ne!(memif::pcap::Direction::Inbound, memif::pcap::Direction::Outbound);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Received.
+    /// The interface received the packet.
     Inbound,
-    /// Sent.
+    /// The interface sent the packet.
     Outbound,
 }
 
-/// What a pcapng file says of an interface.
+/// The description of an interface in a pcapng file.
 ///
 /// ```
 /// use memif::LinkType;
@@ -51,18 +51,18 @@ pub enum Direction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct InterfaceInfo {
-    /// Its short name, at most 65,535 bytes.
+    /// The short name, at most 65,535 bytes.
     pub name: String,
-    /// More about it, at most 65,535 bytes; none when empty.
+    /// A longer description, at most 65,535 bytes; empty for none.
     pub description: String,
     /// What its packets begin with.
     pub link_type: LinkType,
-    /// The most bytes that are kept of a packet; longer ones are cut.
+    /// The snap length: longer packets are cut to this many bytes.
     pub snaplen: u32,
 }
 
 impl InterfaceInfo {
-    /// Without a description, and with [`DEFAULT_SNAPLEN`].
+    /// An interface without a description, with the snap length [`DEFAULT_SNAPLEN`].
     pub fn new(name: impl Into<String>, link_type: LinkType) -> Self {
         Self {
             name: name.into(),
@@ -73,7 +73,7 @@ impl InterfaceInfo {
     }
 }
 
-/// What is counted of an interface until the end of a capture.
+/// The counts of an interface at the end of a capture.
 ///
 /// ```
 /// use memif::Timestamp;
@@ -85,24 +85,26 @@ impl InterfaceInfo {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceStatistics {
-    /// Packets that came.
+    /// The number of packets received.
     pub received: u64,
-    /// Packets of them that were lost on the way to the file.
+    /// How many of these were lost before they reached the file.
     pub dropped: u64,
-    /// Packets of them that passed the capture's filter.
+    /// How many of these passed the capture's filter.
     pub accepted: u64,
-    /// When the capture began.
+    /// When the capture started.
     pub start: Timestamp,
     /// When it ended.
     pub end: Timestamp,
 }
 
-/// Writes a pcapng file with several interfaces, times in nanoseconds, and each packet's direction.
+/// Writes a pcapng file with several interfaces, times in nanoseconds, and the direction of each
+/// packet.
 ///
-/// The file's header names the machine, the system and this program. It is written and flushed at once. Packets
-/// gather in a buffer of 256 KiB, until it is full or [`flush`](Self::flush) is called; into a pipe none waits. After
-/// an error the next call goes on at the byte where this one stopped. Dropping the writer flushes too, but can only
-/// log what goes wrong.
+/// The file's header names the machine, the system and this program. It is written and flushed at
+/// once. Packets are collected in a buffer of 256 KiB, which is written when it is full or
+/// [`flush`](Self::flush) is called. If the file is a pipe, each packet is written at once. After
+/// an error, the next call continues at the byte where the failed one stopped. Dropping the writer
+/// also flushes, but can only log errors.
 ///
 /// ```
 /// use memif::pcap::{CaptureReader, Direction, InterfaceInfo, PcapNgWriter};
@@ -123,25 +125,27 @@ pub struct InterfaceStatistics {
 /// ```
 pub struct PcapNgWriter<W: Write> {
     out: Outgoing<W>,
-    /// Makes the blocks that are no packets, and knows the interfaces.
+    /// Makes the blocks other than packets, and knows the interfaces.
     blocks: Blocks<Vec<u8>>,
     /// One for each interface.
     snaplens: Vec<u32>,
 }
 
-/// From a packet block's start to its data.
+/// Bytes from the start of a packet block to its data.
 const PACKET_HEADER: usize = 28;
-/// The option for the direction, the options' end, and the block's length again.
+/// Bytes after the data: the option for the direction, the end of options, and the block's length
+/// again.
 const PACKET_TRAILER: usize = 16;
 const OPTION_FLAGS: u16 = 2;
 
 impl PcapNgWriter<File> {
-    /// Creates a capture file, or empties the one that is there; see [`new`](PcapNgWriter::new).
-    /// Opening a named pipe blocks until somebody reads it.
+    /// Creates a capture file, or truncates an existing one, with these interfaces, numbered from
+    /// 0. Opening a named pipe blocks until somebody reads it.
     ///
     /// # Errors
     ///
-    /// As [`new`](PcapNgWriter::new), and [`Error::Io`] when the file can't be created.
+    /// [`Error::Io`] if the file can't be created or its header can't be written. [`Error::Config`]
+    /// as for [`add_interface`](Self::add_interface).
     pub fn create(path: impl AsRef<Path>, interfaces: &[InterfaceInfo]) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |error| Error::io(format!("creating {}", path.display()), error);
@@ -153,30 +157,31 @@ impl PcapNgWriter<File> {
 }
 
 impl<W: Write> PcapNgWriter<W> {
-    /// Writes a capture to anything, with these interfaces, numbered from 0.
+    /// Writes a capture to any writer, with these interfaces, numbered from 0.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the header can't be written, else as [`add_interface`](Self::add_interface).
+    /// [`Error::Io`] if the header can't be written. [`Error::Config`] as for
+    /// [`add_interface`](Self::add_interface).
     pub fn new(writer: W, interfaces: &[InterfaceInfo]) -> Result<Self, Error> {
         Self::start(writer, None, interfaces)
     }
 
-    /// Whether each packet is flushed at once, as a pipe's reader wants it. Off unless set here or
-    /// by [`create`](PcapNgWriter::create).
+    /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,
+    /// except if [`create`](PcapNgWriter::create) opened a pipe or a device.
     #[must_use]
     pub fn flush_each(mut self, each: bool) -> Self {
         self.out.flush_each = each;
         self
     }
 
-    /// Adds an interface, whose number is returned; packets of it may follow. Programs on libpcap want all interfaces of a file to have
-    /// the same link type and snap length.
+    /// Adds an interface and returns its number. Packets of it may follow. Programs that use
+    /// libpcap require that all interfaces of a file have the same link type and snap length.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] when the link type is beyond 65,535, or a name or description longer than 65,535 bytes;
-    /// [`Error::Io`] as [`write_packet`](Self::write_packet).
+    /// [`Error::Config`] if the link type is above 65,535, or a name or description is longer than
+    /// 65,535 bytes. [`Error::Io`] if the buffer can't be written.
     pub fn add_interface(&mut self, interface: &InterfaceInfo) -> Result<u32, Error> {
         use InterfaceDescriptionOption as Option;
 
@@ -213,13 +218,14 @@ impl<W: Write> PcapNgWriter<W> {
         Ok(self.snaplens.len() as u32 - 1)
     }
 
-    /// Takes one packet, cut to its interface's snap length. Blocks as the writer does, when the buffer is full.
+    /// Writes one packet, cut to the snap length of its interface. May block in the underlying
+    /// writer when the buffer is full.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the buffer could not be written: the packet was taken if
-    /// [`packets_accepted`](Self::packets_accepted) counts it.
-    /// [`Error::Config`] for an interface that has no block, or a packet of about 64 MiB.
+    /// [`Error::Io`] if the buffer can't be written. The packet was accepted if
+    /// [`packets_accepted`](Self::packets_accepted) counts it. [`Error::Config`] for an interface
+    /// that was not added, or for a packet of about 64 MiB or more.
     pub fn write_packet(
         &mut self,
         packet: &Packet<'_>,
@@ -241,7 +247,7 @@ impl<W: Write> PcapNgWriter<W> {
             ));
         }
         self.out.make_room(size)?;
-        // By hand: this is the hot path.
+        // Written by hand, because this is the hot path.
         let time = info.timestamp.as_nanos();
         let original = u32::try_from(info.length).unwrap_or(u32::MAX);
         let head = [
@@ -266,11 +272,12 @@ impl<W: Write> PcapNgWriter<W> {
         self.out.packet_appended(size)
     }
 
-    /// Writes what has been counted of an interface; for the end of the file.
+    /// Writes the counts of an interface. Call it at the end of the file.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for an interface that has no block, [`Error::Io`] as [`write_packet`](Self::write_packet).
+    /// [`Error::Config`] for an interface that was not added. [`Error::Io`] if the buffer can't be
+    /// written.
     pub fn write_statistics(
         &mut self,
         interface: u32,
@@ -295,50 +302,50 @@ impl<W: Write> PcapNgWriter<W> {
         })
     }
 
-    /// Writes what has gathered. Blocks as the writer does.
+    /// Writes all buffered packets. May block in the underlying writer.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when not all could be written.
+    /// [`Error::Io`] if not everything could be written.
     pub fn flush(&mut self) -> Result<(), Error> {
         self.out.flush()
     }
 
-    /// Flushes and ends the file. Blocks as the writer does.
+    /// Flushes and closes the file. May block in the underlying writer.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when not all could be written; what is left is lost.
+    /// [`Error::Io`] if not everything could be written. The rest is lost.
     pub fn close(mut self) -> Result<(), Error> {
         self.out.close()
     }
 
-    /// Gives up: what is in the buffer is never written, as with [`PcapWriter::abandon`](crate::pcap::PcapWriter::abandon).
+    /// Discards the buffer. It is never written, not even when the writer is dropped.
     pub fn abandon(&mut self) {
         self.out.abandon();
     }
 
-    /// The writer beneath. What is still in the buffer has not reached it.
+    /// The underlying writer. Packets that are still in the buffer have not reached it.
     pub fn get_mut(&mut self) -> &mut W {
         self.out.get_mut()
     }
 
-    /// Packets accepted: those written and those in the buffer.
+    /// The number of packets accepted, written or still in the buffer.
     pub fn packets_accepted(&self) -> u64 {
         self.out.pending.packets_in
     }
 
-    /// Packets that the underlying writer has taken whole.
+    /// The number of packets that have been written completely.
     pub fn packets_written(&self) -> u64 {
         self.out.pending.packets_out
     }
 
-    /// The file's size in bytes once everything accepted is written.
+    /// The size in bytes that the file will have when everything accepted is written.
     pub fn bytes_accepted(&self) -> u64 {
         self.out.pending.bytes_in
     }
 
-    /// Bytes of the blocks that the underlying writer has taken whole.
+    /// The number of bytes of the blocks that have been written completely.
     pub fn bytes_written(&self) -> u64 {
         self.out.pending.bytes_out
     }
@@ -379,7 +386,7 @@ impl<W: Write> PcapNgWriter<W> {
         Ok(())
     }
 
-    /// Takes over the blocks that were made.
+    /// Appends the blocks that were made.
     fn append(&mut self) {
         let made = self.blocks.get_mut();
         self.out.pending.bytes.extend_from_slice(made);
@@ -405,7 +412,7 @@ impl<W: Write> fmt::Debug for PcapNgWriter<W> {
     }
 }
 
-/// A block by its own length.
+/// The size of a block according to its own length field.
 fn measure(bytes: &[u8], _first: bool) -> Option<(usize, bool)> {
     let number = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
     Some((number(4)? as usize, number(0)? == ENHANCED_PACKET_BLOCK))
@@ -448,7 +455,7 @@ mod tests {
     use super::*;
     use crate::packet::CaptureInfo;
 
-    /// Takes all; or one byte at a time, and fails every other time.
+    /// Accepts everything; or one byte at a time, and fails every second time.
     struct Stuttering<'a>(&'a mut Vec<u8>, Option<bool>);
 
     impl Write for Stuttering<'_> {
@@ -492,7 +499,7 @@ mod tests {
         );
         let header = writer.bytes_written();
         while writer.flush().is_err() {
-            // Nothing of a packet counts before all of it is there.
+            // A packet counts only when it is complete.
             let done = (writer.packets_written(), writer.bytes_written());
             assert_eq!(done, (0, header));
         }

@@ -10,7 +10,7 @@ use super::*;
 
 /// How far a master goes by the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
+pub enum Stage {
     /// Nothing is sent; the slave waits for HELLO.
     Accepted,
     /// INIT came.
@@ -27,13 +27,13 @@ pub(crate) enum Stage {
 
 /// A master that listens by hand.
 #[derive(Debug)]
-pub(crate) struct Master {
+pub struct Master {
     listener: OwnedFd,
-    pub(crate) hello: Message,
+    pub hello: Message,
 }
 
 impl Master {
-    pub(crate) fn listen(socket: &str) -> Self {
+    pub fn listen(socket: &str) -> Self {
         let listener = seqpacket();
         bind(listener.as_raw_fd(), &address(socket)).expect("bind");
         listen(&listener, Backlog::new(8).unwrap()).expect("listen");
@@ -43,7 +43,7 @@ impl Master {
         }
     }
 
-    pub(crate) fn accept(&self) -> Wire {
+    pub fn accept(&self) -> Wire {
         wait_readable(&self.listener, "a slave");
         let fd = accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).expect("accept");
         // SAFETY: accept has just made it for us.
@@ -51,20 +51,20 @@ impl Master {
     }
 
     /// Waits until a slave has asked for a connection.
-    pub(crate) fn wait_asked(&self) {
+    pub fn wait_asked(&self) {
         wait_readable(&self.listener, "a slave");
     }
 
     /// Goes by the book up to this stage: the messages so far are read, the last not answered
     /// (but with [`Stage::Up`], where all is done).
     #[track_caller]
-    pub(crate) fn go(&self, stage: Stage) -> Link {
+    pub fn go(&self, stage: Stage) -> Link {
         self.try_go(stage).expect("a slave that stays")
     }
 
     /// As `go`; `None` when the slave has gone meanwhile.
     #[track_caller]
-    pub(crate) fn try_go(&self, stage: Stage) -> Option<Link> {
+    pub fn try_go(&self, stage: Stage) -> Option<Link> {
         let mut link = Link {
             wire: self.accept(),
             regions: Vec::new(),
@@ -72,7 +72,8 @@ impl Master {
             m2s: Vec::new(),
         };
         if stage == Stage::Accepted {
-            return Some(link);
+            // One that waits for HELLO has said nothing.
+            return (!link.wire.is_readable()).then_some(link);
         }
         link.wire.send_bytes(&self.hello.0, &[]).ok()?;
         let init = link.wire.receive()?.message;

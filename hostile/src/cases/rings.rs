@@ -1,35 +1,10 @@
 //! What is in the shared memory, in both directions and roles.
 
-use memif::{Eof, Error, ErrorKind, PacketHandle, Role, Wait};
-
-use crate::common::*;
-use crate::meanwhile::{eventfds, flickers};
+use crate::case::{Case, Rule};
+use crate::cases::meanwhile::{eventfds, flickers};
+use crate::inside::No;
 use crate::peer::*;
-use crate::scene::Scene;
-use crate::{Case, Rule};
-
-/// Reads what came before, then the violation, once, then the link's end.
-#[track_caller]
-fn violated(handle: &mut PacketHandle, before: &[&[u8]]) {
-    for wanted in before {
-        assert_eq!(read(handle), *wanted);
-    }
-    let error = handle.read_packet_timeout(Some(LONG)).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::MalformedMessage, "{error}");
-    assert_eq!(handle.wait(Some(LONG)).unwrap(), Wait::LinkDown);
-    assert_eq!(eof(handle.read_packet()), Eof::LinkDown);
-}
-
-/// Writes until the violation is told.
-fn refused_to_write(handle: &mut PacketHandle) {
-    let error = loop {
-        match handle.write_packet(b"x") {
-            Ok(()) | Err(Error::Eof(Eof::Full)) => std::thread::yield_now(),
-            Err(e) => break e,
-        }
-    };
-    assert_eq!(error.kind(), ErrorKind::MalformedMessage, "{error}");
-}
+use crate::target::{Role, Target, noise};
 
 type Attack = fn(&Link);
 
@@ -265,9 +240,9 @@ fn receiving(
     good: &'static [&'static [u8]],
 ) -> impl Iterator<Item = Case> {
     table.iter().map(move |(rule, name, says, attack)| {
-        Case::new(*rule, format!("receiving: {name}"), says, move |scene| {
-            let link = scene.link();
-            let mut handle = scene.handle();
+        Case::new(*rule, format!("receiving: {name}"), says, move |target| {
+            let link = target.link();
+            let mut handle = target.handle();
             for packet in good {
                 match role {
                     Role::Master => link.slave_sends(packet),
@@ -277,15 +252,15 @@ fn receiving(
             attack(&link);
             // A jump of the counter hides how many are good.
             let jump = says.contains("slots are published");
-            violated(&mut handle, if jump { &[] } else { good });
+            handle.violated(if jump { &[] } else { good });
             link.wire.expect_refusal();
         })
     })
 }
 
 /// A link whose slave offers all slots of a ring of this size, each of a byte.
-fn offers_bytes(scene: &Scene, log2: u8) -> Link {
-    let mut plan = Plan::new(0);
+fn offers_bytes(target: &Target, log2: u8) -> Link {
+    let mut plan = target.plan();
     let memory = Memory::new(4096 + ring_bytes(log2));
     plan.steps[P_REGION0] = Step::new(Message::add_region(0, memory.len() as u64), &[&memory.fd]);
     plan.regions[0] = memory;
@@ -296,8 +271,8 @@ fn offers_bytes(scene: &Scene, log2: u8) -> Link {
     for offset in [0, 4096] {
         plan.regions[0].store32(offset, COOKIE);
     }
-    let link = plan.up(&scene.socket);
-    up(&scene.memif);
+    let link = plan.up(&target.socket);
+    target.wait_up();
     let ring = link.m2s();
     for slot in 0..ring.size {
         let desc = Desc {
@@ -314,19 +289,16 @@ fn offers_bytes(scene: &Scene, log2: u8) -> Link {
 pub(crate) fn on_master() -> Vec<Case> {
     let mut cases: Vec<_> = receiving(Role::Master, SLAVE_SENDS, &[b"one", b"two"]).collect();
     cases.extend(SLAVE_OFFERS.iter().map(|(rule, name, says, attack)| {
-        Case::new(*rule, format!("sending: {name}"), says, move |scene| {
-            let link = scene.link();
-            let mut handle = scene.handle();
-            assert_eq!(
-                eof(handle.write_packet(b"x")),
-                Eof::Full,
-                "nothing is offered"
-            );
+        Case::new(*rule, format!("sending: {name}"), says, move |target| {
+            let link = target.link();
+            let mut handle = target.handle();
+            // Nothing is offered.
+            handle.cannot_write(b"x", No::Nothing);
             attack(&link);
-            refused_to_write(&mut handle);
+            handle.refused_to_write();
             link.wire.expect_refusal();
-            down(&scene.memif);
-            assert_eq!(eof(handle.write_packet(b"x")), Eof::LinkDown);
+            target.wait_down();
+            handle.cannot_write(b"x", No::LinkDown);
         })
     }));
     cases.extend([
@@ -334,17 +306,16 @@ pub(crate) fn on_master() -> Vec<Case> {
             Rule::Counters,
             "receiving: head goes back",
             "slots are published",
-            |scene| {
-                let link = scene.link();
-                let mut handle = scene.handle();
+            |target| {
+                let link = target.link();
+                let mut handle = target.handle();
                 link.slave_sends(b"one");
                 link.slave_sends(b"two");
-                assert_eq!(read(&mut handle), b"one");
-                assert_eq!(read(&mut handle), b"two");
-                assert_eq!(eof(handle.read_packet()), Eof::Empty);
+                handle.reads(b"one").reads(b"two");
+                handle.has_nothing_to_read(No::Nothing);
                 link.s2m().set_head(1);
                 link.s2m().wake();
-                violated(&mut handle, &[]);
+                handle.violated(&[]);
                 link.wire.expect_refusal();
             },
         ),
@@ -352,9 +323,9 @@ pub(crate) fn on_master() -> Vec<Case> {
             Rule::Descriptor,
             "sending: the offered buffers are the rings",
             "",
-            |scene| {
-                let link = scene.link();
-                let mut handle = scene.handle();
+            |target| {
+                let link = target.link();
+                let mut handle = target.handle();
                 let ring = link.m2s();
                 for slot in 0..16 {
                     let mut desc = ring.desc(slot);
@@ -364,8 +335,7 @@ pub(crate) fn on_master() -> Vec<Case> {
                 ring.set_head(16);
                 // Each writes over the counters: what is found then is one offence or another.
                 for n in 0..2000u64 {
-                    let _ = handle.write_packet(&pattern(n, 600));
-                    let _ = handle.read_packet();
+                    handle.tries(&noise(n, 600));
                 }
             },
         ),
@@ -373,12 +343,11 @@ pub(crate) fn on_master() -> Vec<Case> {
             Rule::Descriptor,
             "sending: 16384 buffers of a byte",
             "too small: 1500 of them for 1500 bytes",
-            |scene| {
-                let link = offers_bytes(scene, 14);
-                let mut handle = scene.handle();
-                handle.write_packet(&pattern(1, 100)).unwrap();
-                let error = handle.write_packet(&pattern(2, 1500)).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::MalformedMessage, "{error}");
+            |target| {
+                let link = offers_bytes(target, 14);
+                let mut handle = target.handle();
+                handle.writes(&noise(1, 100));
+                handle.cannot_write(&noise(2, 1500), No::Violation);
                 link.wire.expect_refusal();
             },
         ),
@@ -386,45 +355,41 @@ pub(crate) fn on_master() -> Vec<Case> {
             Rule::Descriptor,
             "sending: 16 buffers of a byte",
             "had enough",
-            |scene| {
-                let link = offers_bytes(scene, LOG2);
-                let mut handle = scene.handle();
+            |target| {
+                let link = offers_bytes(target, LOG2);
+                let mut handle = target.handle();
                 // As with a small ring of a peer that means no harm.
-                let error = handle.write_packet(&pattern(1, 1500)).unwrap_err();
-                assert_eq!(
-                    error.to_string(),
-                    "packet: it has 1500 bytes, and the peer offers 16 buffers of at most 1 byte"
-                );
-                handle.write_packet(&pattern(2, 16)).unwrap();
+                let why =
+                    "packet: it has 1500 bytes, and the peer offers 16 buffers of at most 1 byte";
+                handle.cannot_write(&noise(1, 1500), No::Other(why.into()));
+                handle.writes(&noise(2, 16));
                 link.wire.send(&Message::disconnect(0, "had enough"));
                 assert!(link.wire.receive().is_none());
             },
         ),
-        Case::new(Rule::Ring, "both rings are one", "", |scene| {
-            let mut plan = scene.plan();
+        Case::new(Rule::Ring, "both rings are one", "", |target| {
+            let mut plan = target.plan();
             let at_s2m = plan.s2m[0].offset as u32;
             plan.steps[P_M2S].put32(at::RING_OFFSET, at_s2m);
-            let link = plan.up(&scene.socket);
-            up(&scene.memif);
-            let mut handle = scene.handle();
+            let link = plan.up(&target.socket);
+            target.wait_up();
+            let mut handle = target.handle();
             for n in 0..2000u16 {
                 link.s2m().set_head(n / 3);
-                let _ = handle.write_packet(b"a packet");
-                let _ = handle.read_packet();
+                handle.tries(b"a packet");
             }
         }),
-        Case::new(Rule::Ring, "the ring lies in the buffers", "", |scene| {
+        Case::new(Rule::Ring, "the ring lies in the buffers", "", |target| {
             let mut plan = Plan::single_region(0);
             let end = (plan.regions[0].len() - ring_bytes(LOG2)) as u32;
             plan.regions[0].store32(end as usize, COOKIE);
             plan.steps[P_M2S - 1].put32(at::RING_OFFSET, end);
-            let link = plan.up(&scene.socket);
-            up(&scene.memif);
-            let mut handle = scene.handle();
+            let link = plan.up(&target.socket);
+            target.wait_up();
+            let mut handle = target.handle();
             link.offer();
             for n in 0..2000u64 {
-                let _ = handle.write_packet(&pattern(n, 2000));
-                let _ = handle.read_packet();
+                handle.tries(&noise(n, 2000));
             }
         }),
     ]);
@@ -438,12 +403,12 @@ pub(crate) fn on_slave() -> Vec<Case> {
     for tail in [17, 0x8000, 0xffff] {
         let name = format!("sending: tail at {tail}, one slot was sent");
         let says = "slots are outstanding";
-        cases.push(Case::new(Rule::Counters, name, says, move |scene| {
-            let link = scene.link();
-            let mut handle = scene.handle();
-            handle.write_packet(b"x").unwrap();
+        cases.push(Case::new(Rule::Counters, name, says, move |target| {
+            let link = target.link();
+            let mut handle = target.handle();
+            handle.writes(b"x");
             link.s2m().set_tail(tail);
-            refused_to_write(&mut handle);
+            handle.refused_to_write();
             link.wire.expect_refusal();
         }));
     }
@@ -452,9 +417,9 @@ pub(crate) fn on_slave() -> Vec<Case> {
             Rule::OwnDescriptors,
             "sending: the slots point elsewhere",
             "had enough",
-            |scene| {
-                let link = scene.link();
-                let mut handle = scene.handle();
+            |target| {
+                let link = target.link();
+                let mut handle = target.handle();
                 let ring = link.s2m();
                 let rings = link.regions[0].read(0, link.regions[0].len());
                 for slot in 0..16 {
@@ -467,11 +432,11 @@ pub(crate) fn on_slave() -> Vec<Case> {
                     ring.set_desc(slot, at_the_ring);
                 }
                 for slot in 0..16u16 {
-                    let packet = pattern(u64::from(slot), 100);
-                    handle.write_packet(&packet).unwrap();
+                    let packet = noise(u64::from(slot), 100);
+                    handle.writes(&packet);
                     let desc = ring.desc(slot);
                     assert_eq!((desc.flags, desc.region, desc.length), (0, 1, 100));
-                    assert_same(&link.data(desc), &packet, slot);
+                    assert!(link.data(desc) == packet, "slot {slot}");
                 }
                 // What lies behind that ring is as it was.
                 let now = link.regions[0].read(0, rings.len());
@@ -485,15 +450,14 @@ pub(crate) fn on_slave() -> Vec<Case> {
             Rule::OwnDescriptors,
             "all of the rings' memory is overwritten",
             "",
-            |scene| {
-                let link = scene.link();
-                let mut handle = scene.handle();
+            |target| {
+                let link = target.link();
+                let mut handle = target.handle();
                 for n in 0..300u64 {
-                    let garbage = pattern(n, link.regions[0].len());
+                    let garbage = noise(n, link.regions[0].len());
                     link.regions[0].write(0, &garbage);
-                    let _ = handle.write_packet(b"a packet");
-                    let _ = handle.read_packet();
-                    let _ = scene.memif.details();
+                    handle.tries(b"a packet");
+                    let _ = target.shows("");
                 }
             },
         ),
@@ -501,8 +465,8 @@ pub(crate) fn on_slave() -> Vec<Case> {
             Rule::Region,
             "shrinks the slave's regions",
             "had enough",
-            |scene| {
-                let link = scene.link();
+            |target| {
+                let link = target.link();
                 for region in &link.regions {
                     let shrunk = nix::unistd::ftruncate(&*region.fd, 0);
                     assert_eq!(shrunk, Err(nix::errno::Errno::EPERM));

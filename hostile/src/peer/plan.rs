@@ -8,15 +8,15 @@ use super::*;
 
 /// A message that is to be sent, with what comes with it.
 #[derive(Clone, Debug)]
-pub(crate) struct Step {
-    pub(crate) message: Message,
-    pub(crate) fds: Vec<Fd>,
+pub struct Step {
+    pub message: Message,
+    pub fds: Vec<Fd>,
     /// Bytes of the message that are sent; more than 128 are zeros.
-    pub(crate) length: usize,
+    pub length: usize,
 }
 
 impl Step {
-    pub(crate) fn new(message: Message, fds: &[&Fd]) -> Self {
+    pub fn new(message: Message, fds: &[&Fd]) -> Self {
         Self {
             message,
             fds: fds.iter().map(|fd| Arc::clone(fd)).collect(),
@@ -24,19 +24,19 @@ impl Step {
         }
     }
 
-    pub(crate) fn put8(&mut self, at: usize, value: u8) {
+    pub fn put8(&mut self, at: usize, value: u8) {
         self.message = self.message.put8(at, value);
     }
 
-    pub(crate) fn put16(&mut self, at: usize, value: u16) {
+    pub fn put16(&mut self, at: usize, value: u16) {
         self.message = self.message.put16(at, value);
     }
 
-    pub(crate) fn put32(&mut self, at: usize, value: u32) {
+    pub fn put32(&mut self, at: usize, value: u32) {
         self.message = self.message.put32(at, value);
     }
 
-    pub(crate) fn send(&self, wire: &Wire) -> Result<(), Errno> {
+    pub fn send(&self, wire: &Wire) -> Result<(), Errno> {
         let mut bytes = self.message.0.to_vec();
         bytes.resize(self.length, 0);
         wire.send_bytes(&bytes, &self.fds)
@@ -45,7 +45,7 @@ impl Step {
 
 /// How a plan ended.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     Up(Link),
     Refused(Refusal),
     /// Closed without a word.
@@ -53,30 +53,30 @@ pub(crate) enum Outcome {
 }
 
 /// The steps of the default plan: INIT, two regions, a ring each way, CONNECT.
-pub(crate) const P_INIT: usize = 0;
-pub(crate) const P_REGION0: usize = 1;
-pub(crate) const P_REGION1: usize = 2;
-pub(crate) const P_S2M: usize = 3;
-pub(crate) const P_M2S: usize = 4;
-pub(crate) const P_CONNECT: usize = 5;
+pub const P_INIT: usize = 0;
+pub const P_REGION0: usize = 1;
+pub const P_REGION1: usize = 2;
+pub const P_S2M: usize = 3;
+pub const P_M2S: usize = 4;
+pub const P_CONNECT: usize = 5;
 
 /// Slots of the default plan's rings, as a power of two.
-pub(crate) const LOG2: u8 = 4;
+pub const LOG2: u8 = 4;
 /// Bytes of its buffers.
-pub(crate) const BUFFER: usize = 2048;
+pub const BUFFER: usize = 2048;
 
 /// A slave's handshake and memory, legal until a test bends it.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) regions: Vec<Memory>,
-    pub(crate) s2m: Vec<Ring>,
-    pub(crate) m2s: Vec<Ring>,
+pub struct Plan {
+    pub steps: Vec<Step>,
+    pub regions: Vec<Memory>,
+    pub s2m: Vec<Ring>,
+    pub m2s: Vec<Ring>,
 }
 
 impl Plan {
     /// Rings in region 0, buffers in region 1, as libmemif and VPP have it.
-    pub(crate) fn new(id: u32) -> Self {
+    pub fn new(id: u32) -> Self {
         let rings = 2 * ring_bytes(LOG2);
         Self::of(
             id,
@@ -87,7 +87,7 @@ impl Plan {
     }
 
     /// All in region 0, as DPDK has it.
-    pub(crate) fn single_region(id: u32) -> Self {
+    pub fn single_region(id: u32) -> Self {
         let rings = 2 * ring_bytes(LOG2);
         Self::of(
             id,
@@ -143,13 +143,13 @@ impl Plan {
     }
 
     /// Waits for HELLO, and sends step after step, each when the one before is acknowledged.
-    pub(crate) fn run(self, socket: &str) -> Outcome {
+    pub fn run(self, socket: &str) -> Outcome {
         let wire = Wire::connect(socket);
         wire.expect(HELLO);
         self.run_on(wire)
     }
 
-    pub(crate) fn run_on(self, wire: Wire) -> Outcome {
+    pub fn run_on(self, wire: Wire) -> Outcome {
         for (i, step) in self.steps.iter().enumerate() {
             if step.send(&wire).is_err() {
                 return Outcome::Dropped;
@@ -178,7 +178,7 @@ impl Plan {
     }
 
     #[track_caller]
-    pub(crate) fn up(self, socket: &str) -> Link {
+    pub fn up(self, socket: &str) -> Link {
         match self.run(socket) {
             Outcome::Up(link) => link,
             other => panic!("the plan failed: {other:?}"),
@@ -186,7 +186,7 @@ impl Plan {
     }
 
     #[track_caller]
-    pub(crate) fn refused(self, socket: &str) -> Refusal {
+    pub fn refused(self, socket: &str) -> Refusal {
         match self.run(socket) {
             Outcome::Refused(refusal) => {
                 assert!(!refusal.reason.is_empty(), "a reason is given");

@@ -1,15 +1,15 @@
 //! The handshake of a slave with one thing wrong.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
+use crate::case::{Case, Rule};
 use crate::peer::*;
-use crate::{Case, Rule};
 
 /// The rule, what is wrong, words of the refusal, and the change to the default plan.
 type Bend = (Rule, &'static str, &'static str, fn(&mut Plan));
@@ -43,7 +43,7 @@ fn sealed(len: usize, seals: SealFlag) -> Fd {
 
 /// The same file, opened in another way.
 fn reopened(file: &Fd, flags: OFlag) -> Fd {
-    let path = format!("/proc/self/fd/{}", crate::scene::raw_fd(file));
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let mode = nix::sys::stat::Mode::empty();
     Arc::new(nix::fcntl::open(path.as_str(), flags | OFlag::O_CLOEXEC, mode).unwrap())
 }
@@ -421,10 +421,10 @@ const BENDS: &[Bend] = &[
 
 pub(crate) fn cases() -> impl Iterator<Item = Case> {
     BENDS.iter().map(|(rule, name, words, bend)| {
-        Case::new(*rule, *name, words, move |scene| {
-            let mut plan = scene.plan();
+        Case::new(*rule, *name, words, move |target| {
+            let mut plan = target.plan();
             bend(&mut plan);
-            let refusal = plan.refused(&scene.socket);
+            let refusal = plan.refused(&target.socket);
             assert_ne!(refusal.code, 0);
             refusal.says(words);
         })

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use crate::common::*;
-use crate::killed::killed_at;
-use crate::on_master_bends;
+use crate::case::{Case, Kind, Rule};
+use crate::cases::killed::killed_at;
+use crate::cases::on_master_bends;
+use crate::cases::rings;
+use crate::held::Held;
 use crate::peer::*;
-use crate::rings;
-use crate::scene::{Held, Kind, SECRET, Scene};
-use crate::{Case, Rule};
+use crate::target::{Target, until};
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<_> = on_master_bends::cases().collect();
@@ -29,10 +29,10 @@ const STEP_NAMES: [&str; 6] = [
 ];
 
 /// A channel on which so many steps of the default plan are done.
-fn up_to(scene: &Scene, steps: usize) -> Wire {
-    let wire = Wire::connect(&scene.socket);
+fn up_to(target: &Target, steps: usize) -> Wire {
+    let wire = Wire::connect(&target.socket);
     wire.expect(HELLO);
-    for step in &scene.plan().steps[..steps] {
+    for step in &target.plan().steps[..steps] {
         step.send(&wire).unwrap();
         wire.receive().unwrap();
     }
@@ -44,10 +44,10 @@ fn sizes() -> impl Iterator<Item = Case> {
     let each = move |step: usize| {
         LENGTHS.into_iter().map(move |length| {
             let name = format!("{} of {length} bytes", STEP_NAMES[step]);
-            Case::new(Rule::Turn, name, "128 bytes", move |scene| {
-                let mut plan = scene.plan();
+            Case::new(Rule::Turn, name, "128 bytes", move |target| {
+                let mut plan = target.plan();
                 plan.steps[step].length = length;
-                plan.refused(&scene.socket).says("128 bytes");
+                plan.refused(&target.socket).says("128 bytes");
             })
         })
     };
@@ -58,22 +58,27 @@ fn sizes() -> impl Iterator<Item = Case> {
             Rule::Turn,
             name,
             "closed its control socket",
-            move |scene| {
-                let mut plan = scene.plan();
+            move |target| {
+                let mut plan = target.plan();
                 plan.steps[step].length = 0;
                 plan.steps[step].fds.clear();
-                assert!(matches!(plan.run(&scene.socket), Outcome::Dropped));
+                assert!(matches!(plan.run(&target.socket), Outcome::Dropped));
             },
         )
     };
     let short = |step: usize| {
         let name = format!("{} cut short, with 250 descriptors", STEP_NAMES[step]);
-        Case::new(Rule::Turn, name, "more than one descriptor", move |scene| {
-            let mut plan = scene.plan();
-            plan.steps[step].length = 64;
-            plan.steps[step].fds = vec![eventfd(); 250];
-            plan.refused(&scene.socket);
-        })
+        Case::new(
+            Rule::Turn,
+            name,
+            "more than one descriptor",
+            move |target| {
+                let mut plan = target.plan();
+                plan.steps[step].length = 64;
+                plan.steps[step].fds = vec![eventfd(); 250];
+                plan.refused(&target.socket);
+            },
+        )
     };
     let steps = P_INIT..=P_CONNECT;
     let all = steps.clone().flat_map(each);
@@ -122,8 +127,8 @@ fn turns() -> Vec<Case> {
                 } else {
                     "unexpected message"
                 };
-                cases.push(Case::new(Rule::Turn, name, says, move |scene| {
-                    let wire = up_to(scene, done);
+                cases.push(Case::new(Rule::Turn, name, says, move |target| {
+                    let wire = up_to(target, done);
                     let fds = if with_fd { vec![eventfd()] } else { vec![] };
                     wire.send_with(&any_message(kind), &fds);
                     assert_ne!(wire.expect_refusal().code, 0);
@@ -142,10 +147,10 @@ fn ends() -> Vec<Case> {
             Rule::Limits,
             name,
             "closed its control socket",
-            move |scene| {
-                drop(up_to(scene, steps));
+            move |target| {
+                drop(up_to(target, steps));
                 // Without a pause: the next may come before the end of the last was seen.
-                drop(Wire::connect(&scene.socket));
+                drop(Wire::connect(&target.socket));
             },
         ));
         let name = format!("is killed after {steps} steps");
@@ -153,8 +158,8 @@ fn ends() -> Vec<Case> {
             Rule::Limits,
             name,
             "closed its control socket",
-            move |scene| {
-                killed_at("slave", &scene.socket, steps);
+            move |target| {
+                killed_at(target, steps);
             },
         ));
         let name = format!("says DISCONNECT after {steps} steps");
@@ -162,8 +167,8 @@ fn ends() -> Vec<Case> {
             Rule::Turn,
             name,
             "had enough?[2J",
-            move |scene| {
-                let wire = up_to(scene, steps);
+            move |target| {
+                let wire = up_to(target, steps);
                 let words = Message::disconnect(u32::MAX, "had enough\x1b[2J");
                 wire.send_with(&words, &[eventfd()]);
                 assert!(wire.receive().is_none());
@@ -174,13 +179,13 @@ fn ends() -> Vec<Case> {
         Rule::Turn,
         "names that do not end",
         "yyyyyyyy",
-        |scene| {
-            let mut plan = scene.plan();
+        |target| {
+            let mut plan = target.plan();
             let init = &mut plan.steps[P_INIT];
             init.message = init.message.put(at::INIT_NAME, &[b'x'; 32]);
             let connect = &mut plan.steps[P_CONNECT];
             connect.message = Message::new(CONNECT).put(at::CONNECT_NAME, &[b'\n'; 32]);
-            let link = plan.up(&scene.socket);
+            let link = plan.up(&target.socket);
             let words = Message::new(DISCONNECT).put(at::DISCONNECT_REASON, &[b'y'; 96]);
             link.wire.send(&words);
             assert!(link.wire.receive().is_none());
@@ -192,9 +197,9 @@ fn ends() -> Vec<Case> {
 fn silence() -> impl Iterator<Item = Case> {
     (0..STEP_NAMES.len()).map(|steps| {
         let name = format!("silent after {steps} steps");
-        let attack = move |scene: &Scene| {
-            let wire = Wire::connect(&scene.socket);
-            for step in &scene.plan().steps[..steps] {
+        let attack = move |target: &Target| {
+            let wire = Wire::connect(&target.socket);
+            for step in &target.plan().steps[..steps] {
                 // On a slow machine it may be refused before it is silent.
                 if step.send(&wire).is_err() {
                     break;
@@ -211,61 +216,67 @@ fn silence() -> impl Iterator<Item = Case> {
 }
 
 fn secrets() -> Vec<Case> {
-    let with = |bytes: Vec<u8>, words: &'static str| {
-        move |scene: &Scene| {
-            let mut plan = Plan::new(0);
-            let init = &mut plan.steps[P_INIT];
-            init.message = init.message.put(at::INIT_SECRET, &bytes);
-            plan.refused(&scene.socket).says(words);
-        }
+    /// The right one, made wrong.
+    type Spoil = fn(&[u8]) -> Vec<u8>;
+    const WRONG: [(&str, Spoil); 5] = [
+        ("the last byte differs", |right| {
+            [&right[..right.len() - 1], b"\x01"].concat()
+        }),
+        ("a byte less", |right| right[..right.len() - 1].to_vec()),
+        ("a byte more", |right| [right, b"!"].concat()),
+        ("the first byte is NUL", |right| {
+            [b"\0", &right[1..]].concat()
+        }),
+        ("the end is not NUL", |right| {
+            [right, &[0; 24][right.len() + 1..], b"x"].concat()
+        }),
+    ];
+    let wrong = WRONG.into_iter().map(|(name, spoil)| {
+        Case::new(Rule::Secret, name, "incorrect secret", move |target| {
+            let right = target.secret.clone().unwrap_or_default();
+            let plan = target.plan_with(&spoil(right.as_bytes()));
+            plan.refused(&target.socket).says("incorrect secret");
+        })
+    });
+    let none = |target: &Target| {
+        let refusal = target.plan_with(b"").refused(&target.socket);
+        refusal.says("secret required");
     };
-    let wrong = |name: &'static str, bytes: Vec<u8>| {
-        let attack = with(bytes, "incorrect secret");
-        Case::new(Rule::Secret, name, "incorrect secret", attack).on(Kind::Secret)
-    };
-    let right = SECRET.as_bytes();
-    let last = |c| [&right[..right.len() - 1], c].concat();
-    vec![
+    let rule = Rule::Secret;
+    let mut cases = vec![
+        Case::new(rule, "none", "secret required", none),
         Case::new(
-            Rule::Secret,
-            "none",
-            "secret required",
-            with(vec![], "secret required"),
-        )
-        .on(Kind::Secret),
-        Case::new(
-            Rule::Secret,
+            rule,
             "none, while another link is up",
             "secret required",
-            |scene| {
-                let link = scene.link();
+            move |target| {
+                let link = target.link();
                 // Whether it is connected is nobody's business.
-                Plan::new(0).refused(&scene.socket).says("secret required");
+                none(target);
                 drop(link);
             },
-        )
-        .on(Kind::Secret),
-        wrong("the last byte differs", last(b"X")),
-        wrong("a byte less", last(b"")),
-        wrong("a byte more", [right, b"!"].concat()),
-        wrong("the first byte is NUL", [b"\0", &right[1..]].concat()),
-        wrong("the end is not NUL", [right, &[0; 9], b"x"].concat()),
-        Case::new(Rule::Secret, "one where none is asked for", "", |scene| {
-            let mut plan = Plan::new(0);
-            let init = &mut plan.steps[P_INIT];
-            init.message = init.message.put(at::INIT_SECRET, SECRET.as_bytes());
-            drop(plan.up(&scene.socket));
-        }),
-    ]
+        ),
+    ];
+    cases.extend(wrong);
+    let mut cases: Vec<_> = cases.into_iter().map(|c| c.on(Kind::Secret)).collect();
+    cases.push(Case::new(
+        rule,
+        "one where none is asked for",
+        "",
+        |target| {
+            drop(target.plan_with(b"hush").up(&target.socket));
+        },
+    ));
+    cases
 }
 
 fn floods() -> Vec<Case> {
-    let open = |scene: &Scene, count: usize| -> Vec<Wire> {
+    let open = |target: &Target, count: usize| -> Vec<Wire> {
         (0..count)
             .map(|_| {
                 let mut wire = None;
                 until("a place in the queue", || {
-                    wire = Wire::try_connect(&scene.socket).ok();
+                    wire = Wire::try_connect(&target.socket).ok();
                     wire.is_some()
                 });
                 wire.unwrap()
@@ -277,8 +288,8 @@ fn floods() -> Vec<Case> {
             Rule::Limits,
             "1000 connections, half open",
             "too many unfinished",
-            move |scene| {
-                let wires = open(scene, 1000);
+            move |target| {
+                let wires = open(target, 1000);
                 wires[0].expect(HELLO);
                 wires[0].expect_refusal().says("too many");
             },
@@ -287,13 +298,13 @@ fn floods() -> Vec<Case> {
             Rule::Limits,
             "1000 connections do not drive out one that has sent its INIT",
             "too many",
-            move |scene| {
-                let plan = scene.plan();
-                let wire = Wire::connect(&scene.socket);
+            move |target| {
+                let plan = target.plan();
+                let wire = Wire::connect(&target.socket);
                 wire.expect(HELLO);
                 plan.steps[P_INIT].send(&wire).unwrap();
                 wire.expect(ACK);
-                let wires = open(scene, 1000);
+                let wires = open(target, 1000);
                 wires[900].expect(HELLO);
                 for step in &plan.steps[P_REGION0..] {
                     step.send(&wire).unwrap();
@@ -306,17 +317,17 @@ fn floods() -> Vec<Case> {
             Rule::Limits,
             "1000 times connecting and closing",
             "",
-            move |scene| {
-                (0..1000).for_each(|_| drop(open(scene, 1)));
+            move |target| {
+                (0..1000).for_each(|_| drop(open(target, 1)));
             },
         ),
         Case::new(
             Rule::Limits,
             "200 links, each closed at once",
             "closed its control socket",
-            |scene| {
+            |target| {
                 for _ in 0..200 {
-                    drop(scene.plan().run(&scene.socket));
+                    drop(target.plan().run(&target.socket));
                 }
             },
         ),
@@ -324,9 +335,9 @@ fn floods() -> Vec<Case> {
             Rule::Turn,
             "the whole handshake at once, answers unread",
             "connected: the peer",
-            |scene| {
-                let wire = Wire::connect(&scene.socket);
-                for step in &scene.plan().steps {
+            |target| {
+                let wire = Wire::connect(&target.socket);
+                for step in &target.plan().steps {
                     step.send(&wire).unwrap();
                 }
             },
@@ -336,9 +347,9 @@ fn floods() -> Vec<Case> {
             Rule::Turn,
             "256 regions and 510 rings, answers unread",
             "does not take our messages",
-            |scene| {
-                let wire = Wire::connect(&scene.socket);
-                let mut plan = scene.plan();
+            |target| {
+                let wire = Wire::connect(&target.socket);
+                let mut plan = target.plan();
                 plan.steps.truncate(1);
                 let memory = Memory::new(1 << 17);
                 for i in 0..256 {
@@ -364,8 +375,8 @@ fn floods() -> Vec<Case> {
             Rule::Turn,
             "20000 messages without an answer",
             "unexpected message",
-            |scene| {
-                let wire = Wire::connect(&scene.socket);
+            |target| {
+                let wire = Wire::connect(&target.socket);
                 let message = Step::new(Message::new(ACK), &[]);
                 for _ in 0..20_000 {
                     if message.send(&wire).is_err() {
@@ -378,9 +389,9 @@ fn floods() -> Vec<Case> {
             Rule::Region,
             "256 regions and the largest number of rings are a link",
             "connected to",
-            |scene| {
-                let before = Held::now().descriptors;
-                let mut plan = scene.plan();
+            |target| {
+                let before = Held::here().descriptors;
+                let mut plan = target.plan();
                 plan.steps.truncate(1);
                 let memory = Memory::new(1 << 17);
                 for i in 0..256 {
@@ -393,25 +404,26 @@ fn floods() -> Vec<Case> {
                     plan.steps.push(Step::new(ring, &[&eventfd()]));
                 }
                 plan.steps.push(Step::new(Message::connect(), &[]));
-                let link = plan.up(&scene.socket);
-                up(&scene.memif);
+                let link = plan.up(&target.socket);
+                target.wait_up();
                 // The victim's are the eventfds, and few more; the rest is closed once it is mapped.
-                let held = Held::now().descriptors - before;
+                let held = Held::here().descriptors - before;
                 assert!(held < 510 + 20, "{held} more descriptors");
                 drop(link);
             },
         )
-        .on(Kind::Queues),
+        .on(Kind::Queues)
+        .looking_inside(),
         Case::new(
             Rule::Region,
             "shrinks a region after all",
             "had enough",
-            |scene| {
-                let mut plan = scene.plan();
+            |target| {
+                let mut plan = target.plan();
                 let len = plan.regions[1].len();
                 plan.regions[1] = Memory::map(Memory::file(len), len);
                 plan.steps[P_REGION1].fds = vec![Arc::clone(&plan.regions[1].fd)];
-                let link = plan.up(&scene.socket);
+                let link = plan.up(&target.socket);
                 let shrunk = nix::unistd::ftruncate(&*link.regions[1].fd, 4096);
                 assert_eq!(shrunk, Err(Errno::EPERM), "it can't be taken away");
                 link.wire.send(&Message::disconnect(0, "had enough"));

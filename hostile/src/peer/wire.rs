@@ -14,14 +14,14 @@ use super::*;
 
 /// What came.
 #[derive(Debug)]
-pub(crate) struct Received {
-    pub(crate) message: Message,
-    pub(crate) fds: Vec<OwnedFd>,
+pub struct Received {
+    pub message: Message,
+    pub fds: Vec<OwnedFd>,
 }
 
 /// One end of a control channel.
 #[derive(Debug)]
-pub(crate) struct Wire(pub(crate) OwnedFd);
+pub struct Wire(pub OwnedFd);
 
 pub(super) fn address(path: &str) -> UnixAddr {
     match path.strip_prefix('@') {
@@ -39,7 +39,7 @@ pub(super) fn seqpacket() -> OwnedFd {
 /// Waits for something to read; panics when it never comes.
 pub(super) fn wait_readable(fd: &OwnedFd, what: &str) {
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    let limit = PollTimeout::try_from(crate::common::LONG).unwrap();
+    let limit = PollTimeout::try_from(patience()).unwrap();
     loop {
         match poll(&mut fds, limit) {
             Err(Errno::EINTR) => {}
@@ -52,26 +52,32 @@ pub(super) fn wait_readable(fd: &OwnedFd, what: &str) {
 }
 
 impl Wire {
-    pub(crate) fn connect(path: &str) -> Self {
+    pub fn connect(path: &str) -> Self {
         Self::try_connect(path).expect("connecting")
     }
 
-    pub(crate) fn try_connect(path: &str) -> Result<Self, Errno> {
+    pub fn try_connect(path: &str) -> Result<Self, Errno> {
         let wire = Self::unconnected();
         wire.connect_to(path).map(|()| wire)
     }
 
+    /// Whether a message, or the channel's end, is there.
+    pub fn is_readable(&self) -> bool {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).expect("poll") != 0
+    }
+
     /// Its descriptor, for when there will be none.
-    pub(crate) fn unconnected() -> Self {
+    pub fn unconnected() -> Self {
         Self(seqpacket())
     }
 
-    pub(crate) fn connect_to(&self, path: &str) -> Result<(), Errno> {
+    pub fn connect_to(&self, path: &str) -> Result<(), Errno> {
         connect(self.0.as_raw_fd(), &address(path))
     }
 
     /// Sends any bytes with any descriptors. An error means that the peer has closed.
-    pub(crate) fn send_bytes(&self, bytes: &[u8], fds: &[Fd]) -> Result<(), Errno> {
+    pub fn send_bytes(&self, bytes: &[u8], fds: &[Fd]) -> Result<(), Errno> {
         let raw: Vec<_> = fds.iter().map(|fd| fd.as_raw_fd()).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let control = if raw.is_empty() { &[][..] } else { &rights };
@@ -87,17 +93,17 @@ impl Wire {
     }
 
     #[track_caller]
-    pub(crate) fn send(&self, message: &Message) {
+    pub fn send(&self, message: &Message) {
         self.send_bytes(&message.0, &[]).expect("sending");
     }
 
     #[track_caller]
-    pub(crate) fn send_with(&self, message: &Message, fds: &[Fd]) {
+    pub fn send_with(&self, message: &Message, fds: &[Fd]) {
         self.send_bytes(&message.0, fds).expect("sending");
     }
 
     /// The next message; `None` when the peer has closed.
-    pub(crate) fn receive(&self) -> Option<Received> {
+    pub fn receive(&self) -> Option<Received> {
         wait_readable(&self.0, "a message, or the channel's end");
         let mut bytes = [0; 256];
         let mut control = nix::cmsg_space!([std::os::fd::RawFd; 16]);
@@ -132,13 +138,13 @@ impl Wire {
     }
 
     /// Reads until the peer has closed.
-    pub(crate) fn wait_hang_up(&self) {
+    pub fn wait_hang_up(&self) {
         while self.receive().is_some() {}
     }
 
     /// The next message, which must be of this kind.
     #[track_caller]
-    pub(crate) fn expect(&self, kind: u16) -> Received {
+    pub fn expect(&self, kind: u16) -> Received {
         let received = self.receive().expect("a message, not the channel's end");
         if kind != DISCONNECT && received.message.kind() == DISCONNECT {
             panic!("expected {kind}, refused: {}", received.message.reason());
@@ -149,7 +155,7 @@ impl Wire {
 
     /// The peer says why it ends the link, and ends it.
     #[track_caller]
-    pub(crate) fn expect_refusal(&self) -> Refusal {
+    pub fn expect_refusal(&self) -> Refusal {
         let message = self.expect(DISCONNECT).message;
         assert!(self.receive().is_none(), "nothing follows DISCONNECT");
         let refusal = Refusal {
@@ -163,7 +169,7 @@ impl Wire {
 
     /// Sends, and is refused: the reason.
     #[track_caller]
-    pub(crate) fn refused(&self, message: &Message) -> Refusal {
+    pub fn refused(&self, message: &Message) -> Refusal {
         self.send(message);
         self.expect_refusal()
     }
@@ -171,14 +177,14 @@ impl Wire {
 
 /// What a DISCONNECT said.
 #[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) code: u32,
-    pub(crate) reason: String,
+pub struct Refusal {
+    pub code: u32,
+    pub reason: String,
 }
 
 impl Refusal {
     #[track_caller]
-    pub(crate) fn says(&self, words: &str) {
+    pub fn says(&self, words: &str) {
         assert!(self.reason.contains(words), "{self:?}: no '{words}'");
     }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use memif::{Eof, Role};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use crate::common::*;
+use crate::case::{Case, Rule};
+use crate::inside::No;
 use crate::peer::*;
-use crate::{Case, Rule};
+use crate::target::{Role, noise};
 
 /// Another thread changes words of the memory while the victim works on it. How it ends differs.
 pub(crate) fn flickers(role: Role) -> impl Iterator<Item = Case> {
@@ -43,9 +43,9 @@ pub(crate) fn flickers(role: Role) -> impl Iterator<Item = Case> {
         }),
     ];
     FLICKERS.into_iter().map(move |(name, flicker)| {
-        Case::new(Rule::ReadOnce, name, "", move |scene| {
-            let link = scene.link();
-            let mut handle = scene.handle();
+        Case::new(Rule::ReadOnce, name, "", move |target| {
+            let link = target.link();
+            let mut handle = target.handle();
             if role == Role::Master {
                 link.offer();
             }
@@ -70,8 +70,8 @@ pub(crate) fn flickers(role: Role) -> impl Iterator<Item = Case> {
                         to_victim.set_tail(to_victim.tail().wrapping_add(1));
                         from_victim.set_tail(from_victim.head());
                     }
-                    let _ = handle.write_packets(&[pattern(n, 40), pattern(n, 3000)]);
-                    while handle.read_packet().is_ok() {}
+                    handle.tries(&noise(n, 40));
+                    handle.tries(&noise(n, 3000));
                 }
                 done.store(true, Ordering::Relaxed);
             });
@@ -100,9 +100,9 @@ pub(crate) fn eventfds(role: Role) -> impl Iterator<Item = Case> {
         }),
     ];
     SPOILS.into_iter().map(move |(name, spoil)| {
-        Case::new(Rule::Ring, name, "had enough", move |scene| {
-            let link = scene.link();
-            let mut handle = scene.handle();
+        Case::new(Rule::Ring, name, "had enough", move |target| {
+            let link = target.link();
+            let mut handle = target.handle();
             spoil(&link.s2m().efd);
             spoil(&link.m2s().efd);
             for i in 0..8u8 {
@@ -126,9 +126,8 @@ pub(crate) fn eventfds(role: Role) -> impl Iterator<Item = Case> {
                         ring.set_tail(ring.tail() + 1);
                     }
                 }
-                assert_eq!(read(&mut handle), [i]);
-                assert_eq!(eof(handle.read_packet()), Eof::Empty);
-                handle.write_packet(&[i]).unwrap();
+                handle.reads(&[i]).has_nothing_to_read(No::Nothing);
+                handle.writes(&[i]);
             }
             if role == Role::Slave {
                 link.s2m().set_tail(8);

@@ -7,38 +7,38 @@ use super::*;
 
 /// A descriptor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Desc {
-    pub(crate) flags: u16,
-    pub(crate) region: u16,
-    pub(crate) length: u32,
-    pub(crate) offset: u32,
-    pub(crate) metadata: u32,
+pub struct Desc {
+    pub flags: u16,
+    pub region: u16,
+    pub length: u32,
+    pub offset: u32,
+    pub metadata: u32,
 }
 
 /// Where a ring lies, and its eventfd.
 #[derive(Clone, Debug)]
-pub(crate) struct Ring {
-    pub(crate) region: u16,
-    pub(crate) offset: usize,
-    pub(crate) log2: u8,
-    pub(crate) efd: Fd,
+pub struct Ring {
+    pub region: u16,
+    pub offset: usize,
+    pub log2: u8,
+    pub efd: Fd,
 }
 
-pub(crate) fn ring_bytes(log2: u8) -> usize {
+pub fn ring_bytes(log2: u8) -> usize {
     128 + (16 << log2)
 }
 
 /// A link that is up, seen from the raw side.
 #[derive(Debug)]
-pub(crate) struct Link {
-    pub(crate) wire: Wire,
-    pub(crate) regions: Vec<Memory>,
-    pub(crate) s2m: Vec<Ring>,
-    pub(crate) m2s: Vec<Ring>,
+pub struct Link {
+    pub wire: Wire,
+    pub regions: Vec<Memory>,
+    pub s2m: Vec<Ring>,
+    pub m2s: Vec<Ring>,
 }
 
 impl Link {
-    pub(crate) fn ring(&self, ring: &Ring) -> RingView<'_> {
+    pub fn ring(&self, ring: &Ring) -> RingView<'_> {
         RingView {
             memory: &self.regions[usize::from(ring.region)],
             base: ring.offset,
@@ -47,21 +47,21 @@ impl Link {
         }
     }
 
-    pub(crate) fn s2m(&self) -> RingView<'_> {
+    pub fn s2m(&self) -> RingView<'_> {
         self.ring(&self.s2m[0])
     }
 
-    pub(crate) fn m2s(&self) -> RingView<'_> {
+    pub fn m2s(&self) -> RingView<'_> {
         self.ring(&self.m2s[0])
     }
 
     /// The bytes that a descriptor points to.
-    pub(crate) fn data(&self, desc: Desc) -> Vec<u8> {
+    pub fn data(&self, desc: Desc) -> Vec<u8> {
         self.regions[usize::from(desc.region)].read(desc.offset as usize, desc.length as usize)
     }
 
     /// As slave: sends a packet that fits one buffer.
-    pub(crate) fn slave_sends(&self, packet: &[u8]) {
+    pub fn slave_sends(&self, packet: &[u8]) {
         let ring = self.s2m();
         let head = ring.head();
         let mut desc = ring.desc(head);
@@ -74,7 +74,7 @@ impl Link {
     }
 
     /// As master: sends a packet that fits one buffer, into the slave's buffer.
-    pub(crate) fn master_sends(&self, packet: &[u8]) {
+    pub fn master_sends(&self, packet: &[u8]) {
         let ring = self.m2s();
         let tail = ring.tail();
         assert_ne!(ring.head(), tail, "the slave has offered a buffer");
@@ -89,50 +89,51 @@ impl Link {
     }
 
     /// As slave: offers all buffers of the first ring.
-    pub(crate) fn offer(&self) {
+    pub fn offer(&self) {
         let ring = self.m2s();
         ring.set_head(ring.size);
     }
 }
 
 /// A ring in shared memory.
-pub(crate) struct RingView<'a> {
-    pub(crate) memory: &'a Memory,
-    pub(crate) base: usize,
-    pub(crate) size: u16,
-    pub(crate) efd: Fd,
+#[derive(Debug)]
+pub struct RingView<'a> {
+    pub memory: &'a Memory,
+    pub base: usize,
+    pub size: u16,
+    pub efd: Fd,
 }
 
 impl RingView<'_> {
-    pub(crate) fn cookie(&self) -> u32 {
+    pub fn cookie(&self) -> u32 {
         self.memory.load32(self.base)
     }
 
-    pub(crate) fn set_cookie(&self, cookie: u32) {
+    pub fn set_cookie(&self, cookie: u32) {
         self.memory.store32(self.base, cookie);
     }
 
-    pub(crate) fn flags(&self) -> u16 {
+    pub fn flags(&self) -> u16 {
         self.memory.load16(self.base + 4)
     }
 
-    pub(crate) fn set_flags(&self, flags: u16) {
+    pub fn set_flags(&self, flags: u16) {
         self.memory.store16(self.base + 4, flags);
     }
 
-    pub(crate) fn head(&self) -> u16 {
+    pub fn head(&self) -> u16 {
         self.memory.load16(self.base + 6)
     }
 
-    pub(crate) fn set_head(&self, head: u16) {
+    pub fn set_head(&self, head: u16) {
         self.memory.store16(self.base + 6, head);
     }
 
-    pub(crate) fn tail(&self) -> u16 {
+    pub fn tail(&self) -> u16 {
         self.memory.load16(self.base + 64)
     }
 
-    pub(crate) fn set_tail(&self, tail: u16) {
+    pub fn set_tail(&self, tail: u16) {
         self.memory.store16(self.base + 64, tail);
     }
 
@@ -140,7 +141,7 @@ impl RingView<'_> {
         self.base + 128 + 16 * usize::from(counter & (self.size - 1))
     }
 
-    pub(crate) fn desc(&self, counter: u16) -> Desc {
+    pub fn desc(&self, counter: u16) -> Desc {
         let at = self.slot(counter);
         Desc {
             flags: self.memory.load16(at),
@@ -151,7 +152,7 @@ impl RingView<'_> {
         }
     }
 
-    pub(crate) fn set_desc(&self, counter: u16, desc: Desc) {
+    pub fn set_desc(&self, counter: u16, desc: Desc) {
         let at = self.slot(counter);
         self.memory.store16(at, desc.flags);
         self.memory.store16(at + 2, desc.region);
@@ -161,7 +162,7 @@ impl RingView<'_> {
     }
 
     /// Tells the receiver, if it wants to be told.
-    pub(crate) fn wake(&self) {
+    pub fn wake(&self) {
         fence(Ordering::SeqCst);
         if self.flags() & NO_INTERRUPT == 0 {
             nix::unistd::write(&*self.efd, &1u64.to_ne_bytes()).expect("the eventfd");

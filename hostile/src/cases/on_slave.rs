@@ -1,11 +1,11 @@
 //! Attacks of a master on a slave.
 
-use crate::killed::{STAGES, killed_at};
-use crate::on_master::{KINDS, any_message};
+use crate::case::{Case, Kind, Rule};
+use crate::cases::killed::{STAGES, killed_at};
+use crate::cases::on_master::{KINDS, any_message};
+use crate::cases::rings;
 use crate::peer::*;
-use crate::rings;
-use crate::scene::{Kind, SECRET, Scene};
-use crate::{Case, Rule};
+use crate::target::Target;
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = hellos();
@@ -47,8 +47,8 @@ fn hellos() -> Vec<Case> {
         }),
     ];
     let refused = BENDS.into_iter().map(|(name, words, bend)| {
-        Case::new(Rule::Turn, name, words, move |scene| {
-            let link = scene.go(Stage::Accepted);
+        Case::new(Rule::Turn, name, words, move |target| {
+            let link = target.go(Stage::Accepted);
             link.wire.refused(&bend(Message::hello())).says(words);
         })
     });
@@ -56,8 +56,8 @@ fn hellos() -> Vec<Case> {
         Rule::Turn,
         "HELLO with the largest numbers",
         "closed its control",
-        |scene| {
-            let link = scene.go(Stage::Accepted);
+        |target| {
+            let link = target.go(Stage::Accepted);
             let hello = Message::hello()
                 .put16(at::HELLO_MIN_VERSION, 0)
                 .put16(at::HELLO_MAX_VERSION, 0xffff)
@@ -78,8 +78,8 @@ fn sizes() -> Vec<Case> {
     for stage in STAGES {
         for length in [1, 2, 127, 129, 256, 4096] {
             let name = format!("{length} bytes, {stage:?}");
-            cases.push(Case::new(Rule::Turn, name, "128 bytes", move |scene| {
-                let link = scene.go(stage);
+            cases.push(Case::new(Rule::Turn, name, "128 bytes", move |target| {
+                let link = target.go(stage);
                 let mut step = Step::new(legal(stage), &[]);
                 step.length = length;
                 step.send(&link.wire).unwrap();
@@ -89,8 +89,8 @@ fn sizes() -> Vec<Case> {
         for fds in [2, 253] {
             let name = format!("{fds} descriptors, {stage:?}");
             let says = "more than one descriptor";
-            cases.push(Case::new(Rule::Turn, name, says, move |scene| {
-                let link = scene.go(stage);
+            cases.push(Case::new(Rule::Turn, name, says, move |target| {
+                let link = target.go(stage);
                 link.wire.send_with(&legal(stage), &vec![eventfd(); fds]);
                 link.wire.expect_refusal().says(says);
             }));
@@ -98,8 +98,8 @@ fn sizes() -> Vec<Case> {
         if stage < Stage::Up {
             let name = format!("a legal message with a descriptor, {stage:?}");
             let says = "unexpected descriptor";
-            cases.push(Case::new(Rule::Turn, name, says, move |scene| {
-                let link = scene.go(stage);
+            cases.push(Case::new(Rule::Turn, name, says, move |target| {
+                let link = target.go(stage);
                 link.wire.send_with(&legal(stage), &[eventfd()]);
                 link.wire.expect_refusal().says(says);
             }));
@@ -119,8 +119,8 @@ fn turns() -> Vec<Case> {
                 let more = if with_fd { ", with a descriptor" } else { "" };
                 let name = format!("message {kind}, {stage:?}{more}");
                 let says = "unexpected message";
-                cases.push(Case::new(Rule::Turn, name, says, move |scene| {
-                    let link = scene.go(stage);
+                cases.push(Case::new(Rule::Turn, name, says, move |target| {
+                    let link = target.go(stage);
                     let fds = if with_fd { vec![eventfd()] } else { vec![] };
                     link.wire.send_with(&any_message(kind), &fds);
                     assert_ne!(link.wire.expect_refusal().code, 0);
@@ -139,8 +139,8 @@ fn ends() -> Vec<Case> {
             Rule::Limits,
             name,
             "closed its control socket",
-            move |scene| {
-                drop(scene.go(stage));
+            move |target| {
+                drop(target.go(stage));
             },
         ));
         let name = format!("is killed, {stage:?}");
@@ -148,11 +148,11 @@ fn ends() -> Vec<Case> {
             Rule::Limits,
             name,
             "closed its control socket",
-            move |scene| {
+            move |target| {
                 // The killed process listens in our place.
-                drop(scene.raw.take());
-                killed_at("master", &scene.socket, number);
-                scene.raw.replace(Some(Master::listen(&scene.socket)));
+                drop(target.raw.take());
+                killed_at(target, number);
+                target.raw.replace(Some(Master::listen(&target.socket)));
             },
         ));
         let name = format!("says DISCONNECT, {stage:?}");
@@ -160,8 +160,8 @@ fn ends() -> Vec<Case> {
             Rule::Turn,
             name,
             "had enough?[2J",
-            move |scene| {
-                let link = scene.go(stage);
+            move |target| {
+                let link = target.go(stage);
                 let words = Message::disconnect(u32::MAX, "had enough\x1b[2J");
                 link.wire.send_with(&words, &[eventfd()]);
                 while link.wire.receive().is_some() {}
@@ -169,8 +169,8 @@ fn ends() -> Vec<Case> {
         ));
         if stage < Stage::Up {
             let name = format!("silent, {stage:?}");
-            let silent = move |scene: &Scene| {
-                let link = scene.go(stage);
+            let silent = move |target: &Target| {
+                let link = target.go(stage);
                 while let Some(got) = link.wire.receive() {
                     if got.message.kind() == DISCONNECT {
                         assert!(got.message.reason().contains("in time"));
@@ -192,8 +192,8 @@ fn floods() -> Vec<Case> {
             Rule::Turn,
             name,
             "unexpected message of type 1",
-            move |scene| {
-                let link = scene.go(stage);
+            move |target| {
+                let link = target.go(stage);
                 let ack = Step::new(Message::new(ACK), &[]);
                 for _ in 0..2000 {
                     if ack.send(&link.wire).is_err() {
@@ -212,28 +212,29 @@ fn floods() -> Vec<Case> {
         Rule::Limits,
         "200 connections accepted and closed",
         "closed its control",
-        |scene| {
-            (0..200).for_each(|_| drop(scene.go(Stage::Accepted)));
+        |target| {
+            (0..200).for_each(|_| drop(target.go(Stage::Accepted)));
         },
     ));
     cases.push(Case::new(
         Rule::Limits,
         "100 links, each closed at once",
         "closed its control",
-        |scene| {
-            (0..100).for_each(|_| drop(scene.go(Stage::Up)));
+        |target| {
+            (0..100).for_each(|_| drop(target.go(Stage::Up)));
         },
     ));
     let secret = Case::new(
         Rule::Secret,
         "a master that knows the secret by INIT",
         "incorrect secret",
-        |scene| {
-            let link = scene.go(Stage::Init);
+        |target| {
+            let link = target.go(Stage::Init);
             let words = Message::disconnect(29, "incorrect secret");
             link.wire.send(&words);
             link.wire.wait_hang_up();
-            assert!(!format!("{:?} {:?}", scene.memif, scene.memif.details()).contains(SECRET));
+            let secret = target.secret.as_deref().unwrap();
+            assert!(!target.shows(secret));
         },
     );
     cases.push(secret.on(Kind::Secret));

@@ -13,9 +13,9 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::ftruncate;
 
 /// A descriptor that several messages may carry.
-pub(crate) type Fd = Arc<OwnedFd>;
+pub type Fd = Arc<OwnedFd>;
 
-pub(crate) fn eventfd() -> Fd {
+pub fn eventfd() -> Fd {
     let fd = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC);
     Arc::new(fd.expect("an eventfd").into())
 }
@@ -23,8 +23,8 @@ pub(crate) fn eventfd() -> Fd {
 /// Shared memory, mapped. The other side changes it at any moment, so it is only reached by
 /// atomic loads and stores.
 #[derive(Debug)]
-pub(crate) struct Memory {
-    pub(crate) fd: Fd,
+pub struct Memory {
+    pub fd: Fd,
     base: NonNull<std::ffi::c_void>,
     len: NonZeroUsize,
 }
@@ -36,21 +36,21 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     /// A sealed memfd.
-    pub(crate) fn new(len: usize) -> Self {
+    pub fn new(len: usize) -> Self {
         let fd = Self::file(len);
         fcntl(&*fd, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_SHRINK)).expect("sealing");
         Self::map(fd, len)
     }
 
     /// A memfd of this size, not sealed.
-    pub(crate) fn file(len: usize) -> Fd {
+    pub fn file(len: usize) -> Fd {
         let flags = MFdFlags::MFD_ALLOW_SEALING | MFdFlags::MFD_CLOEXEC;
         let fd = memfd_create("raw peer", flags).expect("a memfd");
         ftruncate(&fd, len.try_into().unwrap()).expect("its size");
         Arc::new(fd)
     }
 
-    pub(crate) fn map(fd: Fd, len: usize) -> Self {
+    pub fn map(fd: Fd, len: usize) -> Self {
         let len = NonZeroUsize::new(len).expect("a size");
         let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a fresh mapping at an address of the kernel's choice, of a file that nobody
@@ -59,7 +59,8 @@ impl Memory {
         Self { fd, base, len }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    #[allow(clippy::len_without_is_empty)] // it never is
+    pub fn len(&self) -> usize {
         self.len.get()
     }
 
@@ -90,29 +91,29 @@ impl Memory {
         unsafe { AtomicU32::from_ptr(self.ptr(offset)) }
     }
 
-    pub(crate) fn load16(&self, offset: usize) -> u16 {
+    pub fn load16(&self, offset: usize) -> u16 {
         self.atomic16(offset).load(Ordering::Acquire)
     }
 
-    pub(crate) fn store16(&self, offset: usize, value: u16) {
+    pub fn store16(&self, offset: usize, value: u16) {
         self.atomic16(offset).store(value, Ordering::Release);
     }
 
-    pub(crate) fn load32(&self, offset: usize) -> u32 {
+    pub fn load32(&self, offset: usize) -> u32 {
         self.atomic32(offset).load(Ordering::Acquire)
     }
 
-    pub(crate) fn store32(&self, offset: usize, value: u32) {
+    pub fn store32(&self, offset: usize, value: u32) {
         self.atomic32(offset).store(value, Ordering::Release);
     }
 
-    pub(crate) fn read(&self, offset: usize, len: usize) -> Vec<u8> {
+    pub fn read(&self, offset: usize, len: usize) -> Vec<u8> {
         (offset..offset + len)
             .map(|at| self.atomic8(at).load(Ordering::Relaxed))
             .collect()
     }
 
-    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) {
+    pub fn write(&self, offset: usize, bytes: &[u8]) {
         for (i, byte) in bytes.iter().enumerate() {
             self.atomic8(offset + i).store(*byte, Ordering::Relaxed);
         }
@@ -127,14 +128,14 @@ impl Drop for Memory {
 }
 
 /// A memfd that nobody can seal.
-pub(crate) fn unsealable(len: usize) -> Fd {
+pub fn unsealable(len: usize) -> Fd {
     let fd = memfd_create("no seals", MFdFlags::MFD_CLOEXEC).unwrap();
     ftruncate(&fd, len as i64).unwrap();
     Arc::new(fd)
 }
 
 /// A file on a disk.
-pub(crate) fn regular_file(len: usize) -> Fd {
+pub fn regular_file(len: usize) -> Fd {
     let file = tempfile::tempfile().unwrap();
     file.set_len(len as u64).unwrap();
     Arc::new(file.into())

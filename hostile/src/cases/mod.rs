@@ -1,0 +1,18 @@
+//! All cases.
+
+pub(crate) mod killed;
+mod meanwhile;
+mod on_master;
+mod on_master_bends;
+mod on_slave;
+mod rings;
+
+use crate::case::Case;
+use crate::target::Role;
+
+/// All cases, in both roles.
+pub fn all() -> Vec<Case> {
+    let on_slave = on_slave::cases().into_iter();
+    let on_slave = on_slave.map(|case| case.in_role(Role::Slave));
+    on_master::cases().into_iter().chain(on_slave).collect()
+}

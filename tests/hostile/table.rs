@@ -1,0 +1,183 @@
+//! All cases, some rounds of them, and what came out.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use memif_hostile::{Case, Held, Kind, Role, panic_text};
+
+use crate::log;
+use crate::scene::{Others, SECRET, Scene, heap, returned};
+
+/// A wait of the next peer that is no longer for the machine to explain.
+const SERVED_WITHIN: Duration = Duration::from_secs(10);
+/// What an attack may delay others by.
+pub(crate) const OTHERS_WAIT: Duration = Duration::from_millis(5);
+/// A case that delays others does so each time; a busy machine does not.
+const LOOKS: usize = 6;
+/// Rounds over all cases, the first of which may use what is made once.
+pub(crate) const ROUNDS: usize = 3;
+/// Bytes that the heap may have grown over the later rounds, a fraction of one for each case: what
+/// malloc keeps for its threads differs by that.
+const HEAP_SLACK: usize = 64 << 10;
+
+/// How a case went: the line that names the offence, how long the next peer waited, and others.
+struct Went {
+    line: String,
+    served: Duration,
+    others: Others,
+}
+
+fn run(case: &Case, scene: &Scene) -> Result<Went, String> {
+    log::clear();
+    scene.go();
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        case.attack(&scene.target);
+        scene.target.serves()
+    }));
+    let others = scene.stop();
+    let served = done.map_err(|panic| panic_text(&*panic))?;
+    if others.asked.driven_out > 0 {
+        return Err(format!("others were driven out: {:?}", others.asked));
+    }
+    let mut lines = log::lines();
+    lines.retain(|line| !scene.is_beside(line));
+    if let Some(line) = lines.iter().find(|line| line.contains(SECRET)) {
+        return Err(format!("a secret is in the log: {line}"));
+    }
+    if let Some(line) = lines.iter().find(|line| line.contains(char::is_control)) {
+        let what = "the log has what would change a terminal";
+        return Err(format!("{what}: {line:?}"));
+    }
+    let line = lines.iter().find(|line| line.contains(case.says));
+    match line {
+        None if !case.says.is_empty() => Err(format!("no line says '{}': {lines:#?}", case.says)),
+        line => Ok(Went {
+            line: line
+                .filter(|_| !case.says.is_empty())
+                .cloned()
+                .unwrap_or_default(),
+            served,
+            others,
+        }),
+    }
+}
+
+pub(crate) struct Table {
+    pub(crate) cases: Vec<Case>,
+    scenes: HashMap<Role, Scene>,
+    pub(crate) failures: Vec<String>,
+    /// The longest that a peer after an attack waited.
+    pub(crate) slowest: Duration,
+    /// For each case, the least that others waited.
+    pub(crate) others: Vec<Option<Others>>,
+    pub(crate) grown: usize,
+}
+
+impl Table {
+    pub(crate) fn new(cases: Vec<Case>) -> Self {
+        let roles = [Role::Master, Role::Slave];
+        let scenes = roles.map(|role| (role, Scene::new(role, Kind::Plain)));
+        let scenes = HashMap::from(scenes);
+        for scene in scenes.values() {
+            scene.target.serves(); // once, for what is made at first use
+            scene.target.settle();
+        }
+        Self {
+            others: cases.iter().map(|_| None).collect(),
+            cases,
+            scenes,
+            failures: Vec::new(),
+            slowest: Duration::ZERO,
+            grown: 0,
+        }
+    }
+
+    /// All rounds. The last is printed.
+    pub(crate) fn rounds(&mut self) {
+        println!(
+            "{:<7} {:<15} {:<64} {:>8} {:>8} logged",
+            "victim", "rule", "case", "asked", "bursts"
+        );
+        let mut first = 0;
+        for round in 1..=ROUNDS {
+            (0..self.cases.len()).for_each(|at| self.look(at, round == ROUNDS));
+            if round == 1 {
+                first = heap();
+            }
+        }
+        self.grown = heap().saturating_sub(first);
+        if self.grown > HEAP_SLACK {
+            let rounds = ROUNDS - 1;
+            let failure = format!("{} bytes more after {rounds} more rounds", self.grown);
+            self.failures.push(failure);
+        }
+        for at in 0..self.cases.len() {
+            let mut looks = ROUNDS;
+            while self.others_waited(at) > OTHERS_WAIT && looks < LOOKS {
+                self.look(at, false);
+                looks += 1;
+            }
+            if self.others_waited(at) > OTHERS_WAIT {
+                let failure = format!("{}: {:?}", self.cases[at].title(), self.others[at]);
+                self.failures.push(failure);
+            }
+        }
+    }
+
+    fn others_waited(&self, at: usize) -> Duration {
+        self.others[at].map(Others::waited).unwrap_or_default()
+    }
+
+    /// The longest that any case delays others by.
+    pub(crate) fn longest(&self) -> Others {
+        let others = self.others.iter().flatten();
+        others.copied().reduce(Others::longer).unwrap_or_default()
+    }
+
+    fn look(&mut self, at: usize, print: bool) {
+        let case = &self.cases[at];
+        let before = Held::here();
+        let shared = &self.scenes[&case.role];
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let result = if case.kind == Kind::Plain {
+                run(case, shared)
+            } else {
+                run(case, &Scene::new(case.role, case.kind))
+            };
+            shared.target.settle();
+            returned(before);
+            result
+        }));
+        let result = result.unwrap_or_else(|panic| Err(panic_text(&*panic)));
+        let said = match result {
+            Ok(went) => {
+                self.slowest = self.slowest.max(went.served);
+                if went.served > SERVED_WITHIN {
+                    let why = format!("the next peer waited {:?}", went.served);
+                    self.failures.push(format!("{}: {why}", case.title()));
+                }
+                let least = self.others[at].map_or(went.others, |o| o.shorter(went.others));
+                self.others[at] = Some(least);
+                went.line.rsplit(": ").next().unwrap_or_default().to_owned()
+            }
+            Err(why) => {
+                let failure = format!("{}: {why}", case.title());
+                println!("FAILED {failure}");
+                self.failures.push(failure);
+                "FAILED".into()
+            }
+        };
+        if print {
+            let others = self.others[at].unwrap_or_default();
+            println!(
+                "{:<7} {:<15} {:<64} {:>8} {:>8} {said}",
+                case.role.to_string(),
+                format!("{:?}", case.rule),
+                case.name,
+                format!("{:.1?}", others.asked.longest),
+                format!("{:.1?}", others.bursts),
+            );
+        }
+    }
+}
