@@ -104,7 +104,7 @@ fn describe(
     sockets: &mut Sockets,
 ) -> Link {
     let holders: Vec<&Holder> = ends.iter().map(|(holder, _)| *holder).collect();
-    let (roles, socket) = sockets.ends(&holders);
+    let (roles, possible) = sockets.ends(&holders);
     let mut processes: Vec<Process> = ends
         .iter()
         .zip(roles)
@@ -121,7 +121,7 @@ fn describe(
     let mut link = Link {
         id: LinkId(file),
         processes,
-        socket,
+        sockets: possible,
         memory: 0,
         directions: of_rings(rings.len(), None),
         rings,

@@ -101,7 +101,7 @@ impl Ring {
 pub struct Link {
     pub(super) id: LinkId,
     pub(super) processes: Vec<Process>,
-    pub(super) socket: Option<String>,
+    pub(super) sockets: Vec<String>,
     pub(super) memory: u64,
     pub(super) rings: Vec<ViewRing>,
     pub(super) directions: Vec<(Option<Direction>, u16)>,
@@ -123,7 +123,15 @@ impl Link {
 
     /// The master's socket, where only one can be meant.
     pub fn socket(&self) -> Option<&str> {
-        self.socket.as_deref()
+        match &self.sockets[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// All the master's sockets that its slave may be connected to.
+    pub fn sockets(&self) -> &[String] {
+        &self.sockets
     }
 
     /// Bytes of its memory: the rings, and the buffers that no other link has.
@@ -186,7 +194,7 @@ impl fmt::Display for Link {
             let between = if n > 0 { " ↔ " } else { "" };
             write!(f, "{between}{} ({})", process.program, process.pid)?;
         }
-        match &self.socket {
+        match self.socket() {
             Some(socket) => write!(f, " on {socket}"),
             None => Ok(()),
         }
@@ -198,7 +206,7 @@ impl fmt::Debug for Link {
         f.debug_struct("Link")
             .field("id", &self.id)
             .field("processes", &self.processes)
-            .field("socket", &self.socket)
+            .field("sockets", &self.sockets)
             .field("rings", &self.rings.len())
             .finish_non_exhaustive()
     }

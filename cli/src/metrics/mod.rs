@@ -1,6 +1,7 @@
 //! What a long-running command tells of itself: to `memif stats`, and to Prometheus.
 
 pub(crate) mod local;
+pub(crate) mod observed;
 mod prometheus;
 pub(crate) mod snapshot;
 
