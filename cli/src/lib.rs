@@ -19,7 +19,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{bench, bridge, capture, demo, extcap, info, list, pages, replay, respond, stats};
+use crate::commands::{
+    bench, bridge, capture, demo, extcap, info, list, pages, replay, respond, stats,
+};
 use crate::failure::{Failure, finish};
 use crate::report::start_log;
 

@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use super::bindings::*;
 use super::ReceivedPacket;
+use super::bindings::*;
 use super::code::SUCCESS;
 
 pub(crate) use super::bindings::{
@@ -58,9 +58,7 @@ impl View {
             Some(view) if err == SUCCESS => Ok(Self(view)),
             _ if why.is_null() => Err("no memory, or too many regions"),
             // SAFETY: a string literal of the C side.
-            _ => Err(unsafe { CStr::from_ptr(why) }
-                .to_str()
-                .unwrap_or_default()),
+            _ => Err(unsafe { CStr::from_ptr(why) }.to_str().unwrap_or_default()),
         }
     }
 

@@ -47,7 +47,7 @@ pub struct Links {
 /// [`Error::Io`] when the process tables can't be read at all. Processes that end meanwhile, and
 /// links that contradict themselves, are left out or say so.
 pub fn links() -> Result<Links, Error> {
-    let (mut holders, hidden) = host()?;
+    let (mut holders, hidden) = processes::all()?;
     let candidates = candidates(&holders);
     let mut sockets = Sockets::default();
     let mut links = Vec::new();
@@ -58,26 +58,21 @@ pub fn links() -> Result<Links, Error> {
             descriptors.push(holders[*index].descriptor(file));
         }
         let is_up = descriptors.iter().any(Option::is_some);
-        let Some(opened) = open(&mut holders, &indices, file).filter(|_| is_up) else {
+        let Some(opened) = processes::open(&mut holders, &indices, file).filter(|_| is_up) else {
             continue;
         };
         let rings = find_rings(opened.as_fd());
         if !rings.is_empty() {
-            let ends: Vec<_> = indices.iter().map(|i| &holders[*i]).zip(descriptors).collect();
+            let ends: Vec<_> = indices
+                .iter()
+                .map(|i| &holders[*i])
+                .zip(descriptors)
+                .collect();
             links.push(describe(&ends, file, &opened, rings, &mut sockets));
         }
     }
     regions::measure(&mut holders, &mut links);
     Ok(Links { links, hidden })
-}
-
-pub(super) fn host() -> Result<(Vec<Holder>, Vec<Hidden>), Error> {
-    processes::all().map_err(|e| Error::io("reading the process tables in /proc", e))
-}
-
-/// By any of the processes that have it.
-pub(super) fn open(holders: &mut [Holder], indices: &[usize], file: FileId) -> Option<OwnedFd> {
-    indices.iter().find_map(|i| holders[*i].open(file).ok())
 }
 
 /// Memory files that are mapped twice or more, each with those who have it.

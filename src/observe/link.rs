@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::processes::{self, FileId};
 use crate::config::Role;
+use crate::error::{Error, ErrorKind};
 use crate::ffi::view::{RingState, View, ViewRing};
 
 /// Which way the packets of a ring go.
@@ -210,4 +211,9 @@ impl fmt::Debug for Link {
             .field("rings", &self.rings.len())
             .finish_non_exhaustive()
     }
+}
+
+pub(super) fn refused(link: &Link, why: &str) -> Error {
+    let text = format!("observing {link}: {why}");
+    Error::memif(ErrorKind::Unsupported.code(), text)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::directions::{of_rings, rings_to_master};
-use super::link::{Direction, Link};
+use super::link::{Direction, Link, refused};
 use super::pace::Pace;
 use super::regions;
 use crate::error::{Eof, Error, ErrorKind};
@@ -65,7 +65,7 @@ impl<'a> ObserverBuilder<'a> {
         let link = self.link;
         let files = regions::find(link, self.regions)?;
         let fds: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        let view = View::open(&fds, self.allow_unsealed).map_err(|e| super::refused(link, e))?;
+        let view = View::open(&fds, self.allow_unsealed).map_err(|e| refused(link, e))?;
         let split = self.to_master.filter(|n| *n <= link.rings.len());
         let split = split.or_else(|| rings_to_master(&link.states(&view)));
         let Some(split) = split else {
@@ -83,7 +83,7 @@ impl<'a> ObserverBuilder<'a> {
             let direction = direction.unwrap_or(Direction::ToMaster);
             let to_slave = direction == Direction::ToSlave;
             let watch = Watch::new(Arc::clone(&view), *ring, to_slave)
-                .ok_or_else(|| super::refused(link, "a ring lies outside of its memory"))?;
+                .ok_or_else(|| refused(link, "a ring lies outside of its memory"))?;
             readers.push(RingReader {
                 watch,
                 presence: Arc::clone(&presence),
@@ -264,7 +264,10 @@ impl RingReader {
                 self.ended = true;
                 Err(Error::memif(
                     ErrorKind::MalformedMessage.code(),
-                    format!("observing the ring {} {}: {why}", self.direction, self.queue),
+                    format!(
+                        "observing the ring {} {}: {why}",
+                        self.direction, self.queue
+                    ),
                 ))
             }
         }
@@ -370,7 +373,12 @@ impl Presence {
         let due = self.next_look.load(Ordering::Relaxed);
         let (set, read) = (Ordering::Relaxed, Ordering::Relaxed);
         let next = now + INTERVAL;
-        if now < due || self.next_look.compare_exchange(due, next, set, read).is_err() {
+        if now < due
+            || self
+                .next_look
+                .compare_exchange(due, next, set, read)
+                .is_err()
+        {
             return true;
         }
         let up = self.link.is_up();

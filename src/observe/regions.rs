@@ -6,9 +6,8 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::host;
-use super::link::{Link, LinkId};
-use super::processes::{FileId, Holder};
+use super::link::{Link, LinkId, refused};
+use super::processes::{self, FileId, Holder};
 use crate::error::Error;
 use crate::ffi::view::{View, find_rings};
 
@@ -26,14 +25,14 @@ pub(super) fn find(link: &Link, chosen: &[u64]) -> Result<Vec<OwnedFd>, Error> {
     if !link.is_up() {
         return Err(refused(link, "the link is gone"));
     }
-    let (mut holders, _) = host::host()?;
+    let (mut holders, _) = processes::all()?;
     holders.retain(|h| {
         let is = |p: &super::link::Process| p.pid == h.pid && p.started == h.started;
         link.processes.iter().any(is)
     });
     let LinkId(rings) = link.id;
     let all: Vec<usize> = (0..holders.len()).collect();
-    let first = host::open(&mut holders, &all, rings)
+    let first = processes::open(&mut holders, &all, rings)
         .ok_or_else(|| refused(link, "it is gone, or can't be opened any more"))?;
     let view = match &link.view {
         Ok(view) => view,
@@ -79,9 +78,13 @@ fn choose(
     if let Some(inode) = chosen.get(number as usize - 1) {
         return by_inode(*inode)
             .filter(|i| fits(&candidates[*i]))
-            .ok_or_else(|| format!("no file {inode} that both ends have mapped and that is large enough"));
+            .ok_or_else(|| {
+                format!("no file {inode} that both ends have mapped and that is large enough")
+            });
     }
-    let fitting: Vec<usize> = (0..candidates.len()).filter(|i| fits(&candidates[*i])).collect();
+    let fitting: Vec<usize> = (0..candidates.len())
+        .filter(|i| fits(&candidates[*i]))
+        .collect();
     match fitting[..] {
         [] => return Err("the memory of its buffers was not found in both ends".into()),
         [only] if needed == 1 => return Ok(only),
@@ -92,7 +95,12 @@ fn choose(
     next.ok_or_else(|| {
         let files: Vec<String> = fitting
             .iter()
-            .map(|i| format!("{} of {} bytes", candidates[*i].file.inode, candidates[*i].size))
+            .map(|i| {
+                format!(
+                    "{} of {} bytes",
+                    candidates[*i].file.inode, candidates[*i].size
+                )
+            })
             .collect();
         format!(
             "its buffers may lie in one of several files, by inode: {}",
@@ -162,8 +170,4 @@ pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
             }
         }
     }
-}
-
-fn refused(link: &Link, why: &str) -> Error {
-    super::refused(link, why)
 }

@@ -61,7 +61,10 @@ fn a_full_ring_is_seen_from_its_first_packet() {
         assert_eq!(ring.read_packet().unwrap().data(), pattern(n, 60));
     }
     assert_eq!(eof(ring.read_packet().map(|_| ())), Eof::Empty);
-    assert_eq!(ring.wait(Some(Duration::from_millis(1))).unwrap(), Wait::TimedOut);
+    assert_eq!(
+        ring.wait(Some(Duration::from_millis(1))).unwrap(),
+        Wait::TimedOut
+    );
 }
 
 #[test]

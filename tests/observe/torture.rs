@@ -116,7 +116,11 @@ fn look(ring: &mut RingReader, burst: &mut Burst, seen: &mut Seen, case: &Case) 
     let n = ring.rx_burst(burst).unwrap();
     for packet in &*burst {
         let number = check(&packet).unwrap_or_else(|e| panic!("torn: {e}: {ring:?} {case:?}"));
-        assert!(number >= seen.next, "{number} after {}: {case:?}", seen.next);
+        assert!(
+            number >= seen.next,
+            "{number} after {}: {case:?}",
+            seen.next
+        );
         seen.next = number + 1;
         seen.packets += 1;
     }
@@ -154,11 +158,17 @@ fn run(case: Case) -> (u64, u64) {
             for queue in 0..case.queues {
                 let sent = &shared.sent[usize::from(from == Role::Master)][usize::from(queue)];
                 let (shared, pair) = (&shared, &pair);
-                senders.push(scope.spawn(move || {
-                    sender(pair.side(from), queue, case, sent, &shared.stop)
-                }));
+                senders.push(
+                    scope.spawn(move || sender(pair.side(from), queue, case, sent, &shared.stop)),
+                );
                 receivers.push(scope.spawn(move || {
-                    receiver(pair.side(other(from)), queue, case.rx_mode, sent, &shared.done)
+                    receiver(
+                        pair.side(other(from)),
+                        queue,
+                        case.rx_mode,
+                        sent,
+                        &shared.done,
+                    )
                 }));
             }
         }
@@ -195,7 +205,11 @@ fn run(case: Case) -> (u64, u64) {
         } else {
             assert_eq!(known, sent, "{ring:?} {case:?}");
         }
-        println!("{} {} sent {sent}: {counts:?}", ring.direction(), ring.queue());
+        println!(
+            "{} {} sent {sent}: {counts:?}",
+            ring.direction(),
+            ring.queue()
+        );
         total = (total.0 + counts.delivered, total.1 + sent);
     }
     total

@@ -15,7 +15,12 @@ pub(crate) fn turn() -> MutexGuard<'static, ()> {
 /// The links that this process has both ends of.
 pub(crate) fn own_links() -> Vec<Link> {
     let own = |l: &Link| l.processes().iter().any(|p| p.pid == std::process::id());
-    observe::links().unwrap().links.into_iter().filter(own).collect()
+    observe::links()
+        .unwrap()
+        .links
+        .into_iter()
+        .filter(own)
+        .collect()
 }
 
 /// The link of this pair, which is the only one.
@@ -51,7 +56,11 @@ pub(crate) fn write(packet: &mut Vec<u8>, number: u64, length: usize) {
 
 /// The number of a packet that is whole.
 pub(crate) fn check(packet: &[u8]) -> Result<u64, String> {
-    let word = |at: usize| packet.get(at..at + 8).map(|b| u64::from_ne_bytes(b.try_into().unwrap()));
+    let word = |at: usize| {
+        packet
+            .get(at..at + 8)
+            .map(|b| u64::from_ne_bytes(b.try_into().unwrap()))
+    };
     let (Some(number), Some(length), Some(sum)) = (word(0), word(8), word(16)) else {
         return Err(format!("{} bytes", packet.len()));
     };

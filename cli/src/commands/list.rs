@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use memif::observe::{Direction, LinkId, Process, Ring};
 
 use crate::failure::Failure;
-use crate::metrics::observed::{Host, Observed, Passed, ends, hidden_line, socket};
-use crate::report::notice;
+use crate::metrics::observed::{Host, Observed, Passed, ends, socket, tell_hidden};
 use crate::stop::Stop;
 use crate::values::seconds;
 
@@ -36,9 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let usual = if args.watch { 1000 } else { 200 };
     let sample = args.sample.unwrap_or(Duration::from_millis(usual));
     let mut host = Host::new()?;
-    if let Some(line) = hidden_line(&host.hidden) {
-        notice(line);
-    }
+    tell_hidden(&host.hidden);
     loop {
         let before: HashMap<LinkId, Vec<Passed>> = host
             .links
@@ -86,7 +83,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 const TITLES: [&str; 8] = [
-    "MASTER", "SLAVE", "SOCKET", "QUEUES", "SLOTS", "USED", "MEMORY", "PACKETS/S",
+    "MASTER",
+    "SLAVE",
+    "SOCKET",
+    "QUEUES",
+    "SLOTS",
+    "USED",
+    "MEMORY",
+    "PACKETS/S",
 ];
 
 fn row(observed: &Observed, earlier: Option<(&[Passed], Duration)>) -> [String; 8] {
@@ -104,11 +108,20 @@ fn row(observed: &Observed, earlier: Option<(&[Passed], Duration)>) -> [String; 
     let each = |value: &dyn Fn(Direction) -> String| {
         let told = rings.iter().all(|r| r.direction.is_some());
         match told {
-            true => format!("{} {}", value(Direction::ToMaster), value(Direction::ToSlave)),
+            true => format!(
+                "{} {}",
+                value(Direction::ToMaster),
+                value(Direction::ToSlave)
+            ),
             false => "?".into(),
         }
     };
-    let of = |d: Direction| rings.iter().enumerate().filter(move |(_, r)| r.direction == Some(d));
+    let of = |d: Direction| {
+        rings
+            .iter()
+            .enumerate()
+            .filter(move |(_, r)| r.direction == Some(d))
+    };
     let percent = |r: &Ring| r.used() * 100 / r.size.max(1);
     let mut sizes: Vec<u32> = rings.iter().map(|r| r.size).collect();
     sizes.dedup();

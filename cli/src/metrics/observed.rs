@@ -8,6 +8,7 @@ use memif::observe::{self, Hidden, Link, LinkId, Process};
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::report::notice;
 
 /// A link and what has passed through it since it was found.
 #[derive(Debug)]
@@ -140,8 +141,8 @@ pub(crate) fn socket(link: &Link) -> String {
     link.sockets().join(" or ")
 }
 
-/// Why not all is seen, in a line, for whoever runs the command.
-pub(crate) fn hidden_line(hidden: &[Hidden]) -> Option<String> {
+/// Says why not all is seen, in a line.
+pub(crate) fn tell_hidden(hidden: &[Hidden]) {
     const NAMED: usize = 4;
     let (first, more) = hidden.split_at(hidden.len().min(NAMED));
     let names: Vec<String> = first
@@ -152,12 +153,16 @@ pub(crate) fn hidden_line(hidden: &[Hidden]) -> Option<String> {
         0 => String::new(),
         n => format!(" and {n} more"),
     };
-    (!names.is_empty()).then(|| {
-        format!(
-            "not permitted to examine {}{more}: run as root or with CAP_SYS_PTRACE to see their links",
-            names.join(", ")
-        )
-    })
+    let who = format!("not permitted to examine {}{more}", names.join(", "));
+    if names.is_empty() {
+    } else if rustix::process::geteuid().is_root() {
+        // Those that protect themselves, or that a container does not show.
+        log::info!("{who}");
+    } else {
+        notice(format_args!(
+            "{who}: run as root or with CAP_SYS_PTRACE to see their links"
+        ));
+    }
 }
 
 /// A link at a moment, to be written.
@@ -231,7 +236,13 @@ impl Observed {
             memory_bytes: link.memory(),
             up: self.up,
             problem: link.problem().map(str::to_owned),
-            rings: link.rings().iter().zip(&self.rings).enumerate().map(ring).collect(),
+            rings: link
+                .rings()
+                .iter()
+                .zip(&self.rings)
+                .enumerate()
+                .map(ring)
+                .collect(),
         }
     }
 }
