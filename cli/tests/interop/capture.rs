@@ -28,7 +28,9 @@ fn all_packets(dpdk_role: &str, our_role: &str) {
     let packets = if is_long() { 1_000_000 } else { 100_000 };
     let count = packets.to_string();
     let capture = Command::new(MEMIF)
-        .args(["capture", "-s", &socket, "--role", our_role, "-c", &count, "-w", &file])
+        .args([
+            "capture", "-s", &socket, "--role", our_role, "-c", &count, "-w", &file,
+        ])
         .args(["--timeout", "60"])
         .output()
         .unwrap();
@@ -38,7 +40,10 @@ fn all_packets(dpdk_role: &str, our_role: &str) {
     assert!(said.contains("0 packets dropped"), "{said}");
 
     let info = output("capinfos", &["-M", "-c", "-E", "-z", &file]);
-    assert!(info.contains(&format!("Number of packets:   {count}")), "{info}");
+    assert!(
+        info.contains(&format!("Number of packets:   {count}")),
+        "{info}"
+    );
     assert!(info.contains("File encapsulation:  ether"), "{info}");
     assert!(info.contains("Average packet size: 64.00 bytes"), "{info}");
     let last = format!("frame.number > {}", packets - 2);
