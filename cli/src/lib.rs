@@ -22,7 +22,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{bench, bridge, capture, demo, extcap, info, pages, replay, respond, stats};
+use crate::commands::{
+    bench, bridge, capture, demo, extcap, info, list, pages, replay, respond, stats,
+};
 use crate::failure::{Failure, finish};
 use crate::report::start_log;
 
@@ -47,6 +49,7 @@ enum Command {
     Respond(respond::Args),
     Extcap(extcap::Args),
     Info(info::Args),
+    List(list::Args),
     Stats(stats::Args),
     Completions(pages::CompletionsArgs),
     Man(pages::ManArgs),
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Respond(args) => respond::run(&args),
         Command::Extcap(args) => extcap::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::List(args) => list::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Completions(args) => pages::completions(&args, Args::command()),
         Command::Man(args) => pages::man(&args, Args::command()),

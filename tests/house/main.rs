@@ -13,7 +13,7 @@ use floors::{House, Source, read};
 const LIBRARY: House = House {
     floors: &[
         &["manual"],
-        &["handle", "stream", "phy"],
+        &["handle", "observe", "stream", "phy"],
         &["context", "interface"],
         &["interrupts", "pcap"],
         &["queue"],

@@ -18,7 +18,7 @@ use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
 use crate::pace::{Pacer, Rate};
-use crate::report::{count, notice_later};
+use crate::report::{count, notice, notice_later};
 use crate::values::some_time;
 
 mod batch;
@@ -164,6 +164,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         progress: progress(args, size, &sent),
         endless: args.r#loop == 0,
         sent,
+        quiet: args.quiet,
         base: 0,
         lost,
     };
@@ -260,6 +261,7 @@ struct Replay<'a> {
     endless: bool,
     /// For the progress bar.
     sent: Arc<AtomicU64>,
+    quiet: bool,
     /// Bytes of the files that are done.
     base: u64,
     /// Links that had gone down before.
@@ -454,10 +456,12 @@ impl Replay<'_> {
     /// Ends only when the peer has taken the last packet, or has had its time.
     fn leave(&mut self, linger: Duration) -> Result<(), Failure> {
         let end = Instant::now() + linger;
+        let mut unconfirmed = 0;
         for lane in &mut self.lanes {
             let left = end.saturating_duration_since(Instant::now());
             match lane.writer.flush(left) {
-                Ok(true) => {}
+                // Of less than a lot nobody can know.
+                Ok(true) => unconfirmed += lane.writer.pending_slots().unwrap_or(0) as u64,
                 Ok(false) => {
                     return Err(Failure::Failed(format!(
                         "{}: the peer did not read the last packets within {} s; they may be lost",
@@ -473,6 +477,13 @@ impl Replay<'_> {
                 }
                 Err(e) => return Err(e.into()),
             }
+        }
+        if unconfirmed > 0 && !self.quiet {
+            notice(format_args!(
+                "{}: whether the peer took the last {} can't be seen: it gives back its buffers in lots",
+                self.session.memif,
+                count(unconfirmed, "slot")
+            ));
         }
         Ok(())
     }
