@@ -47,7 +47,7 @@ pub struct Links {
 /// [`Error::Io`] when the process tables can't be read at all. Processes that end meanwhile, and
 /// links that contradict themselves, are left out or say so.
 pub fn links() -> Result<Links, Error> {
-    let (mut holders, hidden) = host()?;
+    let (mut holders, hidden) = processes::all()?;
     let candidates = candidates(&holders);
     let mut sockets = Sockets::default();
     let mut links = Vec::new();
@@ -58,7 +58,7 @@ pub fn links() -> Result<Links, Error> {
             descriptors.push(holders[*index].descriptor(file));
         }
         let is_up = descriptors.iter().any(Option::is_some);
-        let Some(opened) = open(&mut holders, &indices, file).filter(|_| is_up) else {
+        let Some(opened) = processes::open(&mut holders, &indices, file).filter(|_| is_up) else {
             continue;
         };
         let rings = find_rings(opened.as_fd());
@@ -73,15 +73,6 @@ pub fn links() -> Result<Links, Error> {
     }
     regions::measure(&mut holders, &mut links);
     Ok(Links { links, hidden })
-}
-
-pub(super) fn host() -> Result<(Vec<Holder>, Vec<Hidden>), Error> {
-    processes::all().map_err(|e| Error::io("reading the process tables in /proc", e))
-}
-
-/// By any of the processes that have it.
-pub(super) fn open(holders: &mut [Holder], indices: &[usize], file: FileId) -> Option<OwnedFd> {
-    indices.iter().find_map(|i| holders[*i].open(file).ok())
 }
 
 /// Memory files that are mapped twice or more, each with those who have it.
@@ -108,7 +99,7 @@ fn describe(
     sockets: &mut Sockets,
 ) -> Link {
     let holders: Vec<&Holder> = ends.iter().map(|(holder, _)| *holder).collect();
-    let (roles, socket) = sockets.ends(&holders);
+    let (roles, possible) = sockets.ends(&holders);
     let mut processes: Vec<Process> = ends
         .iter()
         .zip(roles)
@@ -125,7 +116,7 @@ fn describe(
     let mut link = Link {
         id: LinkId(file),
         processes,
-        socket,
+        sockets: possible,
         memory: 0,
         directions: of_rings(rings.len(), None),
         rings,

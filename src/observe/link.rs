@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::processes::{self, FileId};
 use crate::config::Role;
+use crate::error::{Error, ErrorKind};
 use crate::ffi::view::{RingState, View, ViewRing};
 
 /// Which way the packets of a ring go.
@@ -101,7 +102,7 @@ impl Ring {
 pub struct Link {
     pub(super) id: LinkId,
     pub(super) processes: Vec<Process>,
-    pub(super) socket: Option<String>,
+    pub(super) sockets: Vec<String>,
     pub(super) memory: u64,
     pub(super) rings: Vec<ViewRing>,
     pub(super) directions: Vec<(Option<Direction>, u16)>,
@@ -123,7 +124,15 @@ impl Link {
 
     /// The master's socket, where only one can be meant.
     pub fn socket(&self) -> Option<&str> {
-        self.socket.as_deref()
+        match &self.sockets[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// All the master's sockets that its slave may be connected to.
+    pub fn sockets(&self) -> &[String] {
+        &self.sockets
     }
 
     /// Bytes of its memory: the rings, and the buffers that no other link has.
@@ -186,7 +195,7 @@ impl fmt::Display for Link {
             let between = if n > 0 { " ↔ " } else { "" };
             write!(f, "{between}{} ({})", process.program, process.pid)?;
         }
-        match &self.socket {
+        match self.socket() {
             Some(socket) => write!(f, " on {socket}"),
             None => Ok(()),
         }
@@ -198,8 +207,13 @@ impl fmt::Debug for Link {
         f.debug_struct("Link")
             .field("id", &self.id)
             .field("processes", &self.processes)
-            .field("socket", &self.socket)
+            .field("sockets", &self.sockets)
             .field("rings", &self.rings.len())
             .finish_non_exhaustive()
     }
+}
+
+pub(super) fn refused(link: &Link, why: &str) -> Error {
+    let text = format!("observing {link}: {why}");
+    Error::memif(ErrorKind::Unsupported.code(), text)
 }

@@ -38,10 +38,3 @@ pub use host::{Links, links};
 pub use link::{Direction, Link, LinkId, Process, Ring};
 pub use observer::{Counts, Observer, ObserverBuilder, RingReader};
 pub use processes::Hidden;
-
-use crate::error::{Error, ErrorKind};
-
-fn refused(link: &Link, why: &str) -> Error {
-    let text = format!("observing {link}: {why}");
-    Error::memif(ErrorKind::Unsupported.code(), text)
-}

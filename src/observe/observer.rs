@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::directions::{of_rings, rings_to_master};
-use super::link::{Direction, Link};
+use super::link::{Direction, Link, refused};
 use super::pace::Pace;
 use super::regions;
 use crate::error::{Eof, Error, ErrorKind};
@@ -65,7 +65,7 @@ impl<'a> ObserverBuilder<'a> {
         let link = self.link;
         let files = regions::find(link, self.regions)?;
         let fds: Vec<_> = files.iter().map(AsFd::as_fd).collect();
-        let view = View::open(&fds, self.allow_unsealed).map_err(|e| super::refused(link, e))?;
+        let view = View::open(&fds, self.allow_unsealed).map_err(|e| refused(link, e))?;
         let split = self.to_master.filter(|n| *n <= link.rings.len());
         let split = split.or_else(|| rings_to_master(&link.states(&view)));
         let Some(split) = split else {
@@ -83,7 +83,7 @@ impl<'a> ObserverBuilder<'a> {
             let direction = direction.unwrap_or(Direction::ToMaster);
             let to_slave = direction == Direction::ToSlave;
             let watch = Watch::new(Arc::clone(&view), *ring, to_slave)
-                .ok_or_else(|| super::refused(link, "a ring lies outside of its memory"))?;
+                .ok_or_else(|| refused(link, "a ring lies outside of its memory"))?;
             readers.push(RingReader {
                 watch,
                 presence: Arc::clone(&presence),
@@ -177,19 +177,29 @@ impl Observer {
     ///
     /// None so far.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
-        let readers = &mut self.readers;
+        Self::wait_any(std::slice::from_mut(self), timeout)
+    }
+
+    /// As [`wait`](Self::wait), for packets of any of several links, or for the end of one.
+    ///
+    /// # Errors
+    ///
+    /// None so far.
+    pub fn wait_any(observers: &mut [Self], timeout: Option<Duration>) -> Result<Wait, Error> {
+        let mut pace = observers.first().map_or_else(Pace::new, |o| o.pace);
+        let presences: Vec<_> = observers.iter().map(|o| Arc::clone(&o.presence)).collect();
+        let is_up = || presences.iter().all(|presence| presence.check());
+        let readers = observers.iter_mut().flat_map(|o| &mut o.readers);
+        let mut readers: Vec<_> = readers.filter(|r| !r.ended).collect();
         let mut ready = || {
-            let mut most = (0, 0);
-            for r in readers.iter_mut() {
-                let behind = if r.ended { 0 } else { r.watch.behind() };
-                let waiting = u32::from(behind) + (r.next < r.burst.len()) as u32;
-                if waiting > most.0 {
-                    most = (waiting, r.watch.window());
-                }
-            }
-            most
+            let waiting = readers.iter_mut().map(|r| r.waiting());
+            waiting.max().unwrap_or((0, 0))
         };
-        Ok(self.pace.wait(timeout, &self.presence, &mut ready))
+        let wait = pace.wait(timeout, &is_up, &mut ready);
+        if let Some(first) = observers.first_mut() {
+            first.pace = pace;
+        }
+        Ok(wait)
     }
 }
 
@@ -272,12 +282,19 @@ impl RingReader {
         if self.next < self.burst.len() {
             return Ok(Wait::Ready);
         }
-        let (watch, ended) = (&mut self.watch, self.ended);
-        let mut ready = || {
-            let behind = if ended { 0 } else { watch.behind() };
-            (u32::from(behind), watch.window())
-        };
-        Ok(self.pace.wait(timeout, &self.presence, &mut ready))
+        if self.ended {
+            return Ok(Wait::LinkDown);
+        }
+        let (presence, mut pace) = (Arc::clone(&self.presence), self.pace);
+        let wait = pace.wait(timeout, &|| presence.check(), &mut || self.waiting());
+        self.pace = pace;
+        Ok(wait)
+    }
+
+    /// Slots that wait, and that stay readable.
+    fn waiting(&mut self) -> (u32, u16) {
+        let read = u32::from(self.next < self.burst.len());
+        (u32::from(self.watch.behind()) + read, self.watch.window())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::observer::Presence;
 use crate::queue::Wait;
 
 /// Long enough that a link at rest costs little, and short enough that what comes after it is seen.
@@ -14,7 +13,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 const SPIN: Duration = Duration::from_micros(20);
 
 /// Looks without a pause while so much comes that a pause would lose it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     /// When packets came last.
     last: Instant,
@@ -34,12 +33,12 @@ impl Pace {
     pub(super) fn wait(
         &mut self,
         timeout: Option<Duration>,
-        presence: &Presence,
+        is_up: &dyn Fn() -> bool,
         ready: &mut dyn FnMut() -> (u32, u16),
     ) -> Wait {
         let start = Instant::now();
         loop {
-            let up = presence.check();
+            let up = is_up();
             let (waiting, window) = ready();
             let now = Instant::now();
             if waiting > 0 {

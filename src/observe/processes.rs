@@ -1,13 +1,15 @@
 //! What the process tables say: who maps which shared memory, and which sockets they have.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use procfs::process::{FDTarget, MMPermissions, MMapPath, Process as Proc};
 use procfs::{ProcError, ProcResult};
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, MemfdFlags, Mode, OFlags, StatxFlags};
+
+use crate::error::Error;
 
 /// A file, whatever it is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,7 +22,7 @@ pub(super) struct FileId {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mapping {
     pub(super) file: FileId,
-    /// As opposed to a named file, which is no file of rings.
+    /// With usual pages, as a file of rings has.
     pub(super) memfd: bool,
     address: (u64, u64),
 }
@@ -47,13 +49,23 @@ pub struct Hidden {
 }
 
 /// All processes with shared memory, and those that this user may not look at.
-pub(super) fn all() -> io::Result<(Vec<Holder>, Vec<Hidden>)> {
+pub(super) fn all() -> Result<(Vec<Holder>, Vec<Hidden>), Error> {
     let (mut holders, mut hidden) = (Vec::new(), Vec::new());
+    let mut memory = Memory::new().map_err(|e| Error::io("making a memfd", e))?;
+    let processes = procfs::process::all_processes()
+        .map_err(|e| Error::io("reading the process tables in /proc", io::Error::other(e)))?;
     // Those that end meanwhile are no more.
-    for proc in procfs::process::all_processes().map_err(system)?.flatten() {
+    for proc in processes.flatten() {
         match mappings(&proc) {
-            Ok(mappings) if mappings.is_empty() => {}
-            Ok(mappings) => {
+            Ok(mut mappings) => {
+                memory.learn(&proc, &mappings);
+                mappings.retain_mut(|m| {
+                    m.memfd = m.file.device == memory.plain;
+                    m.memfd || memory.others.contains(&m.file.device)
+                });
+                if mappings.is_empty() {
+                    continue;
+                }
                 let Ok(stat) = proc.stat() else { continue };
                 holders.push(Holder {
                     pid: proc.pid.unsigned_abs(),
@@ -71,6 +83,11 @@ pub(super) fn all() -> io::Result<(Vec<Holder>, Vec<Hidden>)> {
         }
     }
     Ok((holders, hidden))
+}
+
+/// Opens a file by any of the processes that have it.
+pub(super) fn open(holders: &mut [Holder], indices: &[usize], file: FileId) -> Option<OwnedFd> {
+    indices.iter().find_map(|i| holders[*i].open(file).ok())
 }
 
 /// How often a process maps a file from its start; 0 when it is another process by now.
@@ -93,7 +110,7 @@ fn mappings(proc: &Proc) -> ProcResult<Vec<Mapping>> {
     let shared = maps.into_iter().filter(shared);
     Ok(shared
         .filter_map(|m| {
-            let MMapPath::Path(path) = &m.pathname else {
+            let MMapPath::Path(_) = &m.pathname else {
                 return None;
             };
             let number = |n: i32| u32::try_from(n).ok();
@@ -103,7 +120,7 @@ fn mappings(proc: &Proc) -> ProcResult<Vec<Mapping>> {
                     device,
                     inode: m.inode,
                 },
-                memfd: path.to_string_lossy().starts_with("/memfd:"),
+                memfd: false,
                 address: m.address,
             })
         })
@@ -210,24 +227,33 @@ fn descriptor_path(pid: u32, descriptor: i32) -> String {
     format!("/proc/{pid}/fd/{descriptor}")
 }
 
-/// A handle that nothing happens by, and which regular file it is.
+/// A handle that nothing happens by, and which regular file it is. Asks no file system: that of a
+/// hostile process need not answer.
 fn find(path: &str) -> io::Result<(OwnedFd, FileId)> {
     let handle = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let stat = rustix::fs::fstat(&handle)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    let (kind, id) = identify(&handle)?;
+    if kind != FileType::RegularFile {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let id = FileId {
-        device: stat.st_dev,
-        inode: stat.st_ino,
-    };
     Ok((handle, id))
 }
 
-/// Opening may have effects, of a pipe or a device: so only once it is known to be the file.
+fn identify(file: impl AsFd) -> io::Result<(FileType, FileId)> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let wanted = StatxFlags::TYPE | StatxFlags::INO;
+    let stat = rustix::fs::statx(file, "", flags, wanted)?;
+    let id = FileId {
+        device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+        inode: stat.stx_ino,
+    };
+    Ok((FileType::from_raw_mode(stat.stx_mode.into()), id))
+}
+
+/// Opening may have effects, of a pipe or a device, or never end: so only once it is known to be
+/// this file, and memory.
 fn open_as(path: &str, file: FileId) -> io::Result<OwnedFd> {
     let (handle, found) = find(path)?;
-    if found != file || !is_memory(&handle)? {
+    if found != file {
         return Err(io::ErrorKind::NotFound.into());
     }
     let again = format!("/proc/self/fd/{}", handle.as_raw_fd());
@@ -235,14 +261,40 @@ fn open_as(path: &str, file: FileId) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(again, flags, Mode::empty())?)
 }
 
-/// Files on disks and of programs need not answer.
-fn is_memory(file: impl AsFd) -> io::Result<bool> {
-    const TMPFS: u64 = 0x0102_1994;
-    const HUGETLBFS: u64 = 0x9584_58f6;
-    let kind = rustix::fs::fstatfs(file)?.f_type;
-    Ok(matches!(u64::try_from(kind), Ok(TMPFS | HUGETLBFS)))
+/// The devices of file systems in memory: those of memfds, and those that a process has mounted.
+#[derive(Debug)]
+struct Memory {
+    /// Of memfds with usual pages, which alone may hold rings.
+    plain: u64,
+    others: HashSet<u64>,
 }
 
-pub(super) fn system(error: ProcError) -> io::Error {
-    io::Error::other(error)
+impl Memory {
+    fn new() -> io::Result<Self> {
+        let device = |flags| -> io::Result<u64> {
+            let file = rustix::fs::memfd_create("memif", flags | MemfdFlags::CLOEXEC)?;
+            Ok(identify(&file)?.1.device)
+        };
+        Ok(Self {
+            plain: device(MemfdFlags::empty())?,
+            others: device(MemfdFlags::HUGETLB).into_iter().collect(),
+        })
+    }
+
+    /// With what this process has mounted, where it maps anything else at all.
+    fn learn(&mut self, proc: &Proc, mappings: &[Mapping]) {
+        let is_known =
+            |m: &Mapping| m.file.device == self.plain || self.others.contains(&m.file.device);
+        if mappings.iter().all(is_known) {
+            return;
+        }
+        for mount in proc.mountinfo().into_iter().flatten() {
+            let mut numbers = mount.majmin.split(':').filter_map(|n| n.parse().ok());
+            if matches!(&mount.fs_type[..], "tmpfs" | "hugetlbfs")
+                && let (Some(major), Some(minor)) = (numbers.next(), numbers.next())
+            {
+                self.others.insert(rustix::fs::makedev(major, minor));
+            }
+        }
+    }
 }

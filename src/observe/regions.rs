@@ -6,9 +6,8 @@
 use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::host;
-use super::link::{Link, LinkId};
-use super::processes::{FileId, Holder};
+use super::link::{Link, LinkId, refused};
+use super::processes::{self, FileId, Holder};
 use crate::error::Error;
 use crate::ffi::view::{View, find_rings};
 
@@ -26,14 +25,14 @@ pub(super) fn find(link: &Link, chosen: &[u64]) -> Result<Vec<OwnedFd>, Error> {
     if !link.is_up() {
         return Err(refused(link, "the link is gone"));
     }
-    let (mut holders, _) = host::host()?;
+    let (mut holders, _) = processes::all()?;
     holders.retain(|h| {
         let is = |p: &super::link::Process| p.pid == h.pid && p.started == h.started;
         link.processes.iter().any(is)
     });
     let LinkId(rings) = link.id;
     let all: Vec<usize> = (0..holders.len()).collect();
-    let first = host::open(&mut holders, &all, rings)
+    let first = processes::open(&mut holders, &all, rings)
         .ok_or_else(|| refused(link, "it is gone, or can't be opened any more"))?;
     let view = match &link.view {
         Ok(view) => view,
@@ -171,8 +170,4 @@ pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
             }
         }
     }
-}
-
-fn refused(link: &Link, why: &str) -> Error {
-    super::refused(link, why)
 }

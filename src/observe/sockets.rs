@@ -28,13 +28,12 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// The role of each end, and the socket where only one can be meant.
-    pub(super) fn ends(&mut self, holders: &[&Holder]) -> (Vec<Option<Role>>, Option<String>) {
+    /// The role of each end, and the sockets that can be meant.
+    pub(super) fn ends(&mut self, holders: &[&Holder]) -> (Vec<Option<Role>>, Vec<String>) {
         let connected: Vec<Connected> = holders.iter().map(|h| self.connected(h)).collect();
-        let named = |socket: &BTreeSet<PathBuf>| {
-            let mut names = socket.iter();
-            let name = names.next().filter(|_| names.next().is_none())?;
-            Some(name.to_string_lossy().into_owned())
+        let named = |sockets: &BTreeSet<PathBuf>| -> Vec<String> {
+            let names = sockets.iter();
+            names.map(|n| n.to_string_lossy().into_owned()).collect()
         };
         match &connected[..] {
             // Both ends in one process.
@@ -46,9 +45,10 @@ impl Sockets {
                     (false, true) => ([Some(Role::Slave), Some(Role::Master)], Some(b)),
                     _ => ([None, None], None),
                 };
-                (roles.to_vec(), master.and_then(|m| named(&m.accepted)))
+                let sockets = master.map(|m| named(&m.accepted));
+                (roles.to_vec(), sockets.unwrap_or_default())
             }
-            more => (vec![None; more.len()], None),
+            more => (vec![None; more.len()], Vec::new()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The counters that a long-running command publishes: for `memif stats`, and for Prometheus.
 
 pub(crate) mod local;
+pub(crate) mod observed;
 mod prometheus;
 mod server;
 pub(crate) mod snapshot;

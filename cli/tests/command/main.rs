@@ -11,6 +11,7 @@ mod capture;
 mod demo;
 mod files;
 mod filter;
+mod habits;
 mod helper;
 mod killed;
 mod lifetime;

@@ -44,7 +44,7 @@ fn with_responder(
         &mode,
     ];
     let mut respond = Running::start(None, &args);
-    respond.says("answering as");
+    respond.says("Answering as");
     assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
 
     let shared = SharedDevice::from(MemifDevice::new(&memif, 0).unwrap());
