@@ -10,8 +10,9 @@ mod recording;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
+use memif::Direction;
 use memif::Packet;
-use memif::pcap::{Direction, InterfaceInfo, InterfaceStatistics};
+use memif::pcap::{InterfaceInfo, InterfaceStatistics};
 
 use crate::failure::Failure;
 pub(crate) use options::{Limits, Plan, RecordArgs};
