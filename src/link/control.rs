@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -58,13 +59,18 @@ impl Control {
         thread::current().id() == self.thread_id
     }
 
+    /// Whether a slave that found no link tries again by itself.
+    pub(crate) fn tries_again(&self) -> bool {
+        !self.settings.reconnect.is_zero()
+    }
+
     pub(crate) fn app_name(&self) -> &str {
         &self.settings.app_name
     }
 
-    pub(crate) fn socket_args(&self, path: &str) -> SocketArgs {
+    pub(crate) fn socket_args(&self, path: &Path) -> SocketArgs {
         SocketArgs {
-            path: path.into(),
+            path: path.to_owned(),
             ..self.settings.clone()
         }
     }

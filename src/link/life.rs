@@ -11,7 +11,7 @@ use super::status::{ConnectFailure, Status};
 use super::taken::Taken;
 use super::{CLOSE_FLUSH, Link, Listener};
 use crate::config::{Role, Settings};
-use crate::error::{Error, ErrorKind, REFUSES};
+use crate::error::{Error, ErrorKind};
 use crate::ffi::{ConnArgs, ConnEvents};
 
 impl Link {
@@ -33,7 +33,12 @@ impl Link {
             allow_unsealed: config.allow_unsealed,
         };
         let socket = control.socket_args(&config.socket);
-        let label = format!("{} id {} on {}", config.role, config.id, config.socket);
+        let label = format!(
+            "{} id {} on {}",
+            config.role,
+            config.id,
+            config.socket.display()
+        );
         let link = Arc::new(Self {
             counters: Counters::new(
                 (config.rx_queues(), config.tx_queues()),
@@ -70,9 +75,9 @@ impl Link {
                 } else {
                     format!("{creating}: {said}")
                 };
-                Err(Error::memif(code, context))
+                Err(Error::memif(ErrorKind::from_code(code), context))
             }
-            None => Err(link.error(ErrorKind::NotInitialised.code(), "creating it")),
+            None => Err(link.error(ErrorKind::NotInitialised, "creating it")),
         }
     }
 
@@ -169,11 +174,7 @@ impl ConnEvents for Events {
     fn connected(&self) {
         let link = self.change(|link, status| {
             link.counters.link(link.queues());
-            *status = Status {
-                up: true,
-                last_disconnect: std::mem::take(&mut status.last_disconnect),
-                ..Status::default()
-            };
+            status.went_up();
         });
         if let Some(link) = link {
             link.ring(|| None); // it may have more queues than the one before
@@ -187,22 +188,28 @@ impl ConnEvents for Events {
             status.last_disconnect = reason.into();
         });
         if let Some(link) = link {
-            let code = ErrorKind::Disconnected.code();
-            link.ring(|| Some(link.error(code, &format!("the link went down ({reason})"))));
+            let doing = format!("the link went down ({reason})");
+            link.ring(|| Some(link.error(ErrorKind::Disconnected, &doing)));
             link.listener.went_down(&link);
         }
     }
 
-    fn failed(&self, err: i32, refused: bool, reason: &str) {
+    fn failed(&self, err: i32, refused: bool, reason: &str, peer: &str) {
         self.change(|link, status| {
             let kind = ErrorKind::from_code(err);
             // A master waits for the next slave, whatever the last one said.
-            if refused && link.config.role == Role::Slave {
-                let words = reason.strip_prefix("the peer says: ").unwrap_or(reason);
-                let context = format!("{REFUSES}{words}");
-                status.refusal = Some(link.error(err, &context));
-            } else if kind == ErrorKind::IncompatibleProtocol && link.config.role == Role::Slave {
-                status.refusal = Some(link.error(err, reason));
+            if link.config.role == Role::Slave {
+                if refused {
+                    let words = reason.strip_prefix("the peer says: ").unwrap_or(reason);
+                    status.refused(Error::Refused {
+                        interface: link.label.clone(),
+                        peer: peer.into(),
+                        kind,
+                        reason: words.into(),
+                    });
+                } else if kind == ErrorKind::IncompatibleProtocol {
+                    status.refused(link.error(kind, reason));
+                }
             }
             status.failure = Some(ConnectFailure {
                 kind,

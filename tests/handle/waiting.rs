@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use memif::{Eof, MemifConfig, PacketHandle, Wait};
+use memif::{Eof, Error, MemifConfig, PacketHandle, Wait};
 
 use crate::common::*;
 use crate::support::*;
@@ -14,10 +14,10 @@ fn wait_tells_ready_timed_out_and_link_down() {
     for reader in ROLES {
         let pair = Pair::new();
         let (mut to, mut from) = pair.handles(reader, 2);
-        assert_eq!(from.wait(Some(Duration::ZERO)).unwrap(), Wait::TimedOut);
+        assert_eq!(from.wait(Some(Duration::ZERO)), Err(Error::TimedOut));
         let timeout = Some(Duration::from_millis(3));
-        assert_eq!(from.wait(timeout).unwrap(), Wait::TimedOut);
-        assert_eq!(eof(from.read_packet_timeout(timeout)), Eof::Empty);
+        assert_eq!(from.wait(timeout), Err(Error::TimedOut));
+        assert_eq!(from.read_packet_timeout(timeout), Err(Error::TimedOut));
         to.write_packets(&[b"1", b"2", b"3"]).unwrap();
         for wanted in [b"1", b"2", b"3"] {
             // From the ring, then from the cache.
@@ -84,7 +84,7 @@ fn a_waiting_reader_sees_the_link_come_up_when_it_follows() {
         let context = context();
         let reading = MemifConfig::new(&socket).role(reader);
         let reading = context.create_interface(reading).unwrap();
-        let (mut reader_half, _) = reading.packet_handle(0, 2).unwrap().split();
+        let (mut reader_half, _) = reading.packet_handle(0).unwrap().with_burst(2).split();
         let waiting = thread::spawn(move || {
             let first = reader_half.packets().follow(true).next();
             first.map(|packet| packet.unwrap().into_data())
@@ -92,7 +92,7 @@ fn a_waiting_reader_sees_the_link_come_up_when_it_follows() {
         let writing = MemifConfig::new(&socket).role(other(reader));
         let writing = context.create_interface(writing).unwrap();
         up(&writing);
-        let mut to = writing.packet_handle(0, 1).unwrap();
+        let mut to = writing.packet_handle(0).unwrap().with_burst(1);
         to.write_packet_timeout(b"x", Some(LONG)).unwrap();
         assert_eq!(waiting.join().unwrap().as_deref(), Some(&b"x"[..]));
     }

@@ -123,7 +123,7 @@ fn read_file(
 ) -> Result<(), Failure> {
     let mut info = InterfaceInfo::new("file", file.link_type());
     info.description = path.display().to_string();
-    info.snaplen = args.snaplen;
+    info.snaplen = Some(args.snaplen);
     recording.describe(vec![info]);
     while !events.is_stopped() {
         match file.read_packet() {
@@ -215,7 +215,7 @@ impl Reader<'_> {
                 Ok(0) => {
                     recording.idle();
                     if !recording.is_done() {
-                        queue.wait(None)?;
+                        let _ = queue.wait(None)?;
                     }
                 }
                 Ok(_) => {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use memif::pcap::{Direction, InterfaceInfo};
-use memif::{CaptureInfo, Packet};
+use memif::Direction;
+use memif::Packet;
+use memif::pcap::InterfaceInfo;
 use nix::poll::{PollFd, PollFlags};
 
 use super::options::Limits;
@@ -278,13 +279,7 @@ impl State {
                 false => self.seen.cut_before += 1,
             }
         }
-        let packet = Packet::new(
-            data,
-            CaptureInfo {
-                capture_length: data.len(),
-                ..info
-            },
-        );
+        let packet = Packet::new(data, info);
         match self.output.put(&packet, interface, Direction::Inbound) {
             Ok(Put::Taken) => self.left = self.left.map(|n| n - 1),
             Ok(Put::Full) => {
@@ -522,7 +517,7 @@ mod tests {
     fn take(state: &mut State) -> u64 {
         let packets = (0..12).map(|n| {
             let length = if n == 11 { 30 } else { 60 };
-            let mut info = CaptureInfo::whole(length, Timestamp::default());
+            let mut info = memif::CaptureInfo::whole(length, Timestamp::default());
             info.length = if n == 11 { 100 } else { 60 };
             Packet::new(&[0; 60][..length], info)
         });
