@@ -1,11 +1,15 @@
 //! All cases.
 
+mod closing;
+mod crowds;
+pub(crate) mod fuse;
 pub(crate) mod killed;
 mod meanwhile;
 mod on_master;
 mod on_master_bends;
 mod on_slave;
 mod rings;
+mod slow;
 
 use crate::case::Case;
 use crate::target::Role;
