@@ -1,8 +1,9 @@
-//! Write the packets that a peer sends into a pcap file, in a tokio runtime.
+//! Writes the packets that a peer sends to a pcap file, in a tokio runtime.
 //!
 //!     cargo run --features tokio --example async_capture -- SOCKET FILE [master]
 //!
-//! Ends when the peer leaves, or at Ctrl-C. Without arguments it captures what a task of its own sends.
+//! It ends when the peer leaves, or on Ctrl-C. Without arguments it captures packets that a task of
+//! its own sends.
 
 use memif::pcap::{DEFAULT_SNAPLEN, PcapWriter};
 use memif::stream::AsyncPacketHandle;
@@ -33,7 +34,7 @@ async fn main() -> Result<(), Error> {
     let mut writer = PcapWriter::create(&file, memif.mode().link_type(), DEFAULT_SNAPLEN)?;
     memif.link_up().await?;
     loop {
-        // A read that loses the race is dropped; its packet comes with the next one.
+        // A read that loses the race is dropped. The next read gets its packet.
         tokio::select! {
             packet = handle.read_packet() => match packet {
                 Ok(packet) => writer.write_packet(&packet)?,
@@ -60,7 +61,7 @@ async fn send(socket: &str) -> Result<(), Error> {
     for n in 0..1000u16 {
         handle.write_packet(&[n as u8; 60]).await?;
     }
-    // Waits, without blocking the capture in the same thread, until all is taken.
+    // Waits until everything is read, without blocking the capture in the same thread.
     handle.close().await;
     Ok(())
 }

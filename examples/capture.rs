@@ -1,8 +1,8 @@
-//! Write the packets that a peer sends into a pcap file, until it leaves.
+//! Writes the packets that a peer sends to a pcap file, until the peer leaves.
 //!
 //!     cargo run --example capture -- SOCKET FILE [master]
 //!
-//! Without arguments it captures what a thread of its own sends.
+//! Without arguments it captures packets that a thread of its own sends.
 
 use memif::pcap::{DEFAULT_SNAPLEN, PcapWriter};
 use memif::{Context, Eof, Error, MemifConfig, PacketSink, PacketSource, Role, Wait};
@@ -34,7 +34,7 @@ fn main() -> Result<(), Error> {
         match handle.read_packet() {
             Ok(packet) => writer.write_packet(&packet)?,
             Err(Error::Eof(Eof::Empty)) => {
-                // Whoever looks at the file now finds all that has come.
+                // Now the file has everything that has arrived.
                 writer.flush()?;
                 if handle.wait(None)? == Wait::Closed {
                     break;

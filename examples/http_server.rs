@@ -1,8 +1,8 @@
 //! An HTTP server that answers `GET /`.
 //!
 //! Without arguments it serves a client in this process. With `--socket PATH [--role master]` it is
-//! 10.9.0.1 at the other end of that memif: put the kernel there with
-//! `memif bridge tap:mf0 memif:PATH,role=master`, and `curl http://10.9.0.1/` finds it.
+//! 10.9.0.1 at the other end of that memif. To reach it from the kernel, run
+//! `memif bridge tap:mf0 memif:PATH,role=master` and `curl http://10.9.0.1/`.
 
 mod common;
 
@@ -18,11 +18,11 @@ fn add_socket(host: &mut Host<MemifDevice>) -> SocketHandle {
 }
 
 fn serve(mut host: Host<MemifDevice>) {
-    // As many visitors at a time.
+    // The number of visitors at a time.
     let mut visitors: Vec<_> = (0..4)
         .map(|_| (add_socket(&mut host), Vec::new()))
         .collect();
-    // Before the stack works: a visitor that is there already would be refused.
+    // Before the stack works, because it would refuse a visitor who is already there.
     for (handle, _) in &visitors {
         let socket = host.sockets.get_mut::<tcp::Socket>(*handle);
         socket.listen(80).unwrap();

@@ -1,13 +1,15 @@
-//! Answer ARP and ping, by bursts on queues. The same with `PacketHandle`: packet_responder.
+//! Answers ARP and ping, with bursts on queues. packet_responder does the same with `PacketHandle`.
 //!
-//! By itself, both ends in one process:  cargo run --example icmp_responder
-//! Against itself, in two terminals:     cargo run --example icmp_responder -- --master
-//!                                       cargo run --example icmp_responder -- --slave --ping
-//! Against VPP (create interface memif id 0 master; set interface state memif0/0 up;
-//! set interface ip address memif0/0 192.168.1.2/24; ping 192.168.1.1):
-//!                                       cargo run --example icmp_responder -- --slave --socket /run/vpp/memif.sock
+//!     cargo run --example icmp_responder                       # both ends in one process
+//!     cargo run --example icmp_responder -- --master           # in one terminal,
+//!     cargo run --example icmp_responder -- --slave --ping     # and in another
+//!     cargo run --example icmp_responder -- --slave --socket /run/vpp/memif.sock
 //!
-//! It answers for 192.168.1.1, or what `--ip` says, until the peer leaves.
+//! The last line is for VPP (`create interface memif id 0 master`,
+//! `set interface state memif0/0 up`, `set interface ip address memif0/0 192.168.1.2/24`,
+//! `ping 192.168.1.1`).
+//!
+//! It answers for 192.168.1.1, or for the address after `--ip`, until the peer leaves.
 
 #[path = "common/args.rs"]
 mod args;
@@ -58,7 +60,7 @@ fn respond(memif: &Memif, host: Host) -> Result<(), Error> {
             .iter()
             .filter_map(|p| icmp::answer(host, &p))
             .collect();
-        // As a host may, it drops what the ring does not take.
+        // A host may drop what does not fit into the ring.
         match tx.tx_burst(&answers) {
             Ok(sent) => answered += sent,
             Err(e) if e.is_eof() => break,

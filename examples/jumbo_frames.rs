@@ -1,13 +1,15 @@
-//! Growing packets: what is longer than a buffer crosses as a chain, and comes out in one piece.
+//! Sends packets of growing length. Packets that are longer than a buffer are sent as chains of
+//! buffers and are received in one piece.
 //!
-//! By itself, both ends in one process:  cargo run --example jumbo_frames
-//! Against itself, in two terminals:     cargo run --example jumbo_frames -- --master
-//!                                       cargo run --example jumbo_frames -- --slave
-//! Against VPP (create interface memif id 0 master buffer-size 2048; it counts what comes,
-//! see "show hardware-interfaces memif0/0"):
-//!                                       cargo run --example jumbo_frames -- --slave --socket /run/vpp/memif.sock
+//!     cargo run --example jumbo_frames                   # both ends in one process
+//!     cargo run --example jumbo_frames -- --master       # in one terminal,
+//!     cargo run --example jumbo_frames -- --slave        # and in another
+//!     cargo run --example jumbo_frames -- --slave --socket /run/vpp/memif.sock
 //!
-//! The slave sends, the master checks what it gets.
+//! The last line is for VPP (`create interface memif id 0 master buffer-size 2048`). VPP counts the
+//! packets: `show hardware-interfaces memif0/0`.
+//!
+//! The slave sends, and the master checks what it receives.
 
 #[path = "common/args.rs"]
 mod args;

@@ -1,7 +1,7 @@
-//! Read packets from a peer and answer each with the same bytes.
+//! Reads packets from a peer and sends each of them back.
 //!
-//! By itself, both ends in one process:   cargo run --example packet_handle
-//! Against a master that listens:         cargo run --example packet_handle -- /run/vpp/memif.sock
+//!     cargo run --example packet_handle                            # both ends in one process
+//!     cargo run --example packet_handle -- /run/vpp/memif.sock     # with a master that listens
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn echo(memif: &Memif) -> Result<(), Error> {
     loop {
         match reader.read_packet() {
             Ok(packet) => writer.write_packet_timeout(&packet, Some(Duration::from_secs(1)))?,
-            // Nothing to read for now: wait; at the end of the link: leave.
+            // Wait if there is nothing to read now. Leave at the end of the link.
             Err(e) if e.is_eof() => match reader.wait(None)? {
                 Wait::Ready => {}
                 _ => return Ok(()),

@@ -1,13 +1,15 @@
-//! Answer ARP and ping, packet by packet. The same with bursts: icmp_responder.
+//! Answers ARP and ping, packet by packet. icmp_responder does the same with bursts.
 //!
-//! By itself, both ends in one process:  cargo run --example packet_responder
-//! Against itself, in two terminals:     cargo run --example packet_responder -- --master
-//!                                       cargo run --example icmp_responder -- --slave --ping
-//! Against VPP (create interface memif id 0 master; set interface state memif0/0 up;
-//! set interface ip address memif0/0 192.168.1.2/24; ping 192.168.1.1):
-//!                                       cargo run --example packet_responder -- --slave --socket /run/vpp/memif.sock
+//!     cargo run --example packet_responder                     # both ends in one process
+//!     cargo run --example packet_responder -- --master         # in one terminal,
+//!     cargo run --example icmp_responder -- --slave --ping     # and in another
+//!     cargo run --example packet_responder -- --slave --socket /run/vpp/memif.sock
 //!
-//! It answers for 192.168.1.1, or what `--ip` says, until the peer leaves.
+//! The last line is for VPP (`create interface memif id 0 master`,
+//! `set interface state memif0/0 up`, `set interface ip address memif0/0 192.168.1.2/24`,
+//! `ping 192.168.1.1`).
+//!
+//! It answers for 192.168.1.1, or for the address after `--ip`, until the peer leaves.
 
 #[path = "common/args.rs"]
 mod args;
@@ -40,12 +42,12 @@ fn main() -> Result<(), Error> {
 fn respond(memif: &Memif, host: Host) -> Result<(), Error> {
     let (mut reader, mut writer) = memif.packet_handle(0, 64)?.split();
     let mut answered = 0;
-    // Waits for each; ends when the link is down and everything was read.
+    // Waits for each packet. Ends when the link is down and everything has been read.
     for packet in reader.packets() {
         if let Some(answer) = icmp::answer(host, &packet?) {
             match writer.write_packet(&answer) {
                 Ok(()) => answered += 1,
-                // As a host may, it drops what the ring does not take.
+                // A host may drop what does not fit into the ring.
                 Err(e) if e.is_eof() => {}
                 Err(e) => return Err(e),
             }

@@ -1,6 +1,9 @@
-//! Ping over a memif: `ping [--to 10.9.0.1] [--count 4] [--interval-ms 10] [--socket PATH [--role master]]`
+//! Ping over a memif.
 //!
-//! Without `--socket` it pings a stack in this process. With `--mode ip` packets have no Ethernet header.
+//!     ping [--to 10.9.0.1] [--count 4] [--interval-ms 10] [--socket PATH [--role master]]
+//!
+//! Without `--socket` it pings a stack in this process. With `--mode ip` packets have no Ethernet
+//! header.
 
 mod common;
 
@@ -46,7 +49,7 @@ fn ping(mut host: Host<MemifDevice>, to: Ipv4Address) {
     let mut sent_at = Vec::new();
     let (mut answers, mut total) = (0, 0.0);
     let mut next = Instant::now();
-    // A second after the last request nothing more is expected.
+    // No answer is expected later than a second after the last request.
     while answers < count && (sent_at.len() < count.into() || Instant::now() < next) {
         host.poll();
         let socket = host.sockets.get_mut::<icmp::Socket>(handle);

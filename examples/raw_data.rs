@@ -1,13 +1,15 @@
-//! Bursts of raw bytes on three queues, both ways.
+//! Sends and receives bursts of raw bytes on three queues, in both directions.
 //!
-//! By itself, both ends in one process:  cargo run --example raw_data
-//! Against itself, in two terminals:     cargo run --example raw_data -- --master
-//!                                       cargo run --example raw_data -- --slave
-//! Against VPP (create interface memif id 0 master rx-queues 3 tx-queues 3; it counts the
-//! packets as errors, being no Ethernet):
-//!                                       cargo run --example raw_data -- --slave --socket /run/vpp/memif.sock
+//!     cargo run --example raw_data                       # both ends in one process
+//!     cargo run --example raw_data -- --master           # in one terminal,
+//!     cargo run --example raw_data -- --slave            # and in another
+//!     cargo run --example raw_data -- --slave --socket /run/vpp/memif.sock
 //!
-//! A burst on each queue each second, until the peer leaves; by itself three bursts.
+//! The last line is for VPP (`create interface memif id 0 master rx-queues 3 tx-queues 3`). VPP
+//! counts the packets as errors, because they are not Ethernet.
+//!
+//! It sends a burst on each queue once per second until the peer leaves. With both ends in one
+//! process it sends three bursts.
 
 #[path = "common/args.rs"]
 mod args;
@@ -20,7 +22,7 @@ use std::time::Duration;
 use memif::{Burst, Context, Error, Memif, RxQueue, Wait};
 use sides::Sides;
 
-const QUEUES: u16 = 3;
+const QUEUES: u8 = 3;
 const BURST: usize = 4;
 
 fn main() -> Result<(), Error> {
@@ -54,7 +56,7 @@ fn run(memif: &Memif, rounds: u32, pause: Duration) -> Result<(), Error> {
             let packets: Vec<String> = (0..BURST)
                 .map(|n| format!("packet {n} of burst {round} on queue {}", queue.id()))
                 .collect();
-            // A master's link is up a moment before its peer has offered buffers.
+            // A master's link is up a moment before the peer has offered its buffers.
             let room = queue.wait_writable(Some(pause));
             match room.and_then(|_| queue.tx_burst(&packets)) {
                 Ok(sent) if sent < BURST => println!("the ring took {sent} of {BURST}"),
@@ -74,7 +76,7 @@ fn run(memif: &Memif, rounds: u32, pause: Duration) -> Result<(), Error> {
     Ok(())
 }
 
-/// Until so many bursts came, or the link went down.
+/// Reads until this many bursts have arrived, or the link goes down.
 fn read(who: &str, mut queue: RxQueue, rounds: u32) -> Result<(), Error> {
     let mut burst = Burst::new(64);
     let mut count = 0;

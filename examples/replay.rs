@@ -1,4 +1,4 @@
-//! Send the packets of a capture file to a peer, as fast as it takes them.
+//! Sends the packets of a capture file to a peer, as fast as the peer reads them.
 //!
 //!     cargo run --example replay -- SOCKET FILE [master]
 //!
@@ -37,7 +37,7 @@ fn main() -> Result<(), Error> {
     let mut sent = 0;
     loop {
         match capture.read_packet() {
-            // Waits for room, so that none is lost.
+            // Waits for room, so that no packet is lost.
             Ok(packet) => handle.write_packet_timeout(&packet, None)?,
             Err(e) if e.is_eof() => break,
             Err(e) => return Err(e),

@@ -1,7 +1,7 @@
 //! A TCP echo server on port 7.
 //!
 //! Without arguments it serves a client in this process. With `--socket PATH [--role master]` it
-//! serves whoever is at the other end, as 10.9.0.1.
+//! serves the peer at the other end, as 10.9.0.1.
 
 mod common;
 
@@ -20,7 +20,7 @@ fn serve(mut host: Host<MemifDevice>) {
     let handle = add_socket(&mut host);
     let mut data = vec![0; 65_536];
     loop {
-        // Before the stack works: a client that is there already would be refused.
+        // Before the stack works, because it would refuse a client that is already there.
         let socket = host.sockets.get_mut::<tcp::Socket>(handle);
         if !socket.is_open() {
             socket.listen(7).unwrap();
@@ -61,7 +61,7 @@ fn ask(mut host: Host<MemifDevice>, question: &[u8]) -> Vec<u8> {
                 .recv(|data| (data.len(), answer.extend_from_slice(data)))
                 .unwrap();
         }
-        // Before the wait: after the last byte nothing may come any more.
+        // Before the wait, because nothing may come after the last byte.
         if answer.len() >= question.len() {
             return answer;
         }

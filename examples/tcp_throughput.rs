@@ -1,9 +1,12 @@
-//! How fast smoltcp's TCP is on a memif, and on a TAP:
-//! `tcp_throughput [--device memif|tap] [--direction send|receive] [--bytes N] [--mtu N]
-//! [--segmentation off|cut|whole] [--no-checksum] [--buffer BYTES] [--rx-mode adaptive|interrupt]`
+//! Measures the throughput of smoltcp's TCP on a memif, and on a TAP device:
 //!
-//! On a memif the peer is a second stack in a thread, on a TAP the kernel. The TAP needs root; in a
-//! network of its own: `unshare -n target/release/examples/tcp_throughput --device tap`.
+//!     tcp_throughput [--device memif|tap] [--direction send|receive] [--bytes N] [--mtu N]
+//!                    [--segmentation off|cut|whole] [--no-checksum] [--buffer BYTES]
+//!                    [--rx-mode adaptive|interrupt]
+//!
+//! On a memif the peer is a second stack in a thread. On a TAP device it is the kernel, which needs
+//! root. To use a network namespace of its own:
+//! `unshare -n target/release/examples/tcp_throughput --device tap`.
 
 mod common;
 
@@ -58,7 +61,7 @@ fn run<D: Device>(mut host: Host<D>, listen: bool, send: bool, wait: impl Fn(&mu
             done += socket.recv(|data| (data.len(), data.len())).unwrap();
         }
         match socket.state() {
-            // The receiver is closed by the sender's end, the sender when all is acknowledged.
+            // The sender closes when all is acknowledged, which also closes the receiver.
             tcp::State::CloseWait if done >= bytes => socket.close(),
             tcp::State::Established if send && done >= bytes => socket.close(),
             tcp::State::Closed | tcp::State::TimeWait => break,

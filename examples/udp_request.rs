@@ -1,8 +1,8 @@
-//! Request and response over UDP, as DNS does it: names go out, numbers come back, and a request
+//! Requests and responses over UDP, as in DNS: names are sent, numbers come back, and a request
 //! that is not answered is repeated.
 //!
-//! Without arguments both sides are in this process. With `--socket PATH [--role master]` it is
-//! the server, 10.9.0.1, on port 5300.
+//! Without arguments both sides are in this process. With `--socket PATH [--role master]` it is the
+//! server, 10.9.0.1, on port 5300.
 
 mod common;
 

@@ -1,20 +1,20 @@
-//! How an interface is set up.
+//! The settings of an interface, as the lower floors see them.
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use crate::{Error, LinkType, Memif};
+use crate::error::Error;
+use crate::packet::link_type::LinkType;
 
-/// Bytes of an interface's or a program's name; longer ones are cut, with a warning.
+/// The most bytes that the name of an interface or program has. Longer names are cut, with a
+/// warning.
 pub(crate) const NAME_MAX: usize = 31;
 const SECRET_MAX: usize = 24;
 const PATH_MAX: usize = 107;
-const QUEUES_MAX: u16 = 255;
 const LOG2_RING_SIZE_MAX: u8 = 14;
 
-/// Which side of the link this is. The slave (client) makes the shared memory
-/// and connects; the master (server) listens.
+/// Which side of the link this is. The slave (client) connects and creates the shared memory. The
+/// master (server) listens.
 ///
 /// ```
 /// use memif::Role;
@@ -24,9 +24,9 @@ const LOG2_RING_SIZE_MAX: u8 = 14;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Listens on the socket; DPDK calls it server.
+    /// Listens on the socket. DPDK calls it server.
     Master,
-    /// Connects to the socket and owns the memory; DPDK calls it client.
+    /// Connects to the socket and creates the shared memory. DPDK calls it client.
     Slave,
 }
 
@@ -53,7 +53,7 @@ impl FromStr for Role {
     }
 }
 
-/// What packets begin with; both sides must have the same.
+/// What a packet begins with. Both sides must use the same mode.
 ///
 /// ```
 /// use memif::{IfMode, LinkType};
@@ -63,18 +63,18 @@ impl FromStr for Role {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IfMode {
-    /// An Ethernet header. DPDK knows no other mode.
+    /// An Ethernet header. DPDK supports no other mode.
     #[default]
     Ethernet,
     /// An IPv4 or IPv6 header.
     Ip,
-    /// VPP's punt/inject; the packets have VPP's own header.
+    /// VPP's punt/inject mode. The packets begin with VPP's own header.
     PuntInject,
 }
 
 impl IfMode {
-    /// The link type of a capture of such an interface; punt/inject, which has
-    /// none of its own, counts as Ethernet.
+    /// The link type for captures of such an interface. Punt/inject mode has none and counts as
+    /// Ethernet.
     pub fn link_type(self) -> LinkType {
         match self {
             Self::Ip => LinkType::RAW,
@@ -114,141 +114,36 @@ impl FromStr for IfMode {
     }
 }
 
-/// A function that is called on the control thread.
-pub(crate) type Callback = Arc<dyn Fn(&Memif) + Send + Sync>;
-
-/// The settings of an interface, set one after the other.
-///
-/// Zeros mean the default, where one is named.
-///
-/// ```
-/// use memif::{MemifConfig, Role};
-///
-/// let config = MemifConfig::new("/run/vpp/memif.sock")
-///     .role(Role::Slave)
-///     .id(7)
-///     .name("capture0")
-///     .queues(2, 2)
-///     .on_connect(|memif| println!("{memif} is up"));
-/// assert_eq!(config.socket(), "/run/vpp/memif.sock");
-/// ```
+/// The settings of an interface.
 #[derive(Clone)]
-pub struct MemifConfig {
+pub(crate) struct Settings {
     pub(crate) socket: String,
     pub(crate) id: u32,
     pub(crate) role: Role,
     pub(crate) mode: IfMode,
     pub(crate) name: String,
     pub(crate) secret: Vec<u8>,
-    pub(crate) rx_queues: u16,
-    pub(crate) tx_queues: u16,
+    /// To receive from and to send to; `None`: what the role has by default.
+    pub(crate) queues: Option<(u8, u8)>,
     pub(crate) buffer_size: u16,
     pub(crate) log2_ring_size: u8,
     pub(crate) allow_unsealed: bool,
-    pub(crate) on_connect: Option<Callback>,
-    pub(crate) on_disconnect: Option<Callback>,
 }
 
-impl MemifConfig {
-    /// A slave with id 0 in Ethernet mode, one queue each way, 1024 slots a
-    /// ring, 2048 bytes a buffer, no secret.
-    ///
-    /// `socket` is the path of the control socket, at most 107 bytes; a leading
-    /// `@` makes it an abstract name (DPDK's default form).
-    pub fn new(socket: impl Into<String>) -> Self {
+impl Settings {
+    pub(crate) fn new(socket: String) -> Self {
         Self {
-            socket: socket.into(),
+            socket,
             id: 0,
             role: Role::Slave,
             mode: IfMode::Ethernet,
             name: "memif".into(),
             secret: Vec::new(),
-            rx_queues: 1,
-            tx_queues: 1,
+            queues: None,
             buffer_size: 2048,
             log2_ring_size: 10,
             allow_unsealed: false,
-            on_connect: None,
-            on_disconnect: None,
         }
-    }
-
-    /// The interface id: both sides of a link have the same.
-    pub fn id(mut self, id: u32) -> Self {
-        self.id = id;
-        self
-    }
-
-    /// Master or slave.
-    pub fn role(mut self, role: Role) -> Self {
-        self.role = role;
-        self
-    }
-
-    /// What packets begin with.
-    pub fn mode(mut self, mode: IfMode) -> Self {
-        self.mode = mode;
-        self
-    }
-
-    /// The interface's name, told to the peer. Longer than 31 bytes it is cut, with a warning.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// The secret, at most 24 bytes without NUL; a master with a secret refuses slaves without
-    /// it. Empty: none. A longer one is an error, as cutting it would change who may connect.
-    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
-        self.secret = secret.into();
-        self
-    }
-
-    /// Queues to receive from and to send to, 1 to 255 each; 0 means 1. The
-    /// slave settles on what both sides have.
-    pub fn queues(mut self, rx: u16, tx: u16) -> Self {
-        self.rx_queues = rx;
-        self.tx_queues = tx;
-        self
-    }
-
-    /// Bytes of a buffer, 1 to 65535; 0 means 2048. Longer packets cross as
-    /// chains. The slave's setting counts. Below 64 a master of this crate may take the slave for
-    /// an attacker, as chains of more than 1024 buffers come of it.
-    pub fn buffer_size(mut self, bytes: u16) -> Self {
-        self.buffer_size = bytes;
-        self
-    }
-
-    /// Slots of each ring as a power of two, 1 to 14; 0 means 10. The slave's setting counts.
-    pub fn log2_ring_size(mut self, log2: u8) -> Self {
-        self.log2_ring_size = log2;
-        self
-    }
-
-    /// Master only: accept memory that the peer could take away while it is being read, which
-    /// kills this process. Needed for peers with hugepage memory, as DPDK's zero-copy clients.
-    pub fn allow_unsealed_regions(mut self, allow: bool) -> Self {
-        self.allow_unsealed = allow;
-        self
-    }
-
-    /// Called on the control thread whenever the link has come up. It may use
-    /// the interface, and create and close interfaces, but should not block.
-    pub fn on_connect(mut self, f: impl Fn(&Memif) + Send + Sync + 'static) -> Self {
-        self.on_connect = Some(Arc::new(f));
-        self
-    }
-
-    /// Called on the control thread whenever the link has gone down.
-    pub fn on_disconnect(mut self, f: impl Fn(&Memif) + Send + Sync + 'static) -> Self {
-        self.on_disconnect = Some(Arc::new(f));
-        self
-    }
-
-    /// The control socket.
-    pub fn socket(&self) -> &str {
-        &self.socket
     }
 
     pub(crate) fn checked(mut self) -> Result<Self, Error> {
@@ -280,18 +175,19 @@ impl MemifConfig {
         if self.secret.contains(&0) {
             return Err(Error::config("secret", "it contains a NUL byte"));
         }
-        for (what, count) in [
-            ("receive queues", self.rx_queues),
-            ("transmit queues", self.tx_queues),
-        ] {
-            if count > QUEUES_MAX {
-                return Err(Error::config(
-                    what,
-                    format!("{count} asked for, at most {QUEUES_MAX} are possible"),
-                ));
-            }
+        if let Some((0, _) | (_, 0)) = self.queues {
+            return Err(Error::config(
+                "queues",
+                "0 asked for, 1 to 255 are possible",
+            ));
         }
-        if self.log2_ring_size > LOG2_RING_SIZE_MAX {
+        if self.buffer_size == 0 {
+            return Err(Error::config(
+                "buffer size",
+                "0 bytes asked for, 1 to 65535 are possible",
+            ));
+        }
+        if !(1..=LOG2_RING_SIZE_MAX).contains(&self.log2_ring_size) {
             return Err(Error::config(
                 "ring size",
                 format!(
@@ -301,20 +197,29 @@ impl MemifConfig {
             ));
         }
         self.name = cut_name("interface name", self.name);
-        self.rx_queues = self.rx_queues.max(1);
-        self.tx_queues = self.tx_queues.max(1);
-        if self.buffer_size == 0 {
-            self.buffer_size = 2048;
-        }
-        if self.log2_ring_size == 0 {
-            self.log2_ring_size = 10;
-        }
         Ok(self)
+    }
+
+    /// How many queues there can be to receive from, and to send to. A master takes all that a
+    /// slave has, unless told otherwise.
+    fn most_queues(&self) -> (u8, u8) {
+        self.queues.unwrap_or(match self.role {
+            Role::Master => (u8::MAX, u8::MAX),
+            Role::Slave => (1, 1),
+        })
+    }
+
+    pub(crate) fn rx_queues(&self) -> u8 {
+        self.most_queues().0
+    }
+
+    pub(crate) fn tx_queues(&self) -> u8 {
+        self.most_queues().1
     }
 }
 
-/// The secret is not shown.
-impl fmt::Debug for MemifConfig {
+/// Prints the name of the public type, and does not show the secret.
+impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemifConfig")
             .field("socket", &self.socket)
@@ -323,15 +228,14 @@ impl fmt::Debug for MemifConfig {
             .field("mode", &self.mode)
             .field("name", &self.name)
             .field("secret", &(!self.secret.is_empty()).then_some("…"))
-            .field("rx_queues", &self.rx_queues)
-            .field("tx_queues", &self.tx_queues)
+            .field("queues", &self.queues)
             .field("buffer_size", &self.buffer_size)
             .field("log2_ring_size", &self.log2_ring_size)
             .finish_non_exhaustive()
     }
 }
 
-/// Cuts a name to its field on the wire, at a character's end.
+/// Cuts a name to the size of its field on the wire, at the end of a character.
 pub(crate) fn cut_name(what: &str, mut name: String) -> String {
     let mut end = name.find('\0').unwrap_or(name.len()).min(NAME_MAX);
     while !name.is_char_boundary(end) {
@@ -342,49 +246,4 @@ pub(crate) fn cut_name(what: &str, mut name: String) -> String {
         name.truncate(end);
     }
     name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_cut_and_zeros_become_defaults() {
-        let config = MemifConfig::new("@x")
-            .name("ä".repeat(20))
-            .queues(0, 0)
-            .buffer_size(0)
-            .log2_ring_size(0)
-            .checked()
-            .unwrap();
-        assert_eq!(config.name, "ä".repeat(15));
-        assert_eq!((config.rx_queues, config.tx_queues), (1, 1));
-        assert_eq!((config.buffer_size, config.log2_ring_size), (2048, 10));
-    }
-
-    #[test]
-    fn what_would_change_the_meaning_is_refused() {
-        let long = "/tmp/".to_owned() + &"x".repeat(103);
-        for (config, says) in [
-            (MemifConfig::new(long), "108 bytes"),
-            (MemifConfig::new(""), "empty"),
-            (MemifConfig::new("@"), "empty"),
-            (MemifConfig::new("a\0b"), "NUL"),
-            (MemifConfig::new("a").secret([b'x'; 25]), "25 bytes"),
-            (MemifConfig::new("a").secret("x\0y"), "NUL"),
-            (MemifConfig::new("a").queues(256, 1), "256"),
-            (MemifConfig::new("a").queues(1, 256), "256"),
-            (MemifConfig::new("a").log2_ring_size(15), "2^15"),
-        ] {
-            let error = config.checked().unwrap_err();
-            assert!(error.to_string().contains(says), "{error}");
-            assert_eq!(error.code(), 11);
-        }
-    }
-
-    #[test]
-    fn the_secret_is_not_shown() {
-        let shown = format!("{:?}", MemifConfig::new("a").secret("hunter2"));
-        assert!(!shown.contains("hunter2"), "{shown}");
-    }
 }

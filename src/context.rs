@@ -1,31 +1,30 @@
-//! The control thread, on which connections are made and callbacks run.
+//! The context: what a program creates first, and its settings.
 
-use std::cell::RefCell;
 use std::fmt;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::thread::{self, JoinHandle, ThreadId};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::config::cut_name;
-use crate::ffi::{Access, Loop, SocketArgs, Waker};
-use crate::interface::{CLOSE_FLUSH, Inner};
-use crate::{Error, ErrorKind, Memif, MemifConfig};
+use crate::error::{Error, ErrorKind};
+use crate::ffi::{Access, SocketArgs};
+use crate::interface::Memif;
+use crate::interface::config::MemifConfig;
+use crate::link::control::{Control, lock};
+use crate::link::{CLOSE_FLUSH, Link};
 
-/// The place where interfaces live: a thread that makes connections, and on
-/// which callbacks run. A process may have several.
+/// Owns interfaces, and the control thread that makes their connections and runs their callbacks. A
+/// process may have several contexts.
 ///
-/// Closing or dropping it closes its interfaces.
+/// Closing or dropping a context closes its interfaces.
 ///
-/// Callbacks may call anything of their own context. Two contexts whose callbacks call each
-/// other wait for each other for ever.
+/// Callbacks may call everything in their own context. Callbacks of two contexts that call into
+/// each other's context deadlock.
 ///
-/// After `fork` a child has no control thread, but its parent's sockets, eventfds and mappings. It
-/// may use nothing of this crate, and has to call `exec` (the descriptors are close-on-exec), or
-/// `_exit`: as long as it lives, the parent's death does not end the parent's links.
-/// [`std::process::Command`] does all that.
+/// After `fork` the child has its parent's sockets, eventfds and mappings, but no control thread.
+/// It must not use this crate, and has to call `exec` (the descriptors are close-on-exec) or
+/// `_exit`. As long as it lives, the parent's death does not end the parent's links.
+/// [`std::process::Command`] does this correctly.
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -36,22 +35,24 @@ use crate::{Error, ErrorKind, Memif, MemifConfig};
 /// assert!(!memif.is_link_up());
 /// # Ok::<(), memif::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Context {
     control: Arc<Control>,
+    interfaces: Mutex<Vec<Weak<Link>>>,
+    closed: AtomicBool,
 }
 
 impl Context {
-    /// A context whose interfaces tell their peers this program's name, cut to 31 bytes.
+    /// Starts a context with default settings. `app_name` is the program's name that peers are
+    /// told, cut to 31 bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the system has no thread or descriptor left.
+    /// [`Error::Io`] if the system can't provide a thread or a descriptor.
     pub fn new(app_name: impl Into<String>) -> Result<Self, Error> {
         Self::builder(app_name).build()
     }
 
-    /// A context with settings of its own.
+    /// Starts to build a context with other settings.
     pub fn builder(app_name: impl Into<String>) -> ContextBuilder {
         ContextBuilder {
             app_name: app_name.into(),
@@ -63,42 +64,43 @@ impl Context {
         }
     }
 
-    /// Creates an interface: a master listens at once, a slave begins to
-    /// connect, and goes on trying. Waits for the control thread, as long as a callback may take, but
-    /// not for the link; see [`Memif::wait_link_up`].
+    /// Creates an interface. A master listens at once. A slave starts to connect, and keeps trying
+    /// until it succeeds. The call waits for the control thread, and so for a callback that is
+    /// running, but not for the link. Use [`Memif::wait_link_up`] for that.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] for settings that can't be; [`Error::Memif`] when a
-    /// master can't listen (in use, no permission, no socket), or has the id
-    /// of another one, or when the context is closed.
+    /// [`Error::Config`] for invalid settings. [`Error::Memif`] if a master can't listen (the
+    /// socket is in use, there is no permission, or the file is not a socket), if another interface
+    /// has its id, or if the context is closed.
     pub fn create_interface(&self, config: MemifConfig) -> Result<Memif, Error> {
-        let config = config.checked()?;
-        if self.control.closed.load(Ordering::Acquire) {
+        let (settings, callbacks) = config.checked()?;
+        if self.closed.load(Ordering::Acquire) {
             return Err(Error::Memif {
                 kind: ErrorKind::NotInitialised,
-                context: format!("creating id {} on {}", config.id, config.socket),
+                context: format!("creating id {} on {}", settings.id, settings.socket),
             });
         }
-        let inner = Inner::create(Arc::clone(&self.control), config)?;
-        let mut interfaces = lock(&self.control.interfaces);
+        let control = Arc::clone(&self.control);
+        let link = Link::create(control, settings, Box::new(callbacks))?;
+        let mut interfaces = lock(&self.interfaces);
         interfaces.retain(|weak| weak.strong_count() > 0);
-        interfaces.push(Arc::downgrade(&inner));
+        interfaces.push(Arc::downgrade(&link));
         drop(interfaces);
-        if self.control.closed.load(Ordering::Acquire) {
-            inner.close(); // meanwhile
+        if self.closed.load(Ordering::Acquire) {
+            link.close(); // meanwhile
         }
-        Ok(Memif::from_inner(inner))
+        Ok(Memif::from_link(link))
     }
 
-    /// Closes its interfaces as [`Memif::close`] does: waits up to a second, for
-    /// all of them together, until peers have taken what was sent.
+    /// Closes all interfaces, as [`Memif::close`] does. Waits up to a second, for all of them
+    /// together, until the peers have read what was sent.
     pub fn close(&self) {
-        self.control.closed.store(true, Ordering::Release);
-        let interfaces = std::mem::take(&mut *lock(&self.control.interfaces));
+        self.closed.store(true, Ordering::Release);
+        let interfaces = std::mem::take(&mut *lock(&self.interfaces));
         let deadline = Instant::now() + CLOSE_FLUSH;
-        for inner in interfaces.iter().filter_map(Weak::upgrade) {
-            inner.close_by(deadline);
+        for link in interfaces.iter().filter_map(Weak::upgrade) {
+            link.close_by(deadline);
         }
     }
 }
@@ -106,6 +108,14 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("control", &self.control)
+            .finish_non_exhaustive()
     }
 }
 
@@ -131,40 +141,42 @@ pub struct ContextBuilder {
 }
 
 impl ContextBuilder {
-    /// How often slaves without a link ask for one; 100 ms unless set, a year at most. Zero: only once.
+    /// How often slaves without a link try to connect: 100 ms by default, a year at most. With zero
+    /// they try only once.
     pub fn reconnect_interval(mut self, interval: Duration) -> Self {
-        // Centuries would wrap round in the C core's nanoseconds.
+        // A longer interval could overflow the C core's nanoseconds.
         const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
         self.reconnect = interval.min(YEAR);
         self
     }
 
-    /// How long a handshake may take before the peer is dropped; 5 s unless set, at least 1 ms.
+    /// How long a handshake may take before the peer is dropped: 5 s by default, at least 1 ms.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake = timeout;
         self
     }
 
-    /// How many unfinished handshakes a listening socket bears before it drops
-    /// the oldest; 64 unless set, at least 1.
+    /// How many unfinished handshakes a listening socket accepts before it drops the oldest: 64 by
+    /// default, at least 1.
     pub fn max_half_open(mut self, count: u32) -> Self {
         self.max_half_open = count;
         self
     }
 
-    /// How many lines a second are logged about the peers of each interface, and of each socket
-    /// about those it refused; 20 unless set, at least 1. What is beyond is counted, and the
-    /// count is logged when the second is over: a peer that comes and goes in a loop fills no disk.
+    /// How many log lines per second peers can cause: for each interface, and for each socket about
+    /// peers that it refused. 20 by default, at least 1. Further lines are counted, and the count
+    /// is logged at the end of the second. So a peer that connects in a loop can't fill the disk.
     pub fn peer_log_lines(mut self, per_second: u32) -> Self {
         self.peer_log_lines = per_second;
         self
     }
 
-    /// The permissions of the file of a socket that a master here listens on, whatever the umask
-    /// is; `0o600` unless set, so that only the same user, and root, can connect. At most `0o777`.
-    /// Abstract names have no file: anyone in the network namespace may connect to those, and
-    /// only [`allow_uids`](Self::allow_uids), [`allow_gids`](Self::allow_gids) and secrets keep
-    /// peers out.
+    /// The permissions of the socket files that masters of this context listen on, whatever the
+    /// umask. `0o600` by default, so that only the same user and root can connect; at most `0o777`.
+    ///
+    /// Abstract names have no file. Anybody in the network namespace may connect to them, and only
+    /// [`allow_uids`](Self::allow_uids), [`allow_gids`](Self::allow_gids) and secrets keep peers
+    /// out.
     ///
     /// ```
     /// # let dir = std::env::temp_dir().join(format!("memif-doc-mode-{}", std::process::id()));
@@ -187,17 +199,19 @@ impl ContextBuilder {
         self
     }
 
-    /// The owner and the group of that file; `None`: as it is made. Another owner takes root, a
-    /// group of this user's anyone. Where it can't be done, creating a master fails.
+    /// The owner and the group of the socket files; `None` leaves them as they are. Only root can
+    /// set another owner. Anybody can set a group that the user belongs to. If it fails, creating a
+    /// master fails.
     pub fn socket_owner(mut self, uid: Option<u32>, gid: Option<u32>) -> Self {
         self.access.file_uid = uid;
         self.access.file_gid = gid;
         self
     }
 
-    /// Peers are only those of these users, and those of [`allow_gids`](Self::allow_gids): in
-    /// both roles, by what the kernel knows of the process at the other end. Without either list
-    /// all are. A slave asks this of its master before it tells it the secret.
+    /// Accepts only peers that run as one of these users or one of the groups of
+    /// [`allow_gids`](Self::allow_gids), in both roles. The kernel says who the process at the
+    /// other end is. Without either list everybody is accepted. A slave checks its master before it
+    /// sends the secret.
     ///
     /// ```
     /// use memif::{Context, MemifConfig, Role};
@@ -213,8 +227,8 @@ impl ContextBuilder {
         self
     }
 
-    /// As [`allow_uids`](Self::allow_uids), by group: the effective one of the peer's process,
-    /// not the others it is a member of.
+    /// Accepts only peers of these groups, or of the users of [`allow_uids`](Self::allow_uids).
+    /// What counts is the effective group of the peer's process, not the other groups of its user.
     pub fn allow_gids(mut self, gids: impl IntoIterator<Item = u32>) -> Self {
         self.access.gids = gids.into_iter().collect();
         self
@@ -224,189 +238,26 @@ impl ContextBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Context::new`]; [`Error::Config`] for a socket mode beyond `0o777`, or more than
-    /// 65535 users or groups.
+    /// [`Error::Config`] for a socket mode above `0o777`, or for more than 65535 users or groups.
+    /// [`Error::Io`] if the system can't provide a thread or a descriptor.
     pub fn build(self) -> Result<Context, Error> {
         self.access.check()?;
-        let app_name = cut_name("program name", self.app_name);
-        let starting = |e| Error::io("starting the control thread", e);
-        let waker = Arc::new(Waker::new().map_err(starting)?);
-        let (commands, received) = mpsc::channel();
-        let (started, result) = mpsc::channel();
-
-        let thread_waker = Arc::clone(&waker);
-        let thread = thread::Builder::new()
-            .name("memif control".into())
-            .spawn(move || run(thread_waker, &received, &started))
-            .map_err(starting)?;
-        result
-            .recv()
-            .unwrap_or_else(|_| Err(std::io::Error::other("the thread ended")))
-            .map_err(starting)?;
+        let control = Control::start(SocketArgs {
+            path: String::new(),
+            app_name: cut_name("program name", self.app_name),
+            reconnect: self.reconnect,
+            handshake: self.handshake,
+            max_half_open: self.max_half_open.max(1),
+            log_lines: self.peer_log_lines.max(1),
+            access: self.access,
+        });
+        let control = control.map_err(|e| Error::io("starting the control thread", e))?;
         Ok(Context {
-            control: Arc::new(Control {
-                settings: SocketArgs {
-                    path: String::new(),
-                    app_name,
-                    reconnect: self.reconnect,
-                    handshake: self.handshake,
-                    max_half_open: self.max_half_open.max(1),
-                    log_lines: self.peer_log_lines.max(1),
-                    access: self.access,
-                },
-                commands: Mutex::new(commands),
-                waker,
-                thread_id: thread.thread().id(),
-                thread: Some(thread),
-                closed: AtomicBool::new(false),
-                interfaces: Mutex::default(),
-            }),
+            control: Arc::new(control),
+            interfaces: Mutex::default(),
+            closed: AtomicBool::new(false),
         })
     }
-}
-
-impl Access {
-    fn check(&self) -> Result<(), Error> {
-        if self.file_mode > 0o777 {
-            let said = format!("0{:o} is no mode of a file, 0 to 0777 are", self.file_mode);
-            return Err(Error::config("socket mode", said));
-        }
-        for (what, ids) in [
-            ("allowed users", &self.uids),
-            ("allowed groups", &self.gids),
-        ] {
-            if ids.len() > usize::from(u16::MAX) {
-                let said = format!("{} given, at most {} are possible", ids.len(), u16::MAX);
-                return Err(Error::config(what, said));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What is done on the control thread.
-type Work = Box<dyn FnOnce(&Loop) + Send>;
-
-enum Command {
-    Run(Work),
-    Stop,
-}
-
-/// The other threads' side of the control thread. The last owner stops it.
-pub(crate) struct Control {
-    settings: SocketArgs,
-    commands: Mutex<Sender<Command>>,
-    waker: Arc<Waker>,
-    thread_id: ThreadId,
-    thread: Option<JoinHandle<()>>,
-    closed: AtomicBool,
-    interfaces: Mutex<Vec<Weak<Inner>>>,
-}
-
-thread_local! {
-    /// On a control thread its loop, for calls from within callbacks.
-    static LOOP: RefCell<Option<Rc<Loop>>> = const { RefCell::new(None) };
-}
-
-impl Control {
-    pub(crate) fn is_control_thread(&self) -> bool {
-        thread::current().id() == self.thread_id
-    }
-
-    pub(crate) fn socket_args(&self, path: &str) -> SocketArgs {
-        SocketArgs {
-            path: path.into(),
-            ..self.settings.clone()
-        }
-    }
-
-    /// Has it done later. The order is that of the calls.
-    pub(crate) fn post(&self, work: impl FnOnce(&Loop) + Send + 'static) {
-        self.send(Command::Run(Box::new(work)));
-    }
-
-    /// Does it now, on the control thread, and waits for the result; `None`
-    /// when the thread is gone. From within a callback it is done at once.
-    pub(crate) fn call<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Loop) -> T + Send + 'static,
-    ) -> Option<T> {
-        if self.is_control_thread() {
-            let current = LOOP.try_with(|l| l.borrow().clone()).ok().flatten()?;
-            return Some(work(&current));
-        }
-        let (reply, result) = mpsc::sync_channel(1);
-        self.post(move |l| {
-            // The caller waits, so it takes the result.
-            let _ = reply.send(work(l));
-        });
-        result.recv().ok()
-    }
-
-    fn send(&self, command: Command) {
-        // Fails only when the thread is gone, and everything with it.
-        let _ = lock(&self.commands).send(command);
-        self.waker.wake();
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        self.send(Command::Stop);
-        let own = self.is_control_thread();
-        if let Some(thread) = self.thread.take()
-            && !own
-            && thread.join().is_err()
-        {
-            log::error!("the control thread panicked");
-        }
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control")
-            .field("app_name", &self.settings.app_name)
-            .finish_non_exhaustive()
-    }
-}
-
-fn run(
-    waker: Arc<Waker>,
-    commands: &mpsc::Receiver<Command>,
-    started: &Sender<std::io::Result<()>>,
-) {
-    let control = match Loop::new(waker) {
-        Ok(control) => Rc::new(control),
-        Err(e) => {
-            let _ = started.send(Err(e));
-            return;
-        }
-    };
-    LOOP.set(Some(Rc::clone(&control)));
-    let _ = started.send(Ok(()));
-    loop {
-        if let Err(e) = control.turn() {
-            log::error!("the control thread can't wait for events: {e}");
-            break;
-        }
-        while let Ok(command) = commands.try_recv() {
-            match command {
-                Command::Run(work) => work(&control),
-                Command::Stop => {
-                    LOOP.set(None);
-                    return;
-                }
-            }
-        }
-        control.reap();
-    }
-    LOOP.set(None);
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // What the mutexes here guard is whole between any two statements.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

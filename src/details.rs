@@ -1,8 +1,8 @@
-//! What is known of an interface and its link.
+//! What is known about an interface and its link.
 
-use crate::{IfMode, Role};
+use crate::config::{IfMode, Role};
 
-/// A snapshot of an interface.
+/// A snapshot of an interface and its link, from [`Memif::details`](crate::Memif::details).
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -23,23 +23,23 @@ pub struct MemifDetails {
     pub id: u32,
     /// This side's role.
     pub role: Role,
-    /// What packets begin with.
+    /// What a packet begins with.
     pub mode: IfMode,
-    /// This side's program, as given to its context.
+    /// This side's program name, as given to its context.
     pub program_name: String,
     /// This side's interface name.
     pub interface_name: String,
-    /// The peer's program, as it says; empty before the first link.
+    /// The program name that the peer gave; empty before the first link.
     pub remote_name: String,
-    /// The peer's interface, as it says; empty before the first link.
+    /// The interface name that the peer gave; empty before the first link.
     pub remote_interface_name: String,
-    /// The peer's process, as the kernel knows it; none before the first attempt at a link.
+    /// The peer's process, as the kernel reports it; `None` before the first attempt to connect.
     pub remote_process: Option<PeerProcess>,
     /// Whether the link is up.
     pub link_up: bool,
-    /// Why the link went down, or could not be made; empty when it is up.
+    /// Why the link went down or could not be established; empty while it is up.
     pub error: String,
-    /// Why the last link that was up ended, also when another is up; empty before the first end.
+    /// Why the last link ended, even if another link is up now; empty if none has ended.
     pub last_disconnect: String,
     /// The receive queues of the link.
     pub rx_queues: Vec<QueueDetails>,
@@ -49,8 +49,9 @@ pub struct MemifDetails {
     pub regions: Vec<RegionDetails>,
 }
 
-/// The process at the other end, as the kernel saw it when it connected (a slave) or began to
-/// listen (a master). It can't be lied about, but may have given its socket to another process.
+/// The process at the other end, as the kernel saw it when it connected (a slave) or started to
+/// listen (a master). The peer can't forge it, but it may have passed its socket to another
+/// process.
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -68,11 +69,11 @@ pub struct MemifDetails {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerProcess {
-    /// Its process id; 0 when it is in a PID namespace that can't be seen from here.
+    /// The process id; 0 if it is in a PID namespace that this process can't see.
     pub pid: u32,
-    /// Its effective user.
+    /// The id of its effective user.
     pub uid: u32,
-    /// Its effective group.
+    /// The id of its effective group.
     pub gid: u32,
 }
 
@@ -97,14 +98,15 @@ pub struct PeerProcess {
 #[non_exhaustive]
 pub struct QueueDetails {
     /// The queue id, from 0.
-    pub id: u16,
-    /// Slots of the ring.
+    pub id: u8,
+    /// The number of slots in the ring.
     pub ring_size: u32,
-    /// Bytes of a buffer (as master: of the first one offered).
+    /// The size of a buffer in bytes. On a master, the size of the first buffer that the slave
+    /// offered.
     pub buffer_size: u16,
-    /// Slots with packets that the receiver has not given back, 0 to `ring_size`.
+    /// The number of slots with packets that the receiver has not given back, 0 to `ring_size`.
     pub used: u32,
-    /// Whether the receiver has switched interrupts off.
+    /// Whether the receiver has turned interrupts off.
     pub polling: bool,
     /// The ring's head, a 16-bit counter that wraps.
     pub head: u16,
@@ -130,8 +132,8 @@ pub struct QueueDetails {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegionDetails {
-    /// Its index, from 0.
+    /// The region's index, from 0.
     pub index: u8,
-    /// Bytes; regions of 4 GiB and more show their size modulo 4 GiB.
+    /// The size in bytes, modulo 4 GiB.
     pub size: u32,
 }

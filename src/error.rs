@@ -1,13 +1,12 @@
-//! What can go wrong, and who is to blame.
+//! Errors, and who is to blame for them.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Everything that can go wrong in this crate.
+/// The errors of this crate.
 ///
-/// The texts name the socket, the interface, the queue or the file, what was
-/// expected and what came.
+/// Their texts name the socket, interface, queue or file, and say what was expected and what came.
 ///
 /// ```
 /// use memif::{Eof, Error};
@@ -19,50 +18,53 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Stop reading or writing, for now or for good, as the reason says. Nobody's fault.
+    /// There is nothing to read, or no room to write, for now or for good. The reason says which.
+    /// This is not a failure.
     #[error(transparent)]
     Eof(#[from] Eof),
 
-    /// The C core refused or failed; the kind says whether the caller, the peer or the system is to blame.
+    /// The C core refused or failed. The kind says whether the caller, the peer or the system is to
+    /// blame.
     #[error("{}", in_words(kind, context))]
     Memif {
-        /// What was wrong, one variant for each error number of libmemif and of the Go adapter.
+        /// What was wrong. There is one variant for each error number of libmemif and the Go
+        /// adapter.
         kind: ErrorKind,
-        /// What was being done, with which socket, interface and queue.
+        /// What was being done, and with which socket, interface and queue.
         context: String,
     },
 
-    /// A value that the caller gave can't be used.
+    /// The caller gave an invalid value.
     #[error("{what}: {problem}")]
     Config {
-        /// The setting, as `queue id` or `secret`.
+        /// The setting, for example `queue id` or `secret`.
         what: &'static str,
-        /// What was given, what is allowed.
+        /// What was given, and what is allowed.
         problem: String,
     },
 
-    /// The system refused.
+    /// A system call failed.
     #[error("{context}: {source}")]
     Io {
-        /// What was being done, to which file or socket.
+        /// What was being done, and with which file or socket.
         context: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
 
-    /// A capture file is cut short, or damaged, or no capture file at all.
+    /// A capture file is truncated or damaged, or is not a capture file.
     #[error("{}: at byte {offset}: {problem}", path.as_deref().unwrap_or(std::path::Path::new("capture")).display())]
     Capture {
-        /// The file, where its name is known.
+        /// The file, if its name is known.
         path: Option<PathBuf>,
-        /// Where the record begins that can't be read, in bytes from the file's start.
+        /// Where the record that can't be read begins, in bytes from the start of the file.
         offset: u64,
-        /// What was expected, what came.
+        /// What was expected, and what was found.
         problem: String,
     },
 }
 
-/// Before the words in which a peer refuses; they say all.
+/// Stands before the words in which a peer refuses.
 pub(crate) const REFUSES: &str = "the peer refuses: ";
 
 fn in_words(kind: &ErrorKind, context: &str) -> String {
@@ -76,12 +78,12 @@ fn in_words(kind: &ErrorKind, context: &str) -> String {
 
 /// Why there is nothing to read, or no room to write.
 ///
-/// | reason | of | goes on |
+/// | reason | when | continues |
 /// |---|---|---|
 /// | `Empty` | reading | when the peer sends |
-/// | `Full` | writing | when the peer has taken packets |
-/// | `LinkDown` | both | when the peer connects again |
-/// | `Closed` | both | never |
+/// | `Full` | writing | when the peer has read packets |
+/// | `LinkDown` | reading and writing | when the peer connects again |
+/// | `Closed` | reading and writing | never |
 /// | `EndOfFile` | reading a capture file | never |
 ///
 /// ```
@@ -93,13 +95,13 @@ fn in_words(kind: &ErrorKind, context: &str) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Eof {
-    /// The link is up and no packet is waiting.
+    /// The link is up, and no packet is waiting.
     #[error("end of file for now: no packet is waiting")]
     Empty,
-    /// The link is up and the ring has no room; nothing was sent.
+    /// The link is up, and the ring has no room. Nothing was sent.
     #[error("end of file for now: the ring is full")]
     Full,
-    /// The link is down and every packet that had arrived has been read.
+    /// The link is down, and every packet that had arrived has been read.
     #[error("end of file: the link is down")]
     LinkDown,
     /// The handle, the interface or the context was closed.
@@ -111,13 +113,14 @@ pub enum Eof {
 }
 
 impl Eof {
-    /// Whether nothing will ever follow.
+    /// Whether this is the end for good: `true` for `Closed` and `EndOfFile`.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Closed | Self::EndOfFile)
     }
 }
 
-/// For programs and traits whose errors are the system's: an end of file for now is `WouldBlock`.
+/// For programs and traits that use [`io::Error`]. An end of file that is not final becomes
+/// `WouldBlock`.
 ///
 /// ```
 /// use std::io::{self, ErrorKind};
@@ -153,7 +156,8 @@ impl From<Error> for io::Error {
 
 macro_rules! error_kinds {
     ($($(#[$meta:meta])* $name:ident = $code:literal, $text:literal;)*) => {
-        /// The error numbers of libmemif 4.0 (1 to 39) and of the Go adapter (100 to 102, −1).
+        /// The kinds of error, with the numbers of libmemif 4.0 (1 to 39) and of the Go adapter
+        /// (100 to 102, −1).
         ///
         /// ```
         /// use memif::ErrorKind;
@@ -169,7 +173,7 @@ macro_rules! error_kinds {
         }
 
         impl ErrorKind {
-            /// The kind with this number; [`ErrorKind::Unknown`] where there is none.
+            /// The kind with this number; [`ErrorKind::Unknown`] if there is none.
             pub fn from_code(code: i32) -> Self {
                 match code {
                     $($code => Self::$name,)*
@@ -177,7 +181,7 @@ macro_rules! error_kinds {
                 }
             }
 
-            /// Its number.
+            /// The number of this kind.
             pub fn code(self) -> i32 {
                 match self {
                     $(Self::$name => $code,)*
@@ -208,15 +212,15 @@ error_kinds! {
     FileLimit = 5, "the system has too many open files";
     /// The process's limit of open files is reached.
     ProcessFileLimit = 6, "the process has too many open files";
-    /// A connection is being made already.
-    Already = 7, "already being connected";
+    /// The socket is in use by another program.
+    Already = 7, "in use";
     /// Try again later.
     Again = 8, "not ready, try again";
-    /// Not an open descriptor.
+    /// The descriptor is not open.
     BadDescriptor = 9, "bad file descriptor";
-    /// No memory was to be had.
+    /// There was no memory.
     NoMemory = 10, "out of memory";
-    /// An argument can't be used.
+    /// An argument is invalid.
     InvalidArgument = 11, "invalid argument";
     /// No such interface.
     NoConnection = 12, "no such interface";
@@ -232,7 +236,7 @@ error_kinds! {
     BadCookie = 17, "the peer's ring has a wrong cookie";
     /// The ring has no free slot.
     RingFull = 18, "the ring is full";
-    /// The caller's buffers don't suffice.
+    /// The caller's buffers are too small.
     NoBuffer = 19, "more packets are waiting than buffers were given";
     /// The memory for the details is too small.
     NoDetailsBuffer = 20, "the memory for the details is too small";
@@ -242,7 +246,7 @@ error_kinds! {
     MalformedMessage = 22, "the peer sent a malformed message";
     /// No such queue.
     UnknownQueue = 23, "no such queue";
-    /// The peer speaks another version of the protocol.
+    /// The peer uses another version of the protocol.
     IncompatibleProtocol = 24, "incompatible protocol version";
     /// The interface id is in use, or unknown to the peer.
     InterfaceId = 25, "interface id in use or unknown";
@@ -250,11 +254,11 @@ error_kinds! {
     Role = 26, "not possible in this role";
     /// The interface is connected already.
     AlreadyConnected = 27, "already connected";
-    /// The peer's interface has another mode.
+    /// The peer's interface uses another mode.
     ModeMismatch = 28, "the modes of the two sides differ";
-    /// The secret is not the peer's.
+    /// The secret is not that of the peer.
     WrongSecret = 29, "incorrect secret";
-    /// The peer wants a secret.
+    /// The peer requires a secret.
     SecretRequired = 30, "a secret is required";
     /// More regions than allowed.
     TooManyRegions = 31, "too many memory regions";
@@ -272,25 +276,26 @@ error_kinds! {
     PollCancelled = 37, "the poll was cancelled";
     /// The ring is larger than 2^14.
     RingTooLarge = 38, "the ring is too large";
-    /// The peer wants a private header, which memif has no use for.
+    /// The peer asks for a private header, which memif does not use.
     PrivateHeader = 39, "the peer asks for a private header";
-    /// The context is not there, or closed.
+    /// The context does not exist, or is closed.
     NotInitialised = 100, "not initialised, or closed";
-    /// The context is there already.
+    /// The context already exists.
     AlreadyInitialised = 101, "already initialised";
-    /// This build or the peer can't do it.
+    /// This build or the peer does not support it.
     Unsupported = 102, "not supported";
     /// An error without a number.
     Unknown = -1, "unknown error";
 }
 
 impl Error {
-    /// Whether this is an end of file: nothing went wrong, there is nothing to read or no room to write.
+    /// Whether this is an end of file: nothing went wrong, but there is nothing to read or no room
+    /// to write.
     pub fn is_eof(&self) -> bool {
         matches!(self, Self::Eof(_))
     }
 
-    /// The reason, when this is an end of file.
+    /// The reason, if this is an end of file.
     pub fn eof(&self) -> Option<Eof> {
         match self {
             Self::Eof(reason) => Some(*reason),
@@ -298,7 +303,8 @@ impl Error {
         }
     }
 
-    /// The number that libmemif (1 to 39) or the Go adapter (100 to 102) gives it; −1 where neither has one.
+    /// The number of this error in libmemif (1 to 39) or the Go adapter (100 to 102); −1 if it has
+    /// none.
     pub fn code(&self) -> i32 {
         self.kind().code()
     }

@@ -1,26 +1,26 @@
-//! The interrupts of all receive queues of an interface, and what went wrong, in one stream.
+//! The interrupts of all receive queues of an interface, and the ends of its links, in one stream.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::context::lock;
-use crate::ffi::{QueueFds, Waker};
-use crate::interface::Inner;
-use crate::{Eof, Error};
+use crate::error::{Eof, Error};
+use crate::ffi::QueueFds;
+use crate::link::Link;
+use crate::link::bell::Bell;
 
-/// The ids of receive queues on which packets have arrived, as they arrive, and
-/// the ends of links as errors: an iterator that blocks, and a receiver with a time limit.
+/// Yields the ids of receive queues as packets arrive on them, and an error for each link that
+/// ends. Use it as a blocking iterator, or with [`recv`](Self::recv) and a timeout.
 ///
-/// After an id its queue is to be read until nothing is left: until
-/// [`rx_burst`](crate::RxQueue::rx_burst) returns 0 or an end of file. Else no more interrupts come
-/// for what is left; a queue that is not read at all is told of again at once. An
-/// id may come without a packet, as when the link goes up or down. Queues in
-/// another [mode](crate::RxMode) than `Interrupt` tell of the link only.
+/// After an id, read its queue until nothing is left: until [`rx_burst`](crate::RxQueue::rx_burst)
+/// returns 0 or an end of file. Otherwise no more interrupts come for the packets that are left. A
+/// queue that is not read at all is reported again at once. An id may come without a packet, for
+/// example when the link goes up or down. For queues in a [mode](crate::RxMode) other than
+/// `Interrupt`, only changes of the link are reported.
 ///
-/// The iterator ends when the interface is closed; what had arrived can still be read.
+/// The iterator ends when the interface is closed. Packets that had arrived can still be read.
 ///
 /// ```
 /// use memif::{Burst, Context, MemifConfig, Role};
@@ -48,74 +48,59 @@ use crate::{Eof, Error};
 /// # Ok::<(), memif::Error>(())
 /// ```
 pub struct Interrupts {
-    inner: Arc<Inner>,
+    /// Weak: whoever only listens does not keep an interface.
+    link: Weak<Link>,
+    label: String,
     fds: QueueFds,
     bell: Arc<Bell>,
-    ready: VecDeque<u16>,
-}
-
-/// Rung by the control thread.
-#[derive(Debug)]
-pub(crate) struct Bell {
-    waker: Waker,
-    errors: Mutex<VecDeque<Error>>,
-}
-
-/// Ends of links that nobody has asked for; more would only repeat them.
-const MAX_ERRORS: usize = 64;
-
-impl Bell {
-    /// With an error, or because the interface is closed.
-    pub(crate) fn ring(&self, error: Option<Error>) {
-        let mut errors = lock(&self.errors);
-        if errors.len() < MAX_ERRORS {
-            errors.extend(error);
-        }
-        drop(errors);
-        self.waker.wake();
-    }
+    ready: VecDeque<u8>,
 }
 
 impl Interrupts {
-    pub(crate) fn new(inner: Arc<Inner>) -> Result<Self, Error> {
-        let refused = |e| Error::io(format!("watching the queues of {inner:?}"), e);
-        let bell = Arc::new(Bell {
-            waker: Waker::new().map_err(refused)?,
-            errors: Mutex::default(),
-        });
-        let fds = QueueFds::new(inner.conn()?, inner.config.rx_queues, &bell.waker);
-        let fds = fds.map_err(refused)?;
-        inner.add_bell(&bell);
-        Ok(Self {
-            inner,
+    pub(crate) fn new(link: &Arc<Link>) -> Result<Self, Error> {
+        let refused = |e| Error::io(format!("watching the queues of {link:?}"), e);
+        let bell = Arc::new(Bell::new().map_err(refused)?);
+        let fds = QueueFds::new(bell.waker()).map_err(refused)?;
+        link.add_bell(&bell);
+        let mut this = Self {
+            link: Arc::downgrade(link),
+            label: link.label().to_owned(),
             fds,
             bell,
             ready: VecDeque::new(),
-        })
+        };
+        this.watch()?;
+        Ok(this)
     }
 
-    /// The next queue with packets. `None`: no limit.
+    /// Watches the queues of the present link too.
+    fn watch(&mut self) -> Result<(), Error> {
+        let link = self.link.upgrade().filter(|link| !link.is_closed());
+        let link = link.ok_or(Eof::Closed)?;
+        let watched = self.fds.watch(link.conn()?, link.queues().0);
+        watched.map_err(|e| Error::io(format!("watching the queues of {}", self.label), e))
+    }
+
+    /// Blocks until a queue has packets, and returns its id. `None` means no timeout.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] with [`Disconnected`](crate::ErrorKind::Disconnected) and the reason once for
-    /// each link that ends: what had arrived can still be read, and ids go on coming with the next link.
-    /// [`Eof::Empty`] when the time is over; [`Eof::Closed`] for ever when
-    /// the interface is closed. [`Error::Io`] when the system refuses to wait.
-    pub fn recv(&mut self, timeout: Option<Duration>) -> Result<u16, Error> {
+    /// [`Error::Memif`] with [`Disconnected`](crate::ErrorKind::Disconnected) and the reason, once
+    /// for each link that ends. Packets that had arrived can still be read, and the next link is
+    /// reported again. [`Eof::Empty`] on timeout. [`Eof::Closed`], from then on, when the interface
+    /// is closed. [`Error::Io`] if the system can't wait.
+    pub fn recv(&mut self, timeout: Option<Duration>) -> Result<u8, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         loop {
-            if self.inner.is_closed() {
-                return Err(Eof::Closed.into());
-            }
-            if let Some(error) = lock(&self.bell.errors).pop_front() {
+            self.watch()?;
+            if let Some(error) = self.bell.next_error() {
                 return Err(error);
             }
             if let Some(queue) = self.ready.pop_front() {
                 return Ok(queue);
             }
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-            match self.fds.wait(left, &self.bell.waker, &mut self.ready) {
+            match self.fds.wait(left, self.bell.waker(), &mut self.ready) {
                 Ok(true) => {}
                 Ok(false) if left.is_some_and(|left| left.is_zero()) => {
                     return Err(Eof::Empty.into());
@@ -123,16 +108,16 @@ impl Interrupts {
                 Ok(false) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
-                    return Err(Error::io(format!("waiting for {:?}", self.inner), e));
+                    return Err(Error::io(format!("waiting for {}", self.label), e));
                 }
             }
         }
     }
 }
 
-/// Blocks; ends when the interface is closed.
+/// Blocks until the next item. Ends when the interface is closed.
 impl Iterator for Interrupts {
-    type Item = Result<u16, Error>;
+    type Item = Result<u8, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.recv(None) {
@@ -145,7 +130,7 @@ impl Iterator for Interrupts {
 impl fmt::Debug for Interrupts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Interrupts")
-            .field("interface", &self.inner)
+            .field("interface", &self.label)
             .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,8 @@
 //! Packets over shared memory: memif from Rust.
 //!
-//! memif is the shared-memory packet interface by which VPP, DPDK and container
-//! networks hand packets to applications. This crate connects to such peers, in
-//! both roles, and reads and writes packets as people who know pcap and
-//! gopacket expect it.
+//! memif is an interface that passes packets between two processes on one host through shared
+//! memory. VPP, DPDK and container networks use it. This crate connects to such peers in both
+//! roles, and reads and writes packets in the way of pcap and gopacket.
 //!
 //! ```no_run
 //! use memif::{Context, MemifConfig};
@@ -22,26 +21,29 @@
 //!
 //! # The layers
 //!
-//! * [`PacketHandle`]: `read_packet` and `write_packet`, with a burst cache and clear
-//!   [end-of-file](Eof) semantics.
-//! * [`RxQueue`] and [`TxQueue`]: bursts. A queue has one owner; different queues run on
-//!   different threads with nothing shared.
-//! * [`Memif`]: one interface, its [configuration](MemifConfig), link and [details](MemifDetails).
-//! * [`Context`]: the control thread; connections are made and callbacks run there.
-//! * `vendor/libmemif`: the C core. It alone touches shared memory, which the
-//!   peer may change at any moment: a burst checks each descriptor once and copies whole
-//!   packets into private memory. Above it everything is safe Rust.
+//! * [`PacketHandle`] reads and writes packets one by one. An [end of file](Eof) says why there is
+//!   nothing to read, or no room to write.
+//! * [`RxQueue`] and [`TxQueue`] read and write bursts of packets. A queue has one owner. Different
+//!   queues run on different threads and share nothing.
+//! * [`Memif`] is one interface with its [configuration](MemifConfig), link and
+//!   [details](MemifDetails).
+//! * [`Context`] has the control thread, which makes connections and runs callbacks.
+//! * `vendor/libmemif` is the C core. Only the C core touches shared memory, because the peer may
+//!   change it at any moment. It checks each descriptor once and copies whole packets into private
+//!   memory. Everything above it is safe Rust.
 //!
-//! Capture files are in [`pcap`] (feature `pcap`); smoltcp's device is in `phy` (feature `smoltcp`);
-//! reading and writing in a tokio runtime is in `stream` (feature `tokio`).
+//! [`pcap`] reads and writes capture files (feature `pcap`). `phy` has the device for smoltcp
+//! (feature `smoltcp`). `stream` reads and writes in a tokio runtime (feature `tokio`).
 //!
-//! The [`manual`] says more: concepts, choices, peers, what to do when nothing comes.
+//! The [`manual`] explains the concepts, helps to choose modes and sizes, and says how to set up
+//! peers and what to do when no packets arrive.
 //!
 //! # What is promised
 //!
-//! A link that goes down loses nothing that had arrived: packets that the peer published
-//! before it left, or died, stay readable. No call that is said not to block does. Whatever a
-//! peer does, its worst is a disconnect with a reason.
+//! * A link that goes down loses nothing that had arrived. Packets that the peer published before
+//!   it left, or died, can still be read.
+//! * A call that is documented not to block never blocks.
+//! * The worst that a peer can do is to lose its own link, with a reason.
 
 #![deny(unsafe_code)]
 // docs.rs shows which feature each item needs.
@@ -61,7 +63,10 @@ mod ffi;
 mod handle;
 mod interface;
 mod interrupts;
+mod link;
 pub mod manual;
+#[cfg(feature = "observe")]
+pub mod observe;
 mod packet;
 #[cfg(feature = "pcap")]
 pub mod pcap;
@@ -72,23 +77,29 @@ mod stats;
 #[cfg(feature = "tokio")]
 pub mod stream;
 
-pub use config::{IfMode, MemifConfig, Role};
+pub use config::{IfMode, Role};
 pub use context::{Context, ContextBuilder};
 pub use details::{MemifDetails, PeerProcess, QueueDetails, RegionDetails};
 pub use error::{Eof, Error, ErrorKind};
 pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
-pub use interface::{ConnectFailure, Memif};
+pub use interface::Memif;
+pub use interface::config::MemifConfig;
 pub use interrupts::Interrupts;
-pub use packet::{CaptureInfo, LinkType, Packet, PacketBuf, PacketSink, PacketSource, Timestamp};
-pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxMode, RxQueue, TxQueue, Wait};
+pub use link::rx_mode::RxMode;
+pub use link::status::ConnectFailure;
+pub use packet::link_type::LinkType;
+pub use packet::source::{PacketSink, PacketSource};
+pub use packet::time::Timestamp;
+pub use packet::{CaptureInfo, Packet, PacketBuf};
+pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxQueue, TxQueue, Wait};
 pub use stats::{MemifStats, QueueStats};
 
-/// The README's program.
+/// Tests the program in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// The programs of the page for users of the Go adapters.
+/// Tests the programs on the page for users of the Go adapters.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/coming-from-go.md")]
 struct ComingFromGo;

@@ -1,8 +1,7 @@
-//! What has passed through an interface.
+//! Counts of what has passed through an interface.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// What has passed through an interface since it was created, over all its links.
+/// Counts of what has passed through an interface since it was created, over all its links. From
+/// [`Memif::stats`](crate::Memif::stats).
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -24,15 +23,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct MemifStats {
     /// Whether the link is up.
     pub link_up: bool,
-    /// How many links there have been, the present one included: more than one tells of reconnects.
+    /// The number of links so far, including the present one. If it is above 1, there were
+    /// reconnects.
     pub links: u64,
-    /// The receive queues that were configured, by their id.
+    /// The receive queues that any link has had, in the order of their ids.
     pub rx_queues: Vec<QueueStats>,
-    /// The transmit queues that were configured, by their id.
+    /// The transmit queues that any link has had, in the order of their ids.
     pub tx_queues: Vec<QueueStats>,
 }
 
-/// What has passed through a queue.
+/// Counts of what has passed through a queue.
 ///
 /// ```
 /// use memif::QueueStats;
@@ -47,80 +47,16 @@ pub struct MemifStats {
 #[non_exhaustive]
 pub struct QueueStats {
     /// The queue id, from 0.
-    pub id: u16,
-    /// Packets that were taken from the ring, or put on it.
+    pub id: u8,
+    /// The number of packets received from the ring, or put on it.
     pub packets: u64,
-    /// Their bytes, also of what a snap length did not keep.
+    /// The number of their bytes, including those that a snap length cut off.
     pub bytes: u64,
-    /// How often the transmit ring had no room for all that was to be sent. No packet is lost by
-    /// it: the sender decides. 0 of receive queues.
+    /// How often the transmit ring had no room for all packets to be sent. The sender decides
+    /// whether to drop them or to try again. 0 for receive queues.
     pub ring_full: u64,
-}
-
-/// The counters of an interface; anybody may read them.
-#[derive(Debug)]
-pub(crate) struct Counters {
-    pub(crate) links: AtomicU64,
-    pub(crate) rx: Box<[QueueCounters]>,
-    pub(crate) tx: Box<[QueueCounters]>,
-}
-
-impl Counters {
-    pub(crate) fn new(rx: u16, tx: u16) -> Self {
-        let queues = |count| (0..count).map(|_| QueueCounters::default()).collect();
-        Self {
-            links: AtomicU64::new(0),
-            rx: queues(rx),
-            tx: queues(tx),
-        }
-    }
-
-    pub(crate) fn snapshot(&self, link_up: bool) -> MemifStats {
-        let queues = |counters: &[QueueCounters]| {
-            let ids = 0u16..;
-            ids.zip(counters).map(|(id, c)| c.snapshot(id)).collect()
-        };
-        MemifStats {
-            link_up,
-            links: self.links.load(Ordering::Relaxed),
-            rx_queues: queues(&self.rx),
-            tx_queues: queues(&self.tx),
-        }
-    }
-}
-
-/// A queue's counters, written by its one owner: so no atomic addition is needed.
-#[derive(Debug, Default)]
-#[repr(align(64))] // a cache line of its own for each queue's thread
-pub(crate) struct QueueCounters {
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    ring_full: AtomicU64,
-}
-
-impl QueueCounters {
-    #[inline]
-    pub(crate) fn passed(&self, packets: usize, bytes: u64) {
-        add(&self.packets, packets as u64);
-        add(&self.bytes, bytes);
-    }
-
-    #[inline]
-    pub(crate) fn ring_full(&self) {
-        add(&self.ring_full, 1);
-    }
-
-    fn snapshot(&self, id: u16) -> QueueStats {
-        QueueStats {
-            id,
-            packets: self.packets.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-            ring_full: self.ring_full.load(Ordering::Relaxed),
-        }
-    }
-}
-
-#[inline]
-fn add(counter: &AtomicU64, n: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
+    /// How many slots of the receive ring the peer has overwritten before they were read, as VPP
+    /// before 26.06 does with packets of several buffers. Their packets are lost. A transmit queue
+    /// counts none.
+    pub overrun_slots: u64,
 }

@@ -2,24 +2,29 @@
 //! reach what they need.
 //!
 //! Imports run downwards: from here to `commands`, `metrics`, `print`, `link` and `files`, and from
-//! each of them to the ground (`failure`, `report`, `stop`, `values`, `pace`).
+//! each of them to the ground (`events`, `failure`, `link_type`, `mac`, `output`, `pace`, `report`, `values`).
 
 mod commands;
+mod events;
 mod failure;
 mod files;
 mod link;
+mod link_type;
+mod mac;
 mod metrics;
+mod output;
 mod pace;
 pub mod print;
 mod report;
-mod stop;
 mod values;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{bench, bridge, capture, demo, extcap, info, pages, replay, respond, stats};
+use crate::commands::{
+    bench, bridge, capture, demo, extcap, info, list, pages, replay, respond, stats,
+};
 use crate::failure::{Failure, finish};
 use crate::report::start_log;
 
@@ -27,7 +32,7 @@ use crate::report::start_log;
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Args {
-    /// Tell more: -v what happens on the control channel, -vv all of it
+    /// More output: -v logs the control channel, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -44,6 +49,7 @@ enum Command {
     Respond(respond::Args),
     Extcap(extcap::Args),
     Info(info::Args),
+    List(list::Args),
     Stats(stats::Args),
     Completions(pages::CompletionsArgs),
     Man(pages::ManArgs),
@@ -70,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Respond(args) => respond::run(&args),
         Command::Extcap(args) => extcap::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::List(args) => list::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Completions(args) => pages::completions(&args, Args::command()),
         Command::Man(args) => pages::man(&args, Args::command()),

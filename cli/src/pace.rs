@@ -276,5 +276,4 @@ impl CaptureTime {
 }
 
 #[cfg(test)]
-#[path = "pace_tests.rs"]
 mod tests;

@@ -10,7 +10,7 @@ use etherparse::{
 
 use crate::args;
 
-/// Who answers.
+/// The host that answers.
 #[derive(Clone, Copy)]
 pub struct Host {
     pub mac: [u8; 6],
@@ -18,7 +18,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Of 192.168.1.1, or what `--ip` says.
+    /// The host 192.168.1.1, or the one with the address after `--ip`.
     pub fn from_option() -> Self {
         let ip: Result<Ipv4Addr, _> = args::option("--ip", "192.168.1.1").parse();
         let ip = ip.unwrap_or_else(|e| args::fail(&format!("--ip: {e}")));
@@ -29,7 +29,7 @@ impl Host {
     }
 }
 
-/// The answer to an ARP request for the host, or a ping to it; else `None`.
+/// The answer to an ARP request for the host, or to a ping to it; otherwise `None`.
 pub fn answer(host: Host, packet: &[u8]) -> Option<Vec<u8>> {
     let packet = SlicedPacket::from_ethernet(packet).ok()?;
     let asker = packet.link.as_ref()?.to_header()?.ethernet2()?.source;
@@ -94,7 +94,7 @@ pub fn ping(from: Host, to: Host, seq: u16) -> Vec<u8> {
     out
 }
 
-/// The sequence number, when this is the answer to a ping.
+/// The sequence number, if this is the answer to a ping.
 pub fn pong(packet: &[u8]) -> Option<u16> {
     let packet = SlicedPacket::from_ethernet(packet).ok()?;
     let Some(TransportSlice::Icmpv4(icmp)) = &packet.transport else {

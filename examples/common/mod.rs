@@ -11,7 +11,8 @@ use smoltcp::phy::{Device, Medium};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
-/// `--socket PATH` with `--role`: an end that waits for its peer. Without: both ends in this process.
+/// With `--socket PATH` and `--role`: one end, which waits for its peer. Without: both ends in this
+/// process.
 pub fn ends(
     context: &Context,
     config: impl Fn(&str) -> MemifConfig,
@@ -75,7 +76,7 @@ impl<D: Device + Reach> Host<D> {
         self.wait_at_most(None)
     }
 
-    /// As `wait`, but no longer than to this time.
+    /// Like `wait`, but not longer than until this time.
     pub fn wait_until(&mut self, end: Instant) -> bool {
         let now = Instant::now();
         let left = if end > now { end - now } else { Duration::ZERO };

@@ -6,7 +6,7 @@ use memif::{Context, Error, Memif, MemifConfig, Role};
 use crate::args::{flag, option};
 
 pub enum Sides {
-    /// An end with its link up; the peer is another program.
+    /// One end, with its link up. The peer is another program.
     One(Memif),
     Both {
         master: Memif,
@@ -14,7 +14,7 @@ pub enum Sides {
     },
 }
 
-/// By the options `--master`, `--slave`, `--socket PATH`, `--id NUMBER`.
+/// Opens what the options `--master`, `--slave`, `--socket PATH` and `--id NUMBER` say.
 pub fn open(
     context: &Context,
     settings: impl Fn(MemifConfig) -> MemifConfig,

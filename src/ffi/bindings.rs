@@ -1234,6 +1234,13 @@ const _: () = {
         [::core::mem::offset_of!(memif_ext_peer_t, gid) - 8usize];
 };
 unsafe extern "C" {
+    pub fn memif_ext_link_queues(
+        conn: memif_conn_handle_t,
+        rx: *mut u16,
+        tx: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn memif_ext_get_peer(
         conn: memif_conn_handle_t,
         peer: *mut memif_ext_peer_t,
@@ -1272,6 +1279,13 @@ unsafe extern "C" {
         received: *mut u16,
     ) -> ::core::ffi::c_int;
 }
+unsafe extern "C" {
+    pub fn memif_ext_rx_overrun(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        slots: *mut u64,
+    ) -> ::core::ffi::c_int;
+}
 pub const MEMIF_EXT_WAIT_READY: _bindgen_ty_4 = 0;
 pub const MEMIF_EXT_WAIT_TIMED_OUT: _bindgen_ty_4 = 1;
 pub const MEMIF_EXT_WAIT_LINK_DOWN: _bindgen_ty_4 = 2;
@@ -1289,6 +1303,9 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn memif_ext_rx_wake(conn: memif_conn_handle_t, qid: u16) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_rx_prepare(conn: memif_conn_handle_t, qid: u16) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn memif_ext_rx_fd(
@@ -1346,10 +1363,24 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn memif_ext_tx_offered(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        offered: *mut ::core::ffi::c_int,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn memif_ext_tx_pending(
         conn: memif_conn_handle_t,
         qid: u16,
         slots: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_tx_lot(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        lot: *mut u16,
     ) -> ::core::ffi::c_int;
 }
 pub const MEMIF_EXT_QUEUE_GONE: _bindgen_ty_5 = 0;
@@ -1369,4 +1400,147 @@ unsafe extern "C" {
         qid: u16,
         state: *mut ::core::ffi::c_int,
     ) -> ::core::ffi::c_int;
+}
+#[repr(C)]
+#[derive(Debug)]
+pub struct memif_ext_view {
+    _unused: [u8; 0],
+}
+pub type memif_ext_view_handle_t = *mut memif_ext_view;
+#[repr(C)]
+#[derive(Debug)]
+pub struct memif_ext_watch {
+    _unused: [u8; 0],
+}
+pub type memif_ext_watch_handle_t = *mut memif_ext_watch;
+pub const MEMIF_EXT_VIEW_RINGS: _bindgen_ty_6 = 510;
+pub type _bindgen_ty_6 = ::core::ffi::c_uint;
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct memif_ext_view_ring_t {
+    pub offset: u32,
+    pub log2_size: u8,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of memif_ext_view_ring_t"][::core::mem::size_of::<memif_ext_view_ring_t>() - 8usize];
+    ["Alignment of memif_ext_view_ring_t"]
+        [::core::mem::align_of::<memif_ext_view_ring_t>() - 4usize];
+    ["Offset of field: memif_ext_view_ring_t::offset"]
+        [::core::mem::offset_of!(memif_ext_view_ring_t, offset) - 0usize];
+    ["Offset of field: memif_ext_view_ring_t::log2_size"]
+        [::core::mem::offset_of!(memif_ext_view_ring_t, log2_size) - 4usize];
+};
+unsafe extern "C" {
+    pub fn memif_ext_view_find(fd: ::core::ffi::c_int, rings: *mut memif_ext_view_ring_t) -> u16;
+}
+unsafe extern "C" {
+    pub fn memif_ext_view_open(
+        view: *mut memif_ext_view_handle_t,
+        fds: *const ::core::ffi::c_int,
+        num_fds: u16,
+        allow_unsealed: ::core::ffi::c_int,
+        why: *mut *const ::core::ffi::c_char,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_view_close(view: memif_ext_view_handle_t);
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct memif_ext_view_state_t {
+    pub head: u16,
+    pub tail: u16,
+    pub flags: u16,
+    pub slave_marks: u8,
+    pub sender_promises: u8,
+    pub max_region: u16,
+    pub max_end: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of memif_ext_view_state_t"][::core::mem::size_of::<memif_ext_view_state_t>() - 24usize];
+    ["Alignment of memif_ext_view_state_t"]
+        [::core::mem::align_of::<memif_ext_view_state_t>() - 8usize];
+    ["Offset of field: memif_ext_view_state_t::head"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, head) - 0usize];
+    ["Offset of field: memif_ext_view_state_t::tail"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, tail) - 2usize];
+    ["Offset of field: memif_ext_view_state_t::flags"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, flags) - 4usize];
+    ["Offset of field: memif_ext_view_state_t::slave_marks"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, slave_marks) - 6usize];
+    ["Offset of field: memif_ext_view_state_t::sender_promises"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, sender_promises) - 7usize];
+    ["Offset of field: memif_ext_view_state_t::max_region"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, max_region) - 8usize];
+    ["Offset of field: memif_ext_view_state_t::max_end"]
+        [::core::mem::offset_of!(memif_ext_view_state_t, max_end) - 16usize];
+};
+unsafe extern "C" {
+    pub fn memif_ext_view_state(
+        view: memif_ext_view_handle_t,
+        ring: memif_ext_view_ring_t,
+        scan: ::core::ffi::c_int,
+        want_region: u16,
+        state: *mut memif_ext_view_state_t,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_watch_open(
+        watch: *mut memif_ext_watch_handle_t,
+        view: memif_ext_view_handle_t,
+        ring: memif_ext_view_ring_t,
+        m2s: ::core::ffi::c_int,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_watch_close(watch: memif_ext_watch_handle_t);
+}
+unsafe extern "C" {
+    pub fn memif_ext_watch_look(
+        watch: memif_ext_watch_handle_t,
+        arena: *mut u8,
+        arena_len: u32,
+        snaplen: u32,
+        packets: *mut memif_ext_packet_t,
+        count: u16,
+        received: *mut u16,
+        behind: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct memif_ext_watch_counts_t {
+    pub delivered: u64,
+    pub missed: u64,
+    pub at_least: u8,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of memif_ext_watch_counts_t"]
+        [::core::mem::size_of::<memif_ext_watch_counts_t>() - 24usize];
+    ["Alignment of memif_ext_watch_counts_t"]
+        [::core::mem::align_of::<memif_ext_watch_counts_t>() - 8usize];
+    ["Offset of field: memif_ext_watch_counts_t::delivered"]
+        [::core::mem::offset_of!(memif_ext_watch_counts_t, delivered) - 0usize];
+    ["Offset of field: memif_ext_watch_counts_t::missed"]
+        [::core::mem::offset_of!(memif_ext_watch_counts_t, missed) - 8usize];
+    ["Offset of field: memif_ext_watch_counts_t::at_least"]
+        [::core::mem::offset_of!(memif_ext_watch_counts_t, at_least) - 16usize];
+};
+unsafe extern "C" {
+    pub fn memif_ext_watch_counts(
+        watch: memif_ext_watch_handle_t,
+        counts: *mut memif_ext_watch_counts_t,
+    );
+}
+unsafe extern "C" {
+    pub fn memif_ext_watch_behind(watch: memif_ext_watch_handle_t) -> u16;
+}
+unsafe extern "C" {
+    pub fn memif_ext_watch_window(watch: memif_ext_watch_handle_t) -> u16;
+}
+unsafe extern "C" {
+    pub fn memif_ext_watch_error(watch: memif_ext_watch_handle_t) -> *const ::core::ffi::c_char;
 }

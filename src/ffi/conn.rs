@@ -1,41 +1,43 @@
-//! An interface of the C core: the calls on its queues.
+//! An interface of the C core, and the calls on its queues.
 
 use std::ffi::c_void;
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::bindings::memif_ext_packet_t as ReceivedPacket;
 use super::bindings::*;
-use super::control::ConnEvents;
-use super::{ReceivedPacket, SUCCESS};
+use super::callbacks::ConnEvents;
+use super::code::{QID, SUCCESS};
 
-/// A live interface. Its methods may be called from any thread; those that belong to a queue's
-/// owner take its end.
+/// A live interface. Its methods may be called from any thread. Methods for the owner of a queue
+/// take the queue's end.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(super) ptr: NonNull<c_void>,
-    /// What the callbacks get: owned, freed by [`super::Loop::delete`].
+    /// The argument of the callbacks. It is owned, and freed by [`super::Loop::delete`].
     pub(super) events: NonNull<Box<dyn ConnEvents>>,
-    /// Different for each interface of this process, also after another's end.
+    /// Unique in this process, even after an interface is deleted.
     serial: u64,
-    /// Queues that have an owner: to receive, to send.
-    taken: [Mutex<Vec<u16>>; 2],
+    /// The receive queues and transmit queues that have an owner.
+    taken: [Mutex<Vec<u8>>; 2],
 }
 
 /// The right to receive on a queue; there is one at a time.
 #[derive(Debug)]
 pub(crate) struct RxEnd {
     serial: u64,
-    qid: u16,
+    qid: u8,
 }
 
 /// The right to send on a queue; there is one at a time.
 #[derive(Debug)]
 pub(crate) struct TxEnd {
     serial: u64,
-    qid: u16,
+    qid: u8,
 }
 
 // SAFETY: the pointers are only used for calls that exclude each other (see
@@ -44,7 +46,7 @@ unsafe impl Send for Conn {}
 // SAFETY: as for Send.
 unsafe impl Sync for Conn {}
 
-/// Where a queue stands.
+/// The state of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QueueState {
     Gone,
@@ -73,13 +75,13 @@ impl Conn {
     }
 
     /// `None` while somebody else has it.
-    pub(crate) fn take_rx(&self, qid: u16) -> Option<RxEnd> {
+    pub(crate) fn take_rx(&self, qid: u8) -> Option<RxEnd> {
         let serial = self.serial;
         take(&self.taken[0], qid).then_some(RxEnd { serial, qid })
     }
 
     /// `None` while somebody else has it.
-    pub(crate) fn take_tx(&self, qid: u16) -> Option<TxEnd> {
+    pub(crate) fn take_tx(&self, qid: u8) -> Option<TxEnd> {
         let serial = self.serial;
         take(&self.taken[1], qid).then_some(TxEnd { serial, qid })
     }
@@ -92,8 +94,8 @@ impl Conn {
         self.give_back(&self.taken[1], &mut end.serial, end.qid);
     }
 
-    /// The end is good for nothing after.
-    fn give_back(&self, taken: &Mutex<Vec<u16>>, serial: &mut u64, qid: u16) {
+    /// The end can't be used afterwards.
+    fn give_back(&self, taken: &Mutex<Vec<u8>>, serial: &mut u64, qid: u8) {
         if *serial == self.serial {
             *serial = u64::MAX;
             let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +103,7 @@ impl Conn {
         }
     }
 
-    /// Copies packets into the arena; the number of packets, and libmemif's error.
+    /// Copies packets into the arena. Returns their number and libmemif's error.
     pub(crate) fn rx_burst(
         &self,
         end: &mut RxEnd,
@@ -113,14 +115,14 @@ impl Conn {
         let count = u16::try_from(packets.len()).unwrap_or(u16::MAX);
         let mut received = 0;
         if end.serial != self.serial {
-            return (0, MEMIF_ERR_QID as i32);
+            return (0, QID);
         }
         // SAFETY: the pointers and lengths are those of live slices; the C side
         // writes no more than `arena_len` bytes and `count` records. The owner, by `end`.
         let err = unsafe {
             memif_ext_rx_burst(
                 self.ptr.as_ptr(),
-                end.qid,
+                end.qid.into(),
                 arena.as_mut_ptr(),
                 arena_len,
                 snaplen,
@@ -132,25 +134,26 @@ impl Conn {
         (received, err)
     }
 
-    /// Sends a packet; how many went out, and libmemif's error.
+    /// Sends a packet. Returns how many were sent and libmemif's error.
     #[inline]
     pub(crate) fn tx_one(&self, end: &mut TxEnd, packet: &[u8]) -> (u16, i32) {
         if end.serial != self.serial {
-            return (0, MEMIF_ERR_QID as i32);
+            return (0, QID);
         }
         let raw = raw_slice(packet);
         let mut sent = 0;
         // SAFETY: one packet, whose bytes outlive the call and are only read. The
         // owner, by `end`.
-        let err = unsafe { memif_ext_tx_burst(self.ptr.as_ptr(), end.qid, &raw, 1, &mut sent) };
+        let err =
+            unsafe { memif_ext_tx_burst(self.ptr.as_ptr(), end.qid.into(), &raw, 1, &mut sent) };
         (sent, err)
     }
 
-    /// Sends packets; how many went out whole, and libmemif's error.
+    /// Sends packets. Returns how many were sent whole and libmemif's error.
     pub(crate) fn tx_burst<T: AsRef<[u8]>>(&self, end: &mut TxEnd, packets: &[T]) -> (u16, i32) {
         const AT_A_TIME: usize = 256;
         if end.serial != self.serial {
-            return (0, MEMIF_ERR_QID as i32);
+            return (0, QID);
         }
         let mut total = 0u16;
         for chunk in packets.chunks(AT_A_TIME) {
@@ -164,7 +167,7 @@ impl Conn {
             let err = unsafe {
                 memif_ext_tx_burst(
                     self.ptr.as_ptr(),
-                    end.qid,
+                    end.qid.into(),
                     raw.as_ptr().cast(),
                     chunk.len() as u16,
                     &mut sent,
@@ -188,14 +191,14 @@ impl Conn {
     ) -> Result<WaitOutcome, i32> {
         let mut result = 0;
         if end.serial != self.serial {
-            return Err(MEMIF_ERR_QID as i32);
+            return Err(QID);
         }
         // SAFETY: `result` outlives the call. The owner, by `end`; it sleeps on a
         // descriptor that lives as long as the interface.
         let err = unsafe {
             memif_ext_rx_wait(
                 self.ptr.as_ptr(),
-                end.qid,
+                end.qid.into(),
                 timeout_ns,
                 spin_ns,
                 i32::from(through_down),
@@ -213,37 +216,54 @@ impl Conn {
         })
     }
 
-    pub(crate) fn rx_wake(&self, qid: u16) {
-        // SAFETY: see "Queues". Unknown queues are refused, and have no waiter.
-        unsafe { memif_ext_rx_wake(self.ptr.as_ptr(), qid) };
+    /// How many queues the link has to receive and to send; none when it is down.
+    pub(crate) fn link_queues(&self) -> (u16, u16) {
+        let (mut rx, mut tx) = (0, 0);
+        // SAFETY: both outlive the call. See "Queues".
+        unsafe { memif_ext_link_queues(self.ptr.as_ptr(), &mut rx, &mut tx) };
+        (rx, tx)
     }
 
-    pub(crate) fn set_polling(&self, qid: u16, polling: bool) -> i32 {
+    pub(crate) fn rx_wake(&self, qid: u8) {
+        // SAFETY: see "Queues". Unknown queues are refused, and have no waiter.
+        unsafe { memif_ext_rx_wake(self.ptr.as_ptr(), qid.into()) };
+    }
+
+    pub(crate) fn set_polling(&self, qid: u8, polling: bool) -> i32 {
         let mode = if polling {
             MEMIF_RX_MODE_POLLING
         } else {
             MEMIF_RX_MODE_INTERRUPT
         };
         // SAFETY: see "Queues".
-        unsafe { memif_set_rx_mode(self.ptr.as_ptr(), mode, qid) }
+        unsafe { memif_set_rx_mode(self.ptr.as_ptr(), mode, qid.into()) }
     }
 
-    /// The descriptor to wait on; it lives as long as `self`.
-    pub(crate) fn rx_fd(&self, qid: u16) -> Option<BorrowedFd<'_>> {
+    /// Makes what waiting needs.
+    pub(crate) fn rx_prepare(&self, qid: u8) -> io::Result<()> {
+        // SAFETY: see "Queues".
+        match unsafe { memif_ext_rx_prepare(self.ptr.as_ptr(), qid.into()) } {
+            SUCCESS => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The descriptor to wait on, made on first use; it lives as long as `self`.
+    pub(crate) fn rx_fd(&self, qid: u8) -> io::Result<BorrowedFd<'_>> {
         let mut fd: RawFd = -1;
         // SAFETY: `fd` outlives the call. See "Queues".
-        let err = unsafe { memif_ext_rx_fd(self.ptr.as_ptr(), qid, &mut fd) };
+        let err = unsafe { memif_ext_rx_fd(self.ptr.as_ptr(), qid.into(), &mut fd) };
         if err != SUCCESS || fd < 0 {
-            return None;
+            return Err(io::Error::last_os_error());
         }
         // SAFETY: open until the interface is deleted, which takes `self`.
-        Some(unsafe { BorrowedFd::borrow_raw(fd) })
+        Ok(unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
-    pub(crate) fn rx_state(&self, qid: u16) -> QueueState {
+    pub(crate) fn rx_state(&self, qid: u8) -> QueueState {
         let mut state = 0;
         // SAFETY: `state` outlives the call. See "Queues".
-        unsafe { memif_ext_rx_state(self.ptr.as_ptr(), qid, &mut state) };
+        unsafe { memif_ext_rx_state(self.ptr.as_ptr(), qid.into(), &mut state) };
         match state as u32 {
             MEMIF_EXT_QUEUE_UP => QueueState::Up,
             MEMIF_EXT_QUEUE_DRAINING => QueueState::Draining,
@@ -254,38 +274,56 @@ impl Conn {
     pub(crate) fn tx_free(&self, end: &mut TxEnd) -> Result<u16, i32> {
         let mut slots = 0;
         if end.serial != self.serial {
-            return Err(MEMIF_ERR_QID as i32);
+            return Err(QID);
         }
         // SAFETY: `slots` outlives the call. The owner, by `end`.
-        match unsafe { memif_ext_tx_free(self.ptr.as_ptr(), end.qid, &mut slots) } {
+        match unsafe { memif_ext_tx_free(self.ptr.as_ptr(), end.qid.into(), &mut slots) } {
             SUCCESS => Ok(slots),
             err => Err(err),
         }
     }
 
-    /// Bytes of the largest buffer, and buffers.
+    /// The size of the largest buffer in bytes, and the number of buffers.
     pub(crate) fn tx_room(&self, end: &mut TxEnd) -> Result<(u32, u16), i32> {
         let (mut size, mut slots) = (0, 0);
         if end.serial != self.serial {
-            return Err(MEMIF_ERR_QID as i32);
+            return Err(QID);
         }
         // SAFETY: both outlive the call. The owner, by `end`.
-        match unsafe { memif_ext_tx_room(self.ptr.as_ptr(), end.qid, &mut size, &mut slots) } {
+        match unsafe { memif_ext_tx_room(self.ptr.as_ptr(), end.qid.into(), &mut size, &mut slots) }
+        {
             SUCCESS => Ok((size, slots)),
             err => Err(err),
         }
     }
 
-    /// How many, also of a link that went down, and the error number.
-    pub(crate) fn tx_pending(&self, qid: u16) -> (u16, i32) {
+    /// How many slots the peer offers again at a time.
+    pub(crate) fn tx_lot(&self, qid: u8) -> u16 {
+        let mut lot = 1;
+        // SAFETY: `lot` outlives the call. See "Queues".
+        unsafe { memif_ext_tx_lot(self.ptr.as_ptr(), qid.into(), &mut lot) };
+        lot
+    }
+
+    /// Slots that peers have overwritten before they were read.
+    pub(crate) fn rx_overrun(&self, qid: u8) -> u64 {
         let mut slots = 0;
         // SAFETY: `slots` outlives the call. See "Queues".
-        let err = unsafe { memif_ext_tx_pending(self.ptr.as_ptr(), qid, &mut slots) };
+        unsafe { memif_ext_rx_overrun(self.ptr.as_ptr(), qid.into(), &mut slots) };
+        slots
+    }
+
+    /// The number of slots that the peer has not read, also of a link that went down, and the error
+    /// number.
+    pub(crate) fn tx_pending(&self, qid: u8) -> (u16, i32) {
+        let mut slots = 0;
+        // SAFETY: `slots` outlives the call. See "Queues".
+        let err = unsafe { memif_ext_tx_pending(self.ptr.as_ptr(), qid.into(), &mut slots) };
         (slots, err)
     }
 }
 
-fn take(taken: &Mutex<Vec<u16>>, qid: u16) -> bool {
+fn take(taken: &Mutex<Vec<u8>>, qid: u8) -> bool {
     let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
     let free = !taken.contains(&qid);
     if free {
@@ -294,7 +332,7 @@ fn take(taken: &Mutex<Vec<u16>>, qid: u16) -> bool {
     free
 }
 
-/// Too long for 32 bits is too long for any ring.
+/// A length above 32 bits is too long for any ring.
 #[inline]
 fn raw_slice(packet: &[u8]) -> memif_ext_slice_t {
     memif_ext_slice_t {

@@ -1,67 +1,19 @@
-//! The control side of the C core: sockets, interfaces, callbacks.
+//! The control side of the C core: sockets and interfaces.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::SUCCESS;
+use super::args::{ConnArgs, SocketArgs};
 use super::bindings::*;
+use super::callbacks::{ConnEvents, contained, log_line, on_connect, on_disconnect, on_fail, text};
+use super::code::{NOBUF_DET, SUCCESS};
 use super::conn::Conn;
 use super::epoll::{self, Epoll, Waker};
-
-/// What an interface tells, on the control thread.
-pub(crate) trait ConnEvents: Send + Sync {
-    /// Which interface it is, for the log.
-    fn name(&self) -> String;
-    fn connected(&self);
-    fn disconnected(&self, reason: &str);
-    /// An attempt to connect failed; `refused` by the peer's own word.
-    fn failed(&self, err: i32, refused: bool, reason: &str);
-}
-
-/// Settings of a control socket.
-#[derive(Clone, Debug)]
-pub(crate) struct SocketArgs {
-    pub(crate) path: String,
-    pub(crate) app_name: String,
-    pub(crate) reconnect: Duration,
-    pub(crate) handshake: Duration,
-    pub(crate) max_half_open: u32,
-    pub(crate) log_lines: u32,
-    pub(crate) access: Access,
-}
-
-/// Who may be a peer.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Access {
-    /// Of the socket's file; 0: 0600.
-    pub(crate) file_mode: u32,
-    pub(crate) file_uid: Option<u32>,
-    pub(crate) file_gid: Option<u32>,
-    pub(crate) uids: Vec<u32>,
-    pub(crate) gids: Vec<u32>,
-}
-
-/// Settings of an interface, checked by the caller.
-#[derive(Clone)]
-pub(crate) struct ConnArgs {
-    pub(crate) is_master: bool,
-    pub(crate) id: u32,
-    pub(crate) mode: u32,
-    pub(crate) name: String,
-    pub(crate) secret: Vec<u8>,
-    pub(crate) rx_queues: u8,
-    pub(crate) tx_queues: u8,
-    pub(crate) buffer_size: u16,
-    pub(crate) log2_ring_size: u8,
-    pub(crate) allow_unsealed: bool,
-}
 
 /// A snapshot of libmemif's details.
 #[derive(Debug)]
@@ -79,7 +31,7 @@ pub(crate) struct ConnDetails {
 
 #[derive(Debug)]
 pub(crate) struct QueueRecord {
-    pub(crate) id: u16,
+    pub(crate) id: u8,
     pub(crate) ring_size: u32,
     pub(crate) buffer_size: u16,
     pub(crate) polling: bool,
@@ -97,7 +49,7 @@ struct Socket {
     ptr: NonNull<c_void>,
     path: String,
     interfaces: usize,
-    /// What `watch` gets: the epoll instance. Boxed, so that it stays where it is.
+    /// The argument of `watch`: the epoll instance. Boxed, so that its address stays the same.
     _epoll_fd: Box<RawFd>,
 }
 
@@ -106,12 +58,12 @@ pub(crate) struct Loop {
     epoll: Epoll,
     waker: Arc<Waker>,
     sockets: RefCell<Vec<Socket>>,
-    /// Events that libmemif made are being handled: no socket may be deleted.
+    /// Events of libmemif are being handled, so no socket may be deleted.
     turning: Cell<bool>,
     _not_send: std::marker::PhantomData<*const ()>,
 }
 
-/// The waker's token; libmemif's are addresses, so never 0.
+/// The token of the waker. Those of libmemif are addresses, so they are never 0.
 const WAKER: u64 = 0;
 
 impl Loop {
@@ -150,7 +102,8 @@ impl Loop {
         Ok(())
     }
 
-    /// Deletes sockets that no interface uses. Not from a callback: then the next call does it.
+    /// Deletes sockets that no interface uses. Does nothing in a callback; the next call deletes
+    /// them.
     pub(crate) fn reap(&self) {
         if self.turning.get() {
             return;
@@ -190,6 +143,11 @@ impl Loop {
         let err = unsafe { memif_create_socket(&mut ptr, &mut c, context.cast()) };
         let ptr = match NonNull::new(ptr) {
             Some(ptr) if err == SUCCESS => ptr,
+            _ if err == MEMIF_ERR_SYSCALL as i32 => {
+                // SAFETY: without a socket it is a string of the library's own, for good.
+                let lacks = unsafe { text(memif_ext_socket_error(ptr::null_mut())) };
+                return Err((err, lacks));
+            }
             _ => return Err((err, String::new())),
         };
         let access = &args.access;
@@ -241,7 +199,7 @@ impl Loop {
         }
     }
 
-    /// Creates an interface; an error comes with libmemif's words, empty where it has none.
+    /// Creates an interface. An error comes with libmemif's text, which is empty if there is none.
     pub(crate) fn create(
         &self,
         socket: &SocketArgs,
@@ -275,10 +233,10 @@ impl Loop {
             keep_unread: 1,
             allow_unsealed: args.allow_unsealed.into(),
         };
-        // Double-boxed: C carries one word.
+        // Boxed twice, because C passes on one word only.
         let events = Box::into_raw(Box::new(events));
         let mut conn = ptr::null_mut();
-        // Counted before, as callbacks may run within the call.
+        // Counted before the call, because callbacks may run within it.
         self.count(socket, 1);
         // SAFETY: live arguments; `events` is freed only after the interface is deleted.
         let err = unsafe {
@@ -305,7 +263,7 @@ impl Loop {
         }
     }
 
-    /// Disconnects for good; what had arrived stays readable.
+    /// Disconnects for good. Packets that had arrived can still be read.
     pub(crate) fn close(&self, conn: &Conn) {
         // SAFETY: a live interface ("Life"), on the control thread.
         unsafe { memif_ext_close(conn.ptr.as_ptr()) };
@@ -341,7 +299,7 @@ impl Loop {
                     len as isize,
                 )
             };
-            if err == MEMIF_ERR_NOBUF_DET as i32 && memory.len() < 1 << 20 {
+            if err == NOBUF_DET && memory.len() < 1 << 20 {
                 memory = vec![0; memory.len() * 4];
                 continue;
             }
@@ -396,24 +354,13 @@ fn fill<const N: usize>(field: &mut [c_char; N], text: &[u8]) {
 
 /// # Safety
 ///
-/// NULL, or a NUL-terminated string that stays as it is during the call.
-unsafe fn text(c: *const c_char) -> String {
-    if c.is_null() {
-        return String::new();
-    }
-    // SAFETY: the caller's promise.
-    unsafe { CStr::from_ptr(c) }.to_string_lossy().into_owned()
-}
-
-/// # Safety
-///
 /// `count` elements at `queues`.
 unsafe fn queues(queues: *const memif_queue_details_t, count: u8) -> Vec<QueueRecord> {
     (0..usize::from(count))
         // SAFETY: the caller's promise.
         .map(|i| unsafe { &*queues.add(i) })
         .map(|q| QueueRecord {
-            id: q.qid,
+            id: q.qid as u8, // there are at most 255
             ring_size: q.ring_size,
             buffer_size: q.buffer_size,
             polling: u32::from(q.flags) & MEMIF_QUEUE_FLAG_POLLING != 0,
@@ -423,7 +370,7 @@ unsafe fn queues(queues: *const memif_queue_details_t, count: u8) -> Vec<QueueRe
         .collect()
 }
 
-/// libmemif has a descriptor to be watched, or no longer.
+/// libmemif asks to watch a descriptor, or to stop watching it.
 unsafe extern "C" fn watch(event: memif_fd_event_t, context: *mut c_void) -> c_int {
     // SAFETY: the context that the socket was made with: it lives as long.
     let epoll_fd = unsafe { *context.cast::<RawFd>() };
@@ -439,66 +386,4 @@ unsafe extern "C" fn watch(event: memif_fd_event_t, context: *mut c_void) -> c_i
             -1
         }
     }
-}
-
-unsafe extern "C" fn log_line(level: c_int, line: *const c_char, _: *mut c_void) {
-    // SAFETY: libmemif gives a NUL-terminated line that lives during the call.
-    let line = unsafe { text(line) };
-    let level = match level as u32 {
-        MEMIF_EXT_LOG_ERROR => log::Level::Error,
-        MEMIF_EXT_LOG_WARN => log::Level::Warn,
-        MEMIF_EXT_LOG_INFO => log::Level::Info,
-        _ => log::Level::Debug,
-    };
-    contained(|| log::log!(target: "memif::core", level, "{line}"));
-}
-
-/// A panic must not unwind into C: neither one of the program's callbacks, nor one of its logger.
-/// Whether there was none.
-fn contained(f: impl FnOnce()) -> bool {
-    catch_unwind(AssertUnwindSafe(f)).is_ok()
-}
-
-fn guarded(context: *mut c_void, f: impl FnOnce(&dyn ConnEvents)) -> c_int {
-    // SAFETY: the pointer that `create` made; freed only after the interface is deleted, and
-    // `delete` runs on this thread, not within a callback of the same interface.
-    let events = unsafe { &**context.cast::<Box<dyn ConnEvents>>() };
-    if !contained(|| f(events)) {
-        contained(|| log::error!("{}: a callback panicked", events.name()));
-    }
-    0
-}
-
-unsafe extern "C" fn on_connect(_: memif_conn_handle_t, context: *mut c_void) -> c_int {
-    guarded(context, |events| events.connected())
-}
-
-unsafe extern "C" fn on_disconnect(conn: memif_conn_handle_t, context: *mut c_void) -> c_int {
-    // Names, path, secret and reason are below a kilobyte; there are no queues without a link.
-    let mut memory = [0u64; 256];
-    // SAFETY: all fields of this C struct may be zero.
-    let mut d: memif_details_t = unsafe { MaybeUninit::zeroed().assume_init() };
-    let len = size_of_val(&memory) as isize;
-    // SAFETY: libmemif gives its live interface, on the control thread; `memory` has `len`
-    // bytes and outlives every use of `d`, which points into it.
-    let err = unsafe { memif_get_details(conn, &mut d, memory.as_mut_ptr().cast(), len) };
-    let reason = if err == SUCCESS {
-        // SAFETY: on success a NUL-terminated string in `memory`.
-        unsafe { text(d.error.cast()) }
-    } else {
-        String::new()
-    };
-    guarded(context, |events| events.disconnected(&reason))
-}
-
-unsafe extern "C" fn on_fail(
-    _: memif_conn_handle_t,
-    context: *mut c_void,
-    err: c_int,
-    refused: c_int,
-    reason: *const c_char,
-) {
-    // SAFETY: libmemif gives a NUL-terminated reason that lives during the call.
-    let reason = unsafe { text(reason) };
-    guarded(context, |events| events.failed(err, refused != 0, &reason));
 }

@@ -1,11 +1,7 @@
-//! epoll and eventfd, as much as the control loop needs.
+//! epoll and eventfd, as far as the control loop needs them.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::Duration;
-
-use super::conn::Conn;
 
 /// The `u64` that a descriptor was added with.
 pub(super) type Token = u64;
@@ -21,8 +17,8 @@ impl Epoll {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Waits for readable descriptors, at most so many milliseconds (−1: no limit); a
-    /// signal makes it return none.
+    /// Waits for readable descriptors, at most this many milliseconds (−1: no timeout). On a signal
+    /// it returns none.
     pub(super) fn wait(&self, tokens: &mut [Token; 32], timeout_ms: i32) -> io::Result<usize> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 32];
         // SAFETY: the array has room for as many events as are asked for.
@@ -52,49 +48,6 @@ impl AsRawFd for Epoll {
     }
 }
 
-/// The descriptors of all receive queues of an interface, and a waker.
-#[derive(Debug)]
-pub(crate) struct QueueFds(Epoll);
-
-/// No queue has such an id.
-const WAKER: Token = Token::MAX;
-
-impl QueueFds {
-    pub(crate) fn new(conn: &Conn, queues: u16, waker: &Waker) -> io::Result<Self> {
-        let epoll = Epoll::new()?;
-        let add = |fd, token| control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, token);
-        add(waker.as_raw_fd(), WAKER)?;
-        for id in 0..queues {
-            if let Some(fd) = conn.rx_fd(id) {
-                add(fd.as_raw_fd(), id.into())?;
-            }
-        }
-        Ok(Self(epoll))
-    }
-
-    /// Waits (`None`: no limit) and adds the ids of queues that are ready; whether anything happened.
-    pub(crate) fn wait(
-        &self,
-        timeout: Option<Duration>,
-        waker: &Waker,
-        ready: &mut VecDeque<u16>,
-    ) -> io::Result<bool> {
-        let mut tokens = [0; 32];
-        // Rounded up, so that nobody looks again and again in the last millisecond.
-        let timeout = timeout.map_or(-1, |t| {
-            i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
-        });
-        let n = self.0.wait(&mut tokens, timeout)?;
-        for &token in &tokens[..n] {
-            match u16::try_from(token) {
-                Ok(id) => ready.push_back(id),
-                Err(_) => waker.clear(),
-            }
-        }
-        Ok(n > 0)
-    }
-}
-
 /// Adds, or removes, a descriptor whose owner outlives its registration.
 pub(super) fn control(epoll: RawFd, op: libc::c_int, fd: RawFd, token: Token) -> io::Result<()> {
     let mut event = libc::epoll_event {
@@ -117,7 +70,7 @@ impl Waker {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// Ends the loop's present or next wait.
+    /// Ends the current or the next wait of the loop.
     pub(crate) fn wake(&self) {
         let one = 1u64.to_ne_bytes();
         // SAFETY: eight bytes are read from a live array. Full means that it is awake already.

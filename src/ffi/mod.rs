@@ -2,15 +2,15 @@
 //!
 //! Rules that the `SAFETY` comments refer to:
 //!
-//! * **Control thread.** A [`Loop`] can't leave the thread that made it, and
-//!   everything that libmemif wants to be called on one thread takes one.
-//! * **Queues.** Bursts and waits belong to a queue's one owner: whoever has its
-//!   [`RxEnd`] or [`TxEnd`], of which there is one at a time, and has it to itself
-//!   (`&mut`). Everything else that looks at a queue locks it in the C core, and
-//!   that excludes the owner's calls, whatever the peer does meanwhile.
-//! * **Life.** A [`Conn`] is deleted by giving it away ([`Loop::delete`]), so
-//!   whoever can call on it has a live one.
-//! * No reference into shared memory ever exists on this side.
+//! * **Control thread.** A [`Loop`] can't leave the thread that created it. Every call that
+//!   libmemif requires to be made on one thread takes a `Loop`.
+//! * **Queues.** Only the owner of a queue may make its bursts and waits. The owner has exclusive
+//!   access (`&mut`) to the queue's [`RxEnd`] or [`TxEnd`], of which there is one at a time. All
+//!   other calls on a queue lock it in the C core, which excludes the owner's calls, whatever the
+//!   peer does meanwhile.
+//! * **Life.** [`Loop::delete`] takes a [`Conn`] by value, so whoever can call its methods has a
+//!   live one.
+//! * **Shared memory.** No Rust reference into shared memory ever exists.
 
 #![allow(unsafe_code)]
 
@@ -29,21 +29,26 @@ mod bindings {
     #[cfg(not(feature = "bindgen"))]
     include!("bindings.rs");
 }
+mod args;
+mod callbacks;
+pub(crate) mod code;
 mod conn;
 mod control;
 mod epoll;
+#[cfg(feature = "filter")]
+pub(crate) mod libpcap;
+mod queue_fds;
 #[cfg(feature = "tokio")]
 mod reactor;
+#[cfg(feature = "observe")]
+pub(crate) mod view;
 
+pub(crate) use args::{Access, ConnArgs, SocketArgs};
 pub(crate) use bindings::memif_ext_packet_t as ReceivedPacket;
-pub(crate) use bindings::{
-    MEMIF_ERR_DISCONNECTED, MEMIF_ERR_INVAL_ARG, MEMIF_ERR_NOBUF_RING, MEMIF_ERR_SUCCESS,
-};
+pub(crate) use callbacks::ConnEvents;
 pub(crate) use conn::{Conn, QueueState, RxEnd, TxEnd, WaitOutcome};
-pub(crate) use control::{Access, ConnArgs, ConnEvents, Loop, QueueRecord, SocketArgs};
-pub(crate) use epoll::{QueueFds, Waker};
+pub(crate) use control::{ConnDetails, Loop, QueueRecord};
+pub(crate) use epoll::Waker;
+pub(crate) use queue_fds::QueueFds;
 #[cfg(feature = "tokio")]
 pub(crate) use reactor::{Readable, Timer};
-
-// The C side gives error numbers as int; the generated constants are unsigned.
-const SUCCESS: i32 = MEMIF_ERR_SUCCESS as i32;

@@ -16,7 +16,7 @@ use super::epoll::check;
 pub(crate) struct Readable(AsyncFd<OwnedFd>);
 
 impl Readable {
-    /// Registers it with the runtime that this is called in.
+    /// Registers the descriptor with the current runtime.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         // SAFETY: an OwnedFd is open, and the same, until it is dropped. It is owned by the
@@ -25,15 +25,15 @@ impl Readable {
         registered.map(Self).map_err(|e| e.into_parts().1)
     }
 
-    /// Tries when the descriptor may be readable, until it works. Only an attempt that found
-    /// nothing (`None`) makes it wait for the next event.
+    /// Tries while the descriptor may be readable, until an attempt succeeds. Only an attempt that
+    /// found nothing (`None`) makes it wait for the next event.
     pub(crate) fn poll<R>(
         &self,
         cx: &mut Context<'_>,
         mut attempt: impl FnMut() -> Option<R>,
     ) -> Poll<io::Result<R>> {
         loop {
-            // Before the attempt: an event that comes during it is not cleared.
+            // Before the attempt, so that an event that comes during it is not cleared.
             let mut guard = ready!(self.0.poll_read_ready(cx))?;
             match attempt() {
                 Some(result) => return Poll::Ready(Ok(result)),
@@ -43,7 +43,7 @@ impl Readable {
     }
 }
 
-/// A timer of the kernel's: tokio's own counts whole milliseconds.
+/// A timer of the kernel, because tokio's timers count whole milliseconds.
 #[derive(Debug)]
 pub(crate) struct Timer(Readable);
 
@@ -56,7 +56,7 @@ impl Timer {
         Readable::new(unsafe { OwnedFd::from_raw_fd(fd) }).map(Self)
     }
 
-    /// From now on it goes off once, after this time (more than zero, less than a second).
+    /// Starts the timer. It fires once, after this time (more than zero, less than a second).
     pub(crate) fn start(&self, after: Duration) -> io::Result<()> {
         let never = libc::timespec {
             tv_sec: 0,
@@ -74,7 +74,7 @@ impl Timer {
         check(unsafe { libc::timerfd_settime(fd, 0, &spec, ptr::null_mut()) }).map(drop)
     }
 
-    /// Ready when it has gone off since it was started.
+    /// Ready when the timer has fired since it was started.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let fd = self.0.0.as_raw_fd();
         self.0.poll(cx, || {

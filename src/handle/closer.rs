@@ -1,13 +1,14 @@
-//! Closing a handle from another thread.
+//! Closes a handle from another thread.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::interface::Inner;
-use crate::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::link::Link;
 
-/// Closes a [`PacketHandle`](super::PacketHandle) from another thread, and wakes it when it waits.
+/// Closes a [`PacketHandle`](super::PacketHandle) from another thread, and wakes its reader. Clones
+/// close the same handle.
 ///
 /// ```
 /// # use memif::{Context, Eof, MemifConfig, Role, Wait};
@@ -25,35 +26,35 @@ use crate::{Error, ErrorKind};
 pub struct Closer(Arc<CloserState>);
 
 struct CloserState {
-    inner: Arc<Inner>,
-    queue: u16,
+    link: Arc<Link>,
+    queue: u8,
     closed: AtomicBool,
 }
 
 impl Closer {
-    pub(super) fn new(inner: Arc<Inner>, queue: u16) -> Self {
+    pub(super) fn new(link: Arc<Link>, queue: u8) -> Self {
         Self(Arc::new(CloserState {
-            inner,
+            link,
             queue,
             closed: AtomicBool::new(false),
         }))
     }
 
     /// The interface of the handle.
-    pub(super) fn inner(&self) -> &Arc<Inner> {
-        &self.0.inner
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.0.link
     }
 
-    /// Closes the handle: reads and writes in progress finish first, packets
-    /// in the cache are still delivered. Does not wait, and does not end the link.
+    /// Closes the handle. Reads and writes in progress finish first, and packets in the cache are
+    /// still delivered. Does not block, and does not end the link.
     pub fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
-        if let Ok(conn) = self.0.inner.conn() {
+        if let Ok(conn) = self.0.link.conn() {
             conn.rx_wake(self.0.queue);
         }
     }
 
-    /// Whether it is closed.
+    /// Whether the handle is closed.
     #[inline]
     pub fn is_closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
@@ -61,14 +62,14 @@ impl Closer {
 
     pub(super) fn unknown(&self, direction: &str) -> Error {
         let doing = format!("{direction} queue {}", self.0.queue);
-        self.0.inner.error(ErrorKind::UnknownQueue.code(), &doing)
+        self.0.link.error(ErrorKind::UnknownQueue.code(), &doing)
     }
 }
 
 impl fmt::Debug for Closer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Closer")
-            .field("interface", &self.0.inner)
+            .field("interface", &self.0.link)
             .field("queue", &self.0.queue)
             .field("closed", &self.is_closed())
             .finish()

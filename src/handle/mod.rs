@@ -1,4 +1,4 @@
-//! `PacketHandle`: read and write packets, with a burst cache inside.
+//! `PacketHandle`: reads and writes packets one by one, with a cache of a burst.
 
 mod closer;
 mod packets;
@@ -13,23 +13,28 @@ pub use self::closer::Closer;
 pub use self::packets::Packets;
 pub use self::read::PacketReader;
 pub use self::write::PacketWriter;
-use crate::interface::{CLOSE_FLUSH, Inner};
-use crate::queue::{RxMode, RxQueue, TxQueue, Wait};
-use crate::{Error, LinkType, Packet, PacketSink, PacketSource};
+use crate::error::Error;
+use crate::interface::Memif;
+use crate::link::rx_mode::RxMode;
+use crate::link::{CLOSE_FLUSH, Link};
+use crate::packet::Packet;
+use crate::packet::link_type::LinkType;
+use crate::packet::source::{PacketSink, PacketSource};
+use crate::queue::{RxQueue, TxQueue, Wait};
 
 /// Reads and writes packets on one queue of an interface.
 ///
 /// | state | `read_packet` | `write_packet` |
 /// |---|---|---|
-/// | packets in the burst cache or on the ring | next packet, in order | – |
+/// | packets in the cache or on the ring | next packet, in order | – |
 /// | link up, nothing to read | `Eof(Empty)` | – |
 /// | link up, ring full | – | `Eof(Full)`, nothing sent |
 /// | link down, packets left | next packet | `Eof(LinkDown)` |
 /// | link down, drained | `Eof(LinkDown)` | `Eof(LinkDown)` |
-/// | closed | cached packets, then `Eof(Closed)` for ever | `Eof(Closed)`, for ever |
-/// | unknown queue, violation by the peer, system error | that error | that error |
+/// | closed | packets in the cache, then `Eof(Closed)` | `Eof(Closed)` |
+/// | unknown queue, the peer broke the protocol, system error | that error | that error |
 ///
-/// After a reconnect the same handle works on.
+/// After a reconnect, the same handle continues to work on the new link.
 ///
 /// ```
 /// use memif::{Context, MemifConfig, Role};
@@ -56,51 +61,53 @@ pub struct PacketHandle {
 }
 
 impl PacketHandle {
-    pub(crate) fn new(
-        inner: Arc<Inner>,
-        queue: u16,
+    fn new(
+        link: Arc<Link>,
+        queue: u8,
         rx: Option<RxQueue>,
         tx: Option<TxQueue>,
         rx_count: u16,
     ) -> Result<Self, Error> {
-        let closer = Closer::new(inner, queue);
+        let closer = Closer::new(link, queue);
         Ok(Self {
             reader: PacketReader::new(rx, rx_count, closer.clone())?,
             writer: PacketWriter::new(tx, closer),
         })
     }
 
-    /// The next packet; valid until the next call. Never blocks.
+    /// Returns the next packet, which is valid until the next call. Never blocks.
     ///
     /// # Errors
     ///
-    /// By the table above.
+    /// See the [table above](PacketHandle): [`Error::Eof`] with the reason if there is no packet,
+    /// for now or for good.
     #[inline]
     pub fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
         self.reader.read_packet()
     }
 
-    /// As [`read_packet`](Self::read_packet), waiting for a packet while the
-    /// link is up. `None`: no limit; a time that is over is `Eof(Empty)`.
+    /// Returns the next packet, and blocks until there is one while the link is up. `None` means no
+    /// timeout.
     ///
     /// # Errors
     ///
-    /// By the table above.
+    /// As for [`read_packet`](Self::read_packet). `Eof(Empty)` means that the timeout has passed.
     pub fn read_packet_timeout(&mut self, timeout: Option<Duration>) -> Result<Packet<'_>, Error> {
         self.reader.read_packet_timeout(timeout)
     }
 
-    /// Waits until a packet can be read. `None`: no limit.
+    /// Blocks until a packet can be read, the timeout passes, the link is down and drained, or the
+    /// handle is closed. `None` means no timeout.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when the system refuses, or the queue is unknown.
+    /// [`Error::Memif`] if the system can't wait, or if the handle has no receive queue.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.reader.wait(timeout)
     }
 
-    /// A blocking iterator over packets of one's own. It ends when the handle
-    /// is closed, or the link is down and drained.
+    /// A blocking iterator over owned packets. It ends when the handle is closed, or when the link
+    /// is down and every packet that had arrived has been read.
     pub fn packets(&mut self) -> Packets<'_> {
         self.reader.packets()
     }
@@ -109,28 +116,30 @@ impl PacketHandle {
     ///
     /// # Errors
     ///
-    /// By the table above; [`Error::Config`] for an empty packet, and one larger than the ring.
+    /// See the [table above](PacketHandle). [`Error::Config`] for a packet that is empty or larger
+    /// than the ring.
     #[inline]
     pub fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         self.writer.write_packet(packet)
     }
 
-    /// Sends packets, in order. Never blocks. Returns how many were sent:
-    /// fewer than given when the ring is full.
+    /// Sends packets in order. Returns how many were sent, which are fewer than given if the ring
+    /// is full. Never blocks.
     ///
     /// # Errors
     ///
-    /// By the table above, when none was sent.
+    /// See the [table above](PacketHandle), if no packet was sent. [`Error::Config`] if the first
+    /// packet is empty or larger than the ring.
     pub fn write_packets<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         self.writer.write_packets(packets)
     }
 
-    /// As [`write_packet`](Self::write_packet), waiting for room while the
-    /// link is up. `None`: no limit; a time that is over is `Eof(Full)`.
+    /// Sends a packet, and blocks until there is room for it while the link is up. `None` means no
+    /// timeout.
     ///
     /// # Errors
     ///
-    /// By the table above.
+    /// As for [`write_packet`](Self::write_packet). `Eof(Full)` means that the timeout has passed.
     pub fn write_packet_timeout(
         &mut self,
         packet: &[u8],
@@ -139,54 +148,58 @@ impl PacketHandle {
         self.writer.write_packet_timeout(packet, timeout)
     }
 
-    /// Waits until there is room to write, backing off up to 50 µs at a time.
-    /// `None`: no limit.
+    /// Blocks until there is room to write, the timeout passes, the link is down, or the handle is
+    /// closed. `None` means no timeout. The protocol has no event for free slots, so it tries again
+    /// after pauses of up to 50 µs.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when the peer broke the protocol, or the queue is unknown.
+    /// [`Error::Memif`] if the peer broke the protocol, or if the handle has no transmit queue.
     pub fn wait_writable(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.writer.wait_writable(timeout)
     }
 
-    /// Waits until the peer has taken everything, backing off up to 50 µs at a time: `true`; `false`
-    /// when the time is over.
+    /// Blocks until the peer has read everything (`true`) or the timeout has passed (`false`). It
+    /// tries again after pauses of up to 50 µs.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`](crate::Eof::LinkDown): what the peer had not taken may be lost.
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link went down before. Packets that the peer
+    /// had not read may be lost.
     pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
         self.writer.flush(timeout)
     }
 
-    /// How waiting is done: [`RxMode::Interrupt`] unless set. Holds over reconnects.
+    /// Sets how reads wait for packets; [`RxMode::Interrupt`] by default. It stays in effect over
+    /// reconnects.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when the handle has no receive queue.
+    /// [`Error::Memif`] if the handle has no receive queue.
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
         self.reader.set_rx_mode(mode)
     }
 
-    /// Keeps at most this many bytes of packets read from now on; their
-    /// [`length`](crate::CaptureInfo::length) still tells the truth. 0 means
-    /// [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN). To be called while the cache is empty: what is in it is lost.
+    /// Sets the snap length: how many bytes are kept of each packet that is read from now on. Their
+    /// [`length`](crate::CaptureInfo::length) is still that of the whole packet. 0 means
+    /// [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN). Call it while the cache is empty, because
+    /// packets in the cache are lost.
     pub fn set_snaplen(&mut self, bytes: u32) {
         self.reader.set_snaplen(bytes);
     }
 
-    /// Whether the link is up.
+    /// Whether the link is up. Never blocks.
     pub fn is_link_up(&self) -> bool {
         self.writer.is_link_up()
     }
 
-    /// A small cloneable thing that closes this handle from anywhere.
+    /// Returns a [`Closer`], which closes this handle from another thread.
     pub fn closer(&self) -> Closer {
         self.reader.closer()
     }
 
-    /// Waits up to a second until the peer has taken what was sent, then closes the handle.
-    /// Packets in the cache can still be read.
+    /// Blocks up to a second until the peer has read what was sent, then closes the handle. Packets
+    /// in the cache can still be read. The interface and its link stay.
     pub fn close(&mut self) {
         if let Err(e) = self.flush(CLOSE_FLUSH)
             && !e.is_eof()
@@ -196,7 +209,8 @@ impl PacketHandle {
         self.reader.closer().close();
     }
 
-    /// The reading and the writing half, for two threads. Closing one closes both.
+    /// Splits the handle into a reading and a writing half, for two threads. Closing one half
+    /// closes both.
     pub fn split(self) -> (PacketReader, PacketWriter) {
         (self.reader, self.writer)
     }
@@ -212,7 +226,7 @@ impl PacketSource for PacketHandle {
     }
 }
 
-/// [`flush`](PacketSink::flush) has nothing to do: every packet is published at once.
+/// [`flush`](PacketSink::flush) does nothing, because every packet is published at once.
 impl PacketSink for PacketHandle {
     fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         self.writer.write_packet(packet.data())
@@ -224,8 +238,35 @@ impl PacketSink for PacketHandle {
 }
 
 impl AsFd for PacketHandle {
-    /// As of [`RxQueue`]; where the handle has no receive queue one that never becomes readable.
+    /// The descriptor of the handle's [`RxQueue`]; see [there](RxQueue#impl-AsFd-for-RxQueue) how
+    /// to use it. Without a receive queue, a descriptor that never becomes readable.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.reader.as_fd()
+    }
+}
+
+impl Memif {
+    /// Creates a handle that reads and writes packets, on the receive queue and the transmit queue
+    /// with this id. `rx_count` is the number of packets (at least 1) that the handle reads from
+    /// the ring at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`]: [`UnknownQueue`](crate::ErrorKind::UnknownQueue) for an id that is not
+    /// configured in either direction, [`Exists`](crate::ErrorKind::Exists) if a queue has another
+    /// owner. If the id exists in one direction only, the handle can only read or only write.
+    /// [`Error::Io`] if the system has no descriptor left for a handle that only writes.
+    pub fn packet_handle(&self, queue: u8, rx_count: u16) -> Result<PacketHandle, Error> {
+        let link = self.link();
+        let (rx_queues, tx_queues) = (link.config.rx_queues(), link.config.tx_queues());
+        let rx = (queue < rx_queues || queue >= tx_queues).then(|| self.rx_queue(queue));
+        let tx = (queue < tx_queues).then(|| self.tx_queue(queue));
+        PacketHandle::new(
+            Arc::clone(link),
+            queue,
+            rx.transpose()?,
+            tx.transpose()?,
+            rx_count,
+        )
     }
 }

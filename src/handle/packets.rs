@@ -1,10 +1,11 @@
 //! The blocking iterator over packets.
 
-use super::PacketReader;
+use super::read::PacketReader;
+use crate::error::{Eof, Error, ErrorKind};
 use crate::packet::PacketBuf;
-use crate::{Eof, Error, ErrorKind};
 
-/// Blocking iterator over packets; see [`PacketHandle::packets`](super::PacketHandle::packets).
+/// A blocking iterator over owned packets, from
+/// [`PacketHandle::packets`](super::PacketHandle::packets).
 ///
 /// ```
 /// # use memif::{Context, MemifConfig, Role};
@@ -29,16 +30,20 @@ pub struct Packets<'a> {
     ended: bool,
 }
 
-impl<'a> Packets<'a> {
-    pub(super) fn new(reader: &'a mut PacketReader) -> Self {
-        Self {
-            reader,
+impl PacketReader {
+    /// A blocking iterator over owned packets. It ends when the handle is closed, or when the link
+    /// is down and every packet that had arrived has been read.
+    pub fn packets(&mut self) -> Packets<'_> {
+        Packets {
+            reader: self,
             follow: false,
             ended: false,
         }
     }
+}
 
-    /// Whether to go on when the link is down, waiting for the next one.
+impl Packets<'_> {
+    /// With `true`, the iterator waits for the next link when the link is down, instead of ending.
     pub fn follow(mut self, reconnects: bool) -> Self {
         self.follow = reconnects;
         self
@@ -56,7 +61,7 @@ impl Iterator for Packets<'_> {
                 Err(Error::Eof(Eof::LinkDown)) if self.follow => {}
                 Err(Error::Eof(_)) => break,
                 Err(e) => {
-                    // A violation ends the link only; the rest would come again and again.
+                    // A violation ends only the link. All other errors would come again and again.
                     self.ended = e.kind() != ErrorKind::MalformedMessage;
                     return Some(Err(e));
                 }

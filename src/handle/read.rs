@@ -1,14 +1,18 @@
-//! The reading half of a handle, with the burst cache.
+//! The reading half of a handle, with its cache of a burst.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::{Closer, Packets};
+use super::closer::Closer;
+use crate::error::{Eof, Error};
 use crate::ffi::Waker;
-use crate::queue::{Burst, RxMode, RxQueue, Wait};
-use crate::{Eof, Error, LinkType, Packet, PacketSource};
+use crate::link::rx_mode::RxMode;
+use crate::packet::Packet;
+use crate::packet::link_type::LinkType;
+use crate::packet::source::PacketSource;
+use crate::queue::{Burst, RxQueue, Wait};
 
-/// The reading half of a [`PacketHandle`](super::PacketHandle), with its methods.
+/// The reading half of a [`PacketHandle`](super::PacketHandle).
 ///
 /// ```
 /// # use memif::{Context, MemifConfig, Role};
@@ -25,7 +29,7 @@ use crate::{Eof, Error, LinkType, Packet, PacketSource};
 pub struct PacketReader {
     queue: Receiving,
     burst: Burst,
-    /// The first packet of the burst that was not read yet.
+    /// Index of the first packet of the burst that has not been read.
     next: usize,
     closer: Closer,
 }
@@ -33,7 +37,7 @@ pub struct PacketReader {
 #[derive(Debug)]
 enum Receiving {
     Queue(RxQueue),
-    /// The handle only writes; for poll loops there is a descriptor all the same.
+    /// The handle only writes. Poll loops get a descriptor anyway.
     Never(Waker),
 }
 
@@ -43,13 +47,13 @@ impl PacketReader {
         rx_count: u16,
         closer: Closer,
     ) -> Result<Self, Error> {
-        let queue =
-            match queue {
-                Some(queue) => Receiving::Queue(queue),
-                None => Receiving::Never(Waker::new().map_err(|e| {
-                    Error::io(format!("making a handle of {:?}", closer.inner()), e)
-                })?),
-            };
+        let queue = match queue {
+            Some(queue) => Receiving::Queue(queue),
+            None => Receiving::Never(
+                Waker::new()
+                    .map_err(|e| Error::io(format!("making a handle of {:?}", closer.link()), e))?,
+            ),
+        };
         Ok(Self {
             queue,
             burst: Burst::new(rx_count),
@@ -58,7 +62,13 @@ impl PacketReader {
         })
     }
 
-    /// See [`PacketHandle::read_packet`](super::PacketHandle::read_packet).
+    /// Returns the next packet, which is valid until the next call. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::Empty`] if no packet is waiting, [`Eof::LinkDown`] if the link is down and drained,
+    /// [`Eof::Closed`] if the handle is closed and its cache is empty. [`Error::Memif`] if the
+    /// handle has no receive queue, or, once, if the peer broke the protocol.
     #[inline]
     pub fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
         self.prepare()?;
@@ -70,10 +80,15 @@ impl PacketReader {
         }
     }
 
-    /// See [`PacketHandle::read_packet_timeout`](super::PacketHandle::read_packet_timeout).
+    /// Returns the next packet, and blocks until there is one while the link is up. `None` means no
+    /// timeout.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_packet`](Self::read_packet). [`Eof::Empty`] means that the timeout has passed.
     pub fn read_packet_timeout(&mut self, timeout: Option<Duration>) -> Result<Packet<'_>, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
-        // A wait tells of packets that, at a violation, turn out to be none: hence the loop.
+        // A loop, because after a violation a wait may report packets although there are none.
         while self.next >= self.burst.len() {
             match self.fill() {
                 Err(Error::Eof(Eof::Empty)) => {}
@@ -91,44 +106,47 @@ impl PacketReader {
         self.read_packet()
     }
 
-    /// See [`PacketHandle::wait`](super::PacketHandle::wait).
+    /// Blocks until a packet can be read, the timeout passes, the link is down and drained, or the
+    /// handle is closed. `None` means no timeout.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`] if the system can't wait, or if the handle has no receive queue.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.wait_for(timeout, false)
     }
 
-    /// See [`PacketHandle::packets`](super::PacketHandle::packets).
-    pub fn packets(&mut self) -> Packets<'_> {
-        Packets::new(self)
-    }
-
-    /// See [`PacketHandle::set_rx_mode`](super::PacketHandle::set_rx_mode).
+    /// Sets how reads wait for packets; [`RxMode::Interrupt`] by default. It stays in effect over
+    /// reconnects.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`Error::Memif`] if the handle has no receive queue.
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
         self.queue()?.set_rx_mode(mode)
     }
 
-    /// See [`PacketHandle::set_snaplen`](super::PacketHandle::set_snaplen).
+    /// Sets the snap length: how many bytes are kept of each packet that is read from now on. 0
+    /// means [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN). Call it while the cache is empty, because
+    /// packets in the cache are lost.
     pub fn set_snaplen(&mut self, bytes: u32) {
         let count = u16::try_from(self.burst.capacity()).unwrap_or(u16::MAX);
         self.burst = Burst::new(count).with_snaplen(bytes);
         self.next = 0;
     }
 
-    /// See [`PacketHandle::closer`](super::PacketHandle::closer).
+    /// Returns a [`Closer`], which closes both halves of the handle from another thread.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
     }
 
-    /// Whether it can read at all, or belongs to a queue of the other direction only.
+    /// Whether the handle can read at all. It can't if its queue exists only for sending.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_queue(&self) -> bool {
         matches!(self.queue, Receiving::Queue(_))
     }
 
-    /// Sees to it that the next `read_packet` has a packet, without waiting for one.
+    /// Makes sure that the next `read_packet` has a packet. Never blocks.
     #[inline]
     pub(crate) fn prepare(&mut self) -> Result<(), Error> {
         if self.next < self.burst.len() {
@@ -150,7 +168,8 @@ impl PacketReader {
             .wait_while(timeout, follow, || closer.is_closed())
     }
 
-    /// Fills the empty cache with at least one packet. Apart, so that reading from the cache is inlined.
+    /// Fills the empty cache with at least one packet. A function of its own, so that reading from
+    /// the cache is inlined.
     #[inline(never)]
     fn fill(&mut self) -> Result<(), Error> {
         self.next = 0;
@@ -182,12 +201,13 @@ impl PacketSource for PacketReader {
     }
 
     fn link_type(&self) -> LinkType {
-        self.closer.inner().config.mode.link_type()
+        self.closer.link().config.mode.link_type()
     }
 }
 
 impl AsFd for PacketReader {
-    /// As of [`RxQueue`]; where the handle has no receive queue one that never becomes readable.
+    /// The descriptor of the handle's [`RxQueue`]; see [there](RxQueue#impl-AsFd-for-RxQueue) how
+    /// to use it. Without a receive queue, a descriptor that never becomes readable.
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.queue {
             Receiving::Queue(queue) => queue.as_fd(),

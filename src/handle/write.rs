@@ -1,14 +1,15 @@
 //! The writing half of a handle.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::Closer;
-use crate::interface::CLOSE_FLUSH;
+use super::closer::Closer;
+use crate::error::{Eof, Error};
+use crate::link::CLOSE_FLUSH;
+use crate::packet::Packet;
+use crate::packet::source::PacketSink;
 use crate::queue::{TxQueue, Wait};
-use crate::{Eof, Error, Packet, PacketSink};
 
-/// The writing half of a [`PacketHandle`](super::PacketHandle), with its methods.
+/// The writing half of a [`PacketHandle`](super::PacketHandle).
 ///
 /// ```
 /// # use memif::{Context, Eof, MemifConfig, Role};
@@ -31,7 +32,14 @@ impl PacketWriter {
         Self { queue, closer }
     }
 
-    /// See [`PacketHandle::write_packet`](super::PacketHandle::write_packet).
+    /// Sends a packet. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::Full`] if the ring is full, [`Eof::LinkDown`] if the link is down, [`Eof::Closed`] if
+    /// the handle is closed; the packet was not sent. [`Error::Config`] for a packet that is empty
+    /// or larger than the ring. [`Error::Memif`] if the handle has no transmit queue, or, once, if
+    /// the peer broke the protocol.
     #[inline]
     pub fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         match self.write_packets(&[packet]) {
@@ -40,7 +48,12 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::write_packets`](super::PacketHandle::write_packets).
+    /// Sends packets in order. Returns how many were sent, which are fewer than given if the ring
+    /// is full. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_packet`](Self::write_packet), if no packet was sent.
     #[inline]
     pub fn write_packets<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         if self.closer.is_closed() {
@@ -52,7 +65,13 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::write_packet_timeout`](super::PacketHandle::write_packet_timeout).
+    /// Sends a packet, and blocks until there is room for it while the link is up. `None` means no
+    /// timeout.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_packet`](Self::write_packet). [`Eof::Full`] means that the timeout has
+    /// passed.
     pub fn write_packet_timeout(
         &mut self,
         packet: &[u8],
@@ -73,7 +92,12 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::wait_writable`](super::PacketHandle::wait_writable).
+    /// Blocks until there is room to write, the timeout passes, the link is down, or the handle is
+    /// closed. `None` means no timeout. It tries again after pauses of up to 50 µs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Memif`] if the peer broke the protocol, or if the handle has no transmit queue.
     pub fn wait_writable(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         let closer = self.closer.clone();
         self.queue()?.retry(
@@ -83,7 +107,13 @@ impl PacketWriter {
         )
     }
 
-    /// See [`PacketHandle::flush`](super::PacketHandle::flush).
+    /// Blocks until the peer has read everything (`true`) or the timeout has passed (`false`). It
+    /// tries again after pauses of up to 50 µs.
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::LinkDown`] if the link went down before. Packets that the peer had not read may be
+    /// lost.
     pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
         match &mut self.queue {
             Some(queue) => queue.flush(timeout),
@@ -91,12 +121,25 @@ impl PacketWriter {
         }
     }
 
-    /// See [`PacketHandle::closer`](super::PacketHandle::closer).
+    /// The number of slots that the peer has not read yet, see [`TxQueue::pending_slots`].
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the handle closed.
+    pub fn pending_slots(&self) -> Result<usize, Error> {
+        match &self.queue {
+            Some(queue) => queue.pending_slots(),
+            None => Err(Eof::Closed.into()),
+        }
+    }
+
+    /// Returns a [`Closer`], which closes both halves of the handle from another thread.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
     }
 
-    /// See [`PacketHandle::close`](super::PacketHandle::close).
+    /// Blocks up to a second until the peer has read what was sent, then closes both halves of the
+    /// handle. Packets in the reader's cache can still be read.
     pub fn close(&mut self) {
         if let Err(e) = self.flush(CLOSE_FLUSH)
             && !e.is_eof()
@@ -106,9 +149,9 @@ impl PacketWriter {
         self.closer.close();
     }
 
-    /// See [`PacketHandle::is_link_up`](super::PacketHandle::is_link_up).
+    /// Whether the link is up. Never blocks.
     pub fn is_link_up(&self) -> bool {
-        crate::Memif::from_inner(Arc::clone(self.closer.inner())).is_link_up()
+        self.closer.link().is_up()
     }
 
     fn queue(&mut self) -> Result<&mut TxQueue, Error> {

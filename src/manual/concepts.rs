@@ -3,10 +3,10 @@
 //! # A link joins two processes
 //!
 //! A memif joins two processes on one host. The **master** (DPDK says server) listens on a Unix
-//! socket; the **slave** (client) connects to it, makes the shared memory and hands it over. After
-//! that the socket only tells that the other side is still there: packets never cross it.
-//! Several interfaces may share a socket; a number, the **id**, tells them apart, and both sides of a
-//! link have the same. One interface has one link at a time.
+//! socket. The **slave** (client) connects to it, creates the shared memory and passes it to the
+//! master. After that the socket only shows that the other side is still there. Packets never cross
+//! it. Several interfaces may share a socket. A number, the **id**, tells them apart, and both
+//! sides of a link use the same one. An interface has one link at a time.
 //!
 //! ```
 //! use memif::{Context, MemifConfig, Role};
@@ -27,11 +27,13 @@
 //!
 //! # Rings, buffers and chains
 //!
-//! Each queue is a **ring** of slots, a power of two of them, and each slot names a **buffer** in shared
-//! memory. A packet longer than a buffer takes several slots, a **chain**. So a ring holds fewer long packets
-//! than short ones, and a packet that needs more slots than the ring has can't be sent at all.
-//! The slave's sizes count, whatever the master was configured with; of queues the link has as many as both
-//! sides have. [`Memif::details`](crate::Memif::details) says what was settled on:
+//! Each queue is a **ring** of slots. Their number is a power of two, and each slot names a
+//! **buffer** in shared memory. A packet longer than a buffer takes several slots, a **chain**. So
+//! a ring holds fewer long packets than short ones, and a packet that needs more slots than the
+//! ring has can't be sent at all.
+//!
+//! The slave's sizes apply, whatever the master was configured with. A link has as many queues as
+//! both sides support. [`Memif::details`](crate::Memif::details) shows what was agreed on:
 //!
 //! ```
 //! use memif::{Context, MemifConfig, Role};
@@ -54,16 +56,18 @@
 //!
 //! # Who does what here
 //!
-//! A [`Context`](crate::Context) is a thread that makes connections, and makes them again when the peer comes
-//! back; callbacks run on it. A [`Memif`](crate::Memif) is one interface. Its queues are read and written by
-//! whoever owns them: a [`PacketHandle`](crate::PacketHandle) packet by packet, an [`RxQueue`](crate::RxQueue)
-//! and a [`TxQueue`](crate::TxQueue) in bursts. A queue has one owner, and different
-//! queues are used on different threads without a lock between them.
+//! A [`Context`](crate::Context) has a thread that makes connections, and makes them again when the
+//! peer comes back. Callbacks run on this thread. A [`Memif`](crate::Memif) is one interface.
+//! Whoever owns one of its queues reads or writes it: a [`PacketHandle`](crate::PacketHandle)
+//! packet by packet, an [`RxQueue`](crate::RxQueue) or [`TxQueue`](crate::TxQueue) in bursts. A
+//! queue has one owner at a time. Different threads use different queues without a lock between
+//! them.
 //!
 //! # End of file
 //!
-//! Reading that finds nothing, and writing that finds no room, end with an [`Eof`](crate::Eof), which says why. It
-//! is no failure: go on later, unless it [is final](crate::Eof::is_final).
+//! If there is no packet to read, or no room to write, the call returns an [`Eof`](crate::Eof) that
+//! says why. This is not a failure: try again later, unless the end of file
+//! [is final](crate::Eof::is_final).
 //!
 //! ```
 //! use memif::{Context, Eof, MemifConfig, Role};
@@ -84,10 +88,13 @@
 //!
 //! # Trust
 //!
-//! The peer can write the shared memory at any moment, while a packet is being read too. So a packet is copied
-//! into private memory once its descriptor was checked, and no Rust reference points into what is
-//! shared. A peer that breaks the protocol loses its link, with a reason that is logged and sent to it; reading
-//! then reports it once. What the peer can still do: stop, send nothing, or send any bytes as packets. A secret is a guard
-//! against mistakes: it crosses the socket as it is, and whoever may connect may try.
-//! What keeps others out are the permissions of the socket's file and its folder, and lists of users:
-//! [`socket_mode`](crate::ContextBuilder::socket_mode), [`allow_uids`](crate::ContextBuilder::allow_uids).
+//! The peer can write to the shared memory at any moment, even while a packet is being read.
+//! Therefore each packet's descriptor is checked, the packet is copied into private memory, and no
+//! Rust reference points into shared memory. A peer that breaks the protocol loses its link. The
+//! reason is logged and sent to the peer, and the reader gets the error once. A peer can still
+//! stop, send nothing, or send any bytes as packets.
+//!
+//! A secret protects against mistakes only: it is sent unencrypted, and whoever may connect may try
+//! any number of them. Access is controlled by the permissions of the socket's file and folder
+//! ([`socket_mode`](crate::ContextBuilder::socket_mode)) and by lists of users
+//! ([`allow_uids`](crate::ContextBuilder::allow_uids)).

@@ -1,9 +1,9 @@
-//! The manual: pages to read, no code.
+//! The manual: pages to read. These modules contain no code.
 //!
 //! * [`concepts`]: what a memif is made of, and what this crate calls it.
 //! * [`choosing_modes`]: roles, receive modes, sizes, queues; blocking, polling or async.
 //! * [`peers`]: VPP, DPDK, libmemif, gomemif, Node, containers.
-//! * [`troubleshooting`]: what one sees, why, and what to do.
+//! * [`troubleshooting`]: what may go wrong, why, and what to do.
 
 pub mod choosing_modes;
 pub mod concepts;

@@ -1,4 +1,4 @@
-//! Files as they lie on the disk: plain, or compressed.
+//! Files on the disk, plain or compressed.
 
 use std::fmt;
 use std::fs::File;
@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Error;
+use crate::error::Error;
 
-/// How a file is compressed. Reading and writing needs the feature `compress`.
+/// How a file is compressed. Compression needs the feature `compress`.
 ///
 /// ```
 /// use memif::pcap::Compression;
@@ -20,7 +20,7 @@ use crate::Error;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     None,
     /// gzip, `.gz`.
     Gzip,
@@ -29,7 +29,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// By the end of a file's name.
+    /// The compression that the end of a file name stands for.
     pub fn of_name(path: impl AsRef<Path>) -> Self {
         match path.as_ref().extension().and_then(|end| end.to_str()) {
             Some("gz") => Self::Gzip,
@@ -48,9 +48,9 @@ impl Compression {
     }
 }
 
-/// A file that is unpacked while it is read, if its first bytes say that it is compressed.
+/// A file that is decompressed while it is read, if its first bytes show that it is compressed.
 ///
-/// Without the feature `compress` it is read as it is.
+/// Without the feature `compress` the bytes are returned as they are.
 ///
 /// ```no_run
 /// use memif::pcap::{CaptureReader, FileReader};
@@ -65,22 +65,22 @@ pub struct FileReader {
 }
 
 impl FileReader {
-    /// Opens a file. Blocks until there are four bytes of it, as may take a while with a named pipe.
+    /// Opens a file. Blocks until it has four bytes, which may take a while for a named pipe.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] when the file can't be opened or read.
+    /// [`Error::Io`] if the file can't be opened or read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let failed = |error| Error::io(format!("opening {}", path.display()), error);
         Self::new(File::open(path).map_err(failed)?).map_err(failed)
     }
 
-    /// Unpacks anything, standard input for one. Blocks as [`open`](FileReader::open) does.
+    /// Reads from any reader, for example standard input. Blocks until it has four bytes.
     ///
     /// # Errors
     ///
-    /// What the reader says.
+    /// The errors of the reader.
     pub fn new(reader: impl Read + Send + Sync + 'static) -> io::Result<Self> {
         let position = Arc::<AtomicU64>::default();
         let mut reader = Counting {
@@ -103,7 +103,7 @@ impl FileReader {
         Ok(Self { reader, position })
     }
 
-    /// How many bytes of the file, as it lies on the disk, have been read.
+    /// The number of bytes that have been read from the file, before decompression.
     pub fn position(&self) -> u64 {
         self.position.load(Ordering::Relaxed)
     }
@@ -136,7 +136,7 @@ impl<R: Read> Read for Counting<R> {
     }
 }
 
-/// Anything to write to, packed on the way if that is asked for.
+/// Wraps a writer and compresses what is written, if asked to.
 ///
 /// ```
 /// use memif::LinkType;
@@ -164,11 +164,12 @@ enum Packer<W: Write> {
 }
 
 impl<W: Write> FileWriter<W> {
-    /// Packs into `writer`.
+    /// Writes to `writer` with this compression.
     ///
     /// # Errors
     ///
-    /// `Unsupported` for a compression that needs the feature `compress`; `OutOfMemory`.
+    /// `Unsupported` for a compression that needs the feature `compress`. `OutOfMemory` if the
+    /// compressor gets no memory.
     pub fn new(writer: W, compression: Compression) -> io::Result<Self> {
         Ok(Self(Some(match compression {
             Compression::None => Packer::Plain(writer),
@@ -184,12 +185,12 @@ impl<W: Write> FileWriter<W> {
         })))
     }
 
-    /// Writes the end that a compressed file has, and flushes. Without it such a file counts as cut short. Nothing can be
-    /// written afterwards.
+    /// Writes the end of a compressed file, and flushes. Without it a compressed file is truncated.
+    /// Nothing can be written afterwards.
     ///
     /// # Errors
     ///
-    /// What the writer says.
+    /// The errors of the writer.
     pub fn finish(&mut self) -> io::Result<()> {
         let mut writer = match self.0.take() {
             None => return Ok(()),
@@ -203,7 +204,7 @@ impl<W: Write> FileWriter<W> {
     }
 }
 
-/// Zstandard's own default.
+/// The default level of Zstandard.
 #[cfg(feature = "compress")]
 const ZSTD_LEVEL: i32 = 3;
 
@@ -219,7 +220,7 @@ impl<W: Write> Write for FileWriter<W> {
         }
     }
 
-    /// What has been written so far can be read from the file.
+    /// Afterwards, everything written so far can be read from the file.
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.0 {
             None => Ok(()),

@@ -1,9 +1,8 @@
-//! Capture files: packets written to pcap and pcapng, and read from both.
+//! Capture files: reads and writes pcap and pcapng.
 //!
-//! A [`PcapWriter`] is a [`PacketSink`](crate::PacketSink) and a
-//! [`CaptureReader`] a [`PacketSource`](crate::PacketSource), so a file stands
-//! wherever a memif does: record a link, replay a file, or copy one into the
-//! other.
+//! A [`PcapWriter`] is a [`PacketSink`](crate::PacketSink) and a [`CaptureReader`] is a
+//! [`PacketSource`](crate::PacketSource). So a file can be used like a memif: record a link, replay
+//! a file, or copy one into the other.
 //!
 //! ```
 //! use memif::pcap::{CaptureReader, PcapWriter};
@@ -30,47 +29,25 @@
 //!
 //! # Files that are damaged
 //!
-//! A reader delivers every packet before the damage, then one
-//! [`Error::Capture`](crate::Error::Capture) with the byte where the record
-//! begins that can't be read, then end of file for ever. A writer whose disk
-//! is full says how many packets are complete in the file, and goes on at the
-//! very byte where it stopped once there is room.
+//! A reader delivers every packet before the damage. Then it returns one
+//! [`Error::Capture`](crate::Error::Capture) with the offset of the record that can't be read, and
+//! from then on end of file. If the disk is full, the error of a writer says how many packets are
+//! complete in the file. When there is room again, the writer continues at the byte where it
+//! stopped.
 
 mod classic;
 mod file;
 #[cfg(feature = "filter")]
 mod filter;
 mod ng;
-mod ng_write;
-mod pending;
-mod read;
-mod write;
+mod output;
+mod reader;
+mod record;
 
+pub use classic::write::PcapWriter;
 pub use file::{Compression, FileReader, FileWriter};
 #[cfg(feature = "filter")]
 pub use filter::Filter;
-pub use ng_write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
-pub use read::CaptureReader;
-pub use write::{DEFAULT_SNAPLEN, PcapWriter};
-
-use std::ops::Range;
-
-use crate::CaptureInfo;
-
-/// The longest packet or block that is believed. Real ones stay far below; a
-/// damaged length must not make a reader ask for gigabytes.
-const MAX_RECORD: usize = 64 << 20;
-
-/// What lies at the start of the bytes that were read so far.
-enum Step {
-    /// Not yet a whole record: it has this many bytes, or more.
-    More(usize),
-    /// A record of this size without a packet in it.
-    Skip(usize),
-    /// A record of this size with a packet at these bytes of it.
-    Packet {
-        size: usize,
-        data: Range<usize>,
-        info: CaptureInfo,
-    },
-}
+pub use ng::write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
+pub use reader::CaptureReader;
+pub use record::DEFAULT_SNAPLEN;

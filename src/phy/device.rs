@@ -1,4 +1,4 @@
-//! The device: settings, tokens, what it counts.
+//! The device: its settings, tokens and counts.
 
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -6,82 +6,28 @@ use std::os::fd::{AsFd, BorrowedFd};
 use smoltcp::phy::{self, Checksum, ChecksumCapabilities, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
-use super::MAX_FRAME;
 use super::outgoing::{Outgoing, Ring, TxToken};
 use super::segment::Layout;
-use crate::{Burst, Error, IfMode, Memif, RxMode, RxQueue};
+use super::settings::{DEFAULT_BURST, MAX_FRAME, Segmentation};
+use super::stats::DeviceStats;
+use crate::config::IfMode;
+use crate::error::Error;
+use crate::interface::Memif;
+use crate::link::rx_mode::RxMode;
+use crate::queue::{Burst, RxQueue};
 
-/// Frames that cross between the ring and private memory together, unless set otherwise.
-pub const DEFAULT_BURST: u16 = 64;
-
-/// An Ethernet header.
+/// The length of an Ethernet header.
 const ETHERNET: usize = 14;
-/// The least and the greatest IP MTU: of IPv4, and of an IP packet.
+/// The smallest and the largest IP MTU: the minimum of IPv4, and the largest IP packet.
 const LEAST_MTU: usize = 576;
 const GREATEST_MTU: usize = 65_535;
 
-/// What becomes of TCP segments that are larger than the MTU; see smoltcp's feature
-/// `segmentation-offload`. Over IPv4 only: smoltcp 0.14.0 drops large IPv6 packets before they
-/// reach a device, so over IPv6 none are made.
+/// A [`smoltcp::phy::Device`] on one pair of queues of an interface. The [module](super) has an
+/// example.
 ///
-/// ```
-/// use memif::phy::Segmentation;
-///
-/// assert_eq!(Segmentation::default(), Segmentation::Off);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Segmentation {
-    /// The stack makes none.
-    #[default]
-    Off,
-    /// The stack makes segments of up to 64 KiB, the device cuts them to what the peer announced.
-    /// For any peer; saves the stack the work per frame.
-    Cut,
-    /// The stack makes segments of up to 64 KiB, and they cross the ring whole, as a
-    /// chain of buffers. For a peer that takes frames of 64 KiB: another
-    /// [`MemifDevice`] (whatever its own setting), VPP with large buffers. Any other drops them.
-    /// One that exceeds the whole ring is cut.
-    Whole,
-}
-
-/// What a device has done since it was made.
-///
-/// ```
-/// use memif::phy::DeviceStats;
-///
-/// assert_eq!(DeviceStats::default().tx_dropped, 0);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DeviceStats {
-    /// Packets handed to the stack.
-    pub rx_packets: u64,
-    /// Their bytes.
-    pub rx_bytes: u64,
-    /// Packets not handed to the stack: longer than 64 KiB, or a SYN that
-    /// announces segments of less than 64 bytes while segmentation is on.
-    pub rx_dropped: u64,
-    /// Failures to receive, as a peer that broke the protocol; see [`MemifDevice::take_error`].
-    pub rx_errors: u64,
-    /// Packets put on the ring.
-    pub tx_packets: u64,
-    /// Their bytes.
-    pub tx_bytes: u64,
-    /// Packets that the stack sent and that did not reach the ring: the link went down
-    /// meanwhile, or they exceed the whole ring.
-    pub tx_dropped: u64,
-    /// Publications, each of at least one packet.
-    pub tx_bursts: u64,
-    /// How often the ring had no room for the next packet, which then had to wait.
-    pub tx_ring_full: u64,
-    /// Segments above the MTU that were cut or sent whole.
-    pub tx_large: u64,
-}
-
-/// A [`smoltcp::phy::Device`] on one queue pair of an interface. See the [module](super).
-///
-/// It is made at any time, with the link up or not, and works on after a reconnect. While the
-/// link is down the stack gets no transmit token, so it keeps what it has to send.
+/// A device can be created at any time, whether the link is up or not, and continues to work after
+/// a reconnect. While the link is down the stack gets no transmit token, so it keeps what it has to
+/// send.
 ///
 /// ```
 /// use memif::phy::MemifDevice;
@@ -105,19 +51,19 @@ pub struct MemifDevice {
     pub(super) out: Outgoing,
     mtu: usize,
     max_burst_size: Option<Option<usize>>,
-    /// Waits in a row that found nothing but a stuck transmit side.
+    /// The number of waits in a row in which only the transmit side was stuck.
     pub(super) tries: u32,
 }
 
 impl MemifDevice {
-    /// A device on the receive and the transmit queue with this id, with an IP MTU of 1500, all
-    /// checksums, and no segmentation.
+    /// Creates a device on the receive queue and the transmit queue with this id. It has an IP MTU
+    /// of 1500, all checksums, and no segmentation.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when a queue is not configured or has an owner; [`Error::Config`] in
-    /// punt/inject mode, which no stack speaks.
-    pub fn new(memif: &Memif, queue: u16) -> Result<Self, Error> {
+    /// [`Error::Memif`] if a queue is not configured or has another owner. [`Error::Config`] in
+    /// punt/inject mode, which smoltcp does not support.
+    pub fn new(memif: &Memif, queue: u8) -> Result<Self, Error> {
         let medium = match memif.mode() {
             IfMode::Ethernet => Medium::Ethernet,
             IfMode::Ip => Medium::Ip,
@@ -128,8 +74,8 @@ impl MemifDevice {
                 ));
             }
         };
-        // The link's, while there is one: a master takes what the slave has chosen.
-        let config = memif.config();
+        // The values of the link, if there is one, because the slave chooses them.
+        let config = &memif.link().config;
         let link = memif.details().ok();
         let ring = link.as_ref().and_then(|link| link.tx_queues.first());
         let slots = ring.map_or(1 << config.log2_ring_size, |ring| ring.ring_size as usize);
@@ -150,29 +96,31 @@ impl MemifDevice {
         })
     }
 
-    /// The greatest IP packet, as Linux counts an MTU: without the Ethernet header. 576 to 65535
-    /// (1280 and more for IPv6); other values become the nearest of these. Packets longer than a
-    /// buffer cross as chains.
+    /// Sets the MTU: the size in bytes of the largest IP packet, without the Ethernet header, as in
+    /// Linux. 576 to 65535, and at least 1280 for IPv6; other values become the nearest of these.
+    /// 1500 by default. Packets longer than a buffer are sent as chains.
     pub fn with_mtu(mut self, bytes: usize) -> Self {
         self.mtu = bytes.clamp(LEAST_MTU, GREATEST_MTU);
         self
     }
 
-    /// Which checksums the stack makes and verifies; all by default. Shared memory does not
-    /// corrupt, so an owner of both ends may give `ChecksumCapabilities::ignored()`.
+    /// Sets which checksums the stack computes and verifies; all by default. Shared memory does not
+    /// corrupt packets, so a program that controls both ends may use
+    /// `ChecksumCapabilities::ignored()`.
     pub fn with_checksum(mut self, checksum: ChecksumCapabilities) -> Self {
         self.out.checksum = checksum;
         self
     }
 
-    /// What becomes of TCP segments larger than the MTU; none are made by default.
+    /// Sets what happens to TCP segments larger than the MTU; by default none are made.
     pub fn with_segmentation(mut self, segmentation: Segmentation) -> Self {
         self.out.segmentation = segmentation;
         self
     }
 
-    /// Packets that cross between the ring and private memory together, at least 1. To be set
-    /// before the device is used: what was received and not handed out is lost.
+    /// Sets how many packets are copied between the ring and private memory at a time, at least 1;
+    /// [`DEFAULT_BURST`] by default. Call it before the device is used, because packets that were
+    /// received but not passed on are lost.
     pub fn with_burst(mut self, packets: u16) -> Self {
         self.burst = burst(packets);
         self.next = 0;
@@ -180,54 +128,54 @@ impl MemifDevice {
         self
     }
 
-    /// What the stack is told of the longest burst, in frames of the MTU; `None`: no
-    /// limit. smoltcp only caps TCP's window by it. By default what the ring holds.
+    /// Sets the longest burst that the stack is told, in frames of the MTU; `None` for no limit.
+    /// smoltcp uses it only to limit TCP's window. The default is what the ring holds.
     pub fn with_max_burst_size(mut self, frames: Option<usize>) -> Self {
         self.max_burst_size = Some(frames);
         self
     }
 
-    /// How [`wait`](super::wait) waits.
+    /// Sets how [`wait`](super::wait) waits for packets.
     ///
     /// # Errors
     ///
-    /// As [`RxQueue::set_rx_mode`].
+    /// [`Error::Memif`] if the C core refuses; no case is known.
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
         self.rx.set_rx_mode(mode)
     }
 
-    /// Puts what the stack has sent on the ring, as far as it has room; never blocks.
-    /// [`wait`](super::wait) does it too.
+    /// Puts the frames that the stack has sent on the ring, as far as there is room. Never blocks.
+    /// [`wait`](super::wait) does this too.
     pub fn publish(&mut self) {
         self.out.publish();
     }
 
-    /// Frames that the stack has sent and that are not on the ring yet.
+    /// The number of frames that the stack has sent but that are not on the ring yet.
     pub fn unpublished(&self) -> usize {
         self.out.waiting()
     }
 
-    /// What the device has done so far.
+    /// Counts of what the device has done so far.
     pub fn stats(&self) -> DeviceStats {
         self.out.stats
     }
 
-    /// The last error of the link or of a packet, once: a token's `consume` can't return it. Ends
-    /// of file are none.
+    /// Returns the last error of the link or of a packet, once. It is needed because a token's
+    /// `consume` can't return errors. An end of file is not an error.
     pub fn take_error(&mut self) -> Option<Error> {
         self.out.last_error.take()
     }
 
-    /// Whether a received packet waits in private memory.
+    /// Whether a received packet is waiting in private memory.
     pub(super) fn has_cached(&self) -> bool {
         self.next < self.burst.len()
     }
 
-    /// The next packet's index in the burst.
+    /// The index of the next packet in the burst.
     fn next_packet(&mut self) -> Option<usize> {
         loop {
             if !self.has_cached() {
-                // Answers to the last burst go out before the next one is taken.
+                // Answers to the last burst are sent before the next burst is received.
                 self.out.publish();
                 self.fill()?;
             }
@@ -253,7 +201,7 @@ impl MemifDevice {
         }
     }
 
-    /// At least one packet, or `None`.
+    /// Receives at least one packet, or returns `None`.
     fn fill(&mut self) -> Option<()> {
         self.next = 0;
         match self.rx.rx_burst(&mut self.burst) {
@@ -316,11 +264,11 @@ impl Device for MemifDevice {
             .unwrap_or(Some((ring.slots / frame_slots).max(1)));
         caps.checksum = self.out.checksum.clone();
         if self.out.segmentation != Segmentation::Off {
-            // At most half the ring, so that one segment does not wait for all others.
+            // At most half the ring, so that a segment does not have to wait for all others.
             let most = (GREATEST_MTU + header).min(ring.slots / 2 * ring.buffer_size);
             let most = NonZeroUsize::new(most.max(caps.max_transmission_unit));
             caps.segmentation.tcpv4 = most;
-            // Not tcpv6: smoltcp 0.14.0 drops IPv6 packets above the MTU even so.
+            // Not tcpv6, because smoltcp 0.14.0 drops IPv6 packets above the MTU anyway.
             caps.checksum.tcp = match caps.checksum.tcp {
                 Checksum::Both | Checksum::Rx => Checksum::Rx,
                 Checksum::Tx | Checksum::None => Checksum::None,
@@ -331,8 +279,9 @@ impl Device for MemifDevice {
 }
 
 impl AsFd for MemifDevice {
-    /// As of [`RxQueue`]. For a loop of one's own: [`publish`](Self::publish) before sleeping on
-    /// it, and poll the interface until it finds nothing more.
+    /// The descriptor of the device's [`RxQueue`], for your own poll loop. Call
+    /// [`publish`](Self::publish) before you sleep on it, and poll the interface until it finds
+    /// nothing more.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.rx.as_fd()
     }

@@ -1,7 +1,7 @@
-//! smoltcp over memif: a TCP/IP stack of one's own on shared memory.
+//! A device for [smoltcp]: a TCP/IP stack in user space on shared memory.
 //!
-//! A [`MemifDevice`] is a [`smoltcp::phy::Device`]: Ethernet or IP, as the interface's mode is.
-//! [`wait`] takes the place of smoltcp's own `phy::wait`.
+//! A [`MemifDevice`] is a [`smoltcp::phy::Device`] for Ethernet or IP, depending on the mode of its
+//! interface. Use [`wait`] instead of smoltcp's own `phy::wait`.
 //!
 //! ```
 //! use memif::phy::{self, MemifDevice};
@@ -32,35 +32,37 @@
 //!
 //! # Bursts
 //!
-//! What arrives is copied a burst at a time into private memory, from where receive tokens hand
-//! it to the stack. What the stack sends is gathered there and put on the ring together: when a
-//! burst is full, when nothing more is waiting to be received, in [`wait`] and [`poll_delay`], and
-//! when the device is dropped. So **whoever does not call [`wait`] after `Interface::poll` calls
-//! [`MemifDevice::publish`]**, or the last frames stay where they are until the next poll.
+//! Received packets are copied into private memory in bursts, and receive tokens pass them to the
+//! stack. Frames that the stack sends are collected there and put on the ring together: when a
+//! burst is full, when no more packets are waiting, in [`wait`] and [`poll_delay`], and when the
+//! device is dropped. **If you do not call [`wait`] after `Interface::poll`, call
+//! [`MemifDevice::publish`]**. Otherwise the last frames are not sent until the next poll.
 //!
 //! # Middleware
 //!
-//! [`wait`] and [`poll_delay`] see through `Tracer` and `PcapWriter`. `FaultInjector` hides what
-//! it wraps: give it a [`SharedDevice`] and wait on a clone of that.
+//! [`wait`] and [`poll_delay`] accept a device inside a `Tracer` or a `PcapWriter`. `FaultInjector`
+//! gives no access to the device that it wraps. Give it a [`SharedDevice`], and wait on a clone of
+//! that.
 //!
 //! # Large segments
 //!
 //! With [`Segmentation`] the stack makes TCP segments of up to 64 KiB. Between two devices that
-//! trust each other with them they cross the ring whole, as a chain of buffers
-//! ([`Segmentation::Whole`]); for any other peer they are cut here ([`Segmentation::Cut`]).
+//! accept them, they are sent whole, as chains of buffers ([`Segmentation::Whole`]). For other
+//! peers the device cuts them ([`Segmentation::Cut`]).
 
 mod device;
 mod outgoing;
 mod segment;
+mod settings;
 mod shared;
+mod stats;
 mod wait;
 
-pub use device::{DEFAULT_BURST, DeviceStats, MemifDevice, Segmentation};
+pub use device::MemifDevice;
+pub use settings::{DEFAULT_BURST, Segmentation};
 pub use shared::SharedDevice;
+pub use stats::DeviceStats;
 pub use wait::{Reach, poll_delay, wait};
 
 /// The version of smoltcp that the device is for.
 pub use smoltcp;
-
-/// An IP packet of the greatest length with an Ethernet header.
-const MAX_FRAME: usize = 65_535 + 14;

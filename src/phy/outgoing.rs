@@ -1,28 +1,30 @@
-//! The transmit side: frames gathered in private memory, published a burst at a time.
+//! The transmit side: collects frames in private memory and publishes them in bursts.
 
 use std::num::NonZeroU16;
 
 use smoltcp::phy::{self, ChecksumCapabilities, Medium, PacketMeta};
 
-use super::DeviceStats;
 use super::segment::Layout;
-use super::{MAX_FRAME, Segmentation};
-use crate::{Eof, Error, TxQueue};
+use super::settings::{DEFAULT_BURST, MAX_FRAME, Segmentation};
+use super::stats::DeviceStats;
+use crate::error::{Eof, Error};
+use crate::queue::TxQueue;
 
-/// Bytes that are gathered at most before a burst goes out: what stays in a core's own cache.
+/// The most bytes that are collected before a burst is published, so that they stay in the core's
+/// own cache.
 const BURST_BYTES: usize = 128 << 10;
 
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) queue: TxQueue,
-    /// Those from `sent` to `filled` wait to be published, the others are spare memory.
+    /// Those from `sent` to `filled` wait to be published. The others are spare memory.
     frames: Vec<Frame>,
     sent: usize,
     filled: usize,
     bytes: usize,
-    /// Where the stack writes a segment that is then cut.
+    /// The stack writes a segment here that is then cut.
     large: Frame,
-    /// Frames gathered before a burst goes out.
+    /// The number of frames that are collected before a burst is published.
     pub(super) burst: usize,
     pub(super) ring: Ring,
     pub(super) medium: Medium,
@@ -30,13 +32,13 @@ pub(super) struct Outgoing {
     pub(super) segmentation: Segmentation,
     pub(super) stats: DeviceStats,
     pub(super) last_error: Option<Error>,
-    /// The stack asked for a token and got none since the last wait.
+    /// Since the last wait, the stack asked for a token and got none.
     pub(super) refused: bool,
-    /// The link was down when last seen; to be looked at again.
+    /// The link was down when it was last checked.
     pub(super) down: bool,
 }
 
-/// What the ring holds, as far as it was known when the device was made.
+/// The size of the ring, as far as it was known when the device was created.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring {
     pub(super) slots: usize,
@@ -51,10 +53,10 @@ impl Ring {
 
 #[derive(Clone, Debug, Default)]
 struct Frame {
-    /// As long as the longest frame it had to hold.
+    /// As long as the longest frame that it has held.
     memory: Vec<u8>,
     length: usize,
-    /// Of a segment above the MTU: what its pieces would carry.
+    /// For a segment above the MTU: how many bytes its pieces would carry.
     segment_size: Option<NonZeroU16>,
 }
 
@@ -85,7 +87,7 @@ impl Outgoing {
             filled: 0,
             bytes: 0,
             large: Frame::default(),
-            burst: super::DEFAULT_BURST.into(),
+            burst: DEFAULT_BURST.into(),
             ring,
             medium,
             checksum: ChecksumCapabilities::default(),
@@ -101,17 +103,17 @@ impl Outgoing {
         self.filled - self.sent
     }
 
-    /// Whether the stack may send on its own account.
+    /// Whether the stack may send without having received something first.
     pub(super) fn may_send(&mut self) -> bool {
         let may = self.has_room(self.burst, BURST_BYTES);
         self.refused |= !may;
         may
     }
 
-    /// Whether a packet may be received, which may have to be answered.
+    /// Whether a packet may be received. It may have to be answered.
     ///
-    /// Two stacks whose rings are both full would wait for each other for ever if neither
-    /// received. So answers may pile up here, to as many as there can be packets under way.
+    /// Two stacks whose rings are both full would wait for each other for ever if neither received.
+    /// Therefore answers may be queued here, as many as there can be packets under way.
     pub(super) fn may_answer(&mut self) -> bool {
         let frames = 2 * (self.burst + self.ring.slots);
         let may = self.has_room(frames, 2 * (BURST_BYTES + self.ring.bytes()));
@@ -119,7 +121,7 @@ impl Outgoing {
         may
     }
 
-    /// For one more frame; what is waiting is published when it makes a burst.
+    /// Whether there is room for one more frame. Publishes the waiting frames if they make a burst.
     fn has_room(&mut self, frames: usize, bytes: usize) -> bool {
         if self.waiting() >= self.burst || self.bytes >= BURST_BYTES {
             self.publish();
@@ -130,7 +132,7 @@ impl Outgoing {
         !self.down && self.waiting() < frames && self.bytes < bytes
     }
 
-    /// Whether something holds the stack up: a ring that is full, a link that is down.
+    /// Whether a full ring, or a link that is down, holds the stack up.
     pub(super) fn is_stuck(&mut self) -> bool {
         if self.down {
             self.down = !self.queue.is_up();
@@ -138,7 +140,7 @@ impl Outgoing {
         self.down || self.waiting() > 0
     }
 
-    /// Puts what has been gathered on the ring, as far as it has room.
+    /// Puts the collected frames on the ring, as far as there is room.
     pub(super) fn publish(&mut self) {
         while self.sent < self.filled {
             match self.queue.tx_burst(&self.frames[self.sent..self.filled]) {
@@ -158,7 +160,7 @@ impl Outgoing {
                     self.down = true;
                     self.drop_all();
                 }
-                // Only the first can't be sent.
+                // Only the first frame can't be sent.
                 Err(error @ Error::Config { .. }) => {
                     if self.cut_first() {
                         continue;
@@ -179,7 +181,7 @@ impl Outgoing {
         }
         if self.sent == self.filled {
             (self.sent, self.filled, self.bytes) = (0, 0, 0);
-            // What only a backlog needed.
+            // Frees memory that only a backlog needed.
             self.frames.truncate(2 * self.burst);
         } else if self.sent >= self.burst {
             self.frames[..self.filled].rotate_left(self.sent);
@@ -187,8 +189,8 @@ impl Outgoing {
         }
     }
 
-    /// Cuts the next frame after all, where it is a segment above the MTU: it exceeds the ring. So
-    /// it does when the slave chose a smaller one after the stack was told what a ring holds.
+    /// Cuts the next frame if it is a segment above the MTU and exceeds the ring. This happens if
+    /// the slave chose a smaller ring after the stack was told the size.
     fn cut_first(&mut self) -> bool {
         let large = &self.frames[self.sent];
         let Some(size) = large.segment_size else {
@@ -223,7 +225,7 @@ impl Outgoing {
         self.sent = self.filled;
     }
 
-    /// Room for one more frame, to be written by the caller.
+    /// Makes room for one more frame, which the caller writes.
     fn frame(&mut self, length: usize) -> &mut [u8] {
         if self.filled == self.frames.len() {
             self.frames.push(Frame::default());
@@ -251,7 +253,7 @@ impl Outgoing {
         let checksum = self.checksum.clone();
         let frame = self.frame(length);
         let result = write(frame);
-        // With segmentation the stack leaves TCP's checksum to the device.
+        // With segmentation, the stack leaves TCP's checksum to the device.
         if offloaded && let Some(layout) = Layout::of(frame, medium) {
             layout.fill_tcp(frame, &checksum);
         }
@@ -281,7 +283,7 @@ impl Outgoing {
     }
 }
 
-/// To be given up unused at no cost: nothing is taken before `consume`.
+/// Dropping a token without using it costs nothing, because nothing is reserved before `consume`.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct TxToken<'a> {

@@ -1,4 +1,4 @@
-//! TCP segments larger than the peer's frames: where their headers lie, and cutting them.
+//! TCP segments larger than the peer's frames: finds their headers, and cuts them.
 
 use smoltcp::phy::{ChecksumCapabilities, Medium};
 use smoltcp::wire::{Ipv4Packet, Ipv6Packet, TcpPacket};
@@ -8,18 +8,18 @@ const IPV6: usize = 40;
 const TCP: usize = 20;
 const PROTOCOL_TCP: u8 = 6;
 
-/// In the flags' byte of the TCP header.
+/// The offset of the byte with the flags in the TCP header.
 const FLAGS: usize = 13;
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const PSH: u8 = 0x08;
 const CWR: u8 = 0x80;
 
-/// Below this, options can leave a segment no room: smoltcp 0.14 with
-/// segmentation offload then panics. Real stacks announce 536 and more.
+/// Below this, TCP's options can leave no room in a segment, and smoltcp 0.14 with segmentation
+/// offload panics. Real stacks announce 536 or more.
 const LEAST_MSS: u16 = 64;
 
-/// Where, in a frame, the parts of a TCP segment begin.
+/// Where the parts of a TCP segment begin in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     ip: usize,
@@ -29,7 +29,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// `None` for all that is not a whole TCP header.
+    /// `None` if there is no complete TCP header.
     pub(super) fn of(frame: &[u8], medium: Medium) -> Option<Self> {
         let ip = match medium {
             Medium::Ip => 0,
@@ -48,7 +48,7 @@ impl Layout {
             6 => (ip + IPV6, true, *frame.get(ip + 6)?),
             _ => return None,
         };
-        // A fragment further on has no TCP header.
+        // A later fragment has no TCP header.
         let fragment = !v6 && frame.get(ip + 6..ip + 8)? != [0, 0] && {
             u16::from_be_bytes([frame[ip + 6], frame[ip + 7]]) & 0x1fff != 0
         };
@@ -63,7 +63,7 @@ impl Layout {
         })
     }
 
-    /// The TCP checksum, as far as the caller wants one.
+    /// Computes the TCP checksum, if the caller wants one.
     pub(super) fn fill_tcp(&self, frame: &mut [u8], checksum: &ChecksumCapabilities) {
         if !checksum.tcp.tx() {
             return;
@@ -79,7 +79,7 @@ impl Layout {
         TcpPacket::new_unchecked(tcp).fill_checksum(&from, &to);
     }
 
-    /// The segments' payloads, as ranges of the frame.
+    /// The payloads of the segments, as ranges of the frame.
     pub(super) fn pieces(
         &self,
         frame: &[u8],
@@ -92,8 +92,8 @@ impl Layout {
         })
     }
 
-    /// Writes the segment that carries `piece` of `frame` to `out`, which is
-    /// the headers and the piece long.
+    /// Writes the segment that carries `piece` of `frame` to `out`, which has room for the headers
+    /// and the piece.
     pub(super) fn write(
         &self,
         frame: &[u8],
@@ -130,7 +130,7 @@ impl Layout {
         self.fill_tcp(out, checksum);
     }
 
-    /// Whether a frame announces segments so small that the stack can't serve them.
+    /// Whether a frame announces segments that are too small for the stack.
     pub(super) fn announces_too_little(&self, frame: &[u8]) -> bool {
         if frame[self.tcp + FLAGS] & SYN == 0 {
             return false;
@@ -261,7 +261,7 @@ mod tests {
         assert!(says(&frame));
         frame[46..48].copy_from_slice(&536u16.to_be_bytes());
         assert!(!says(&frame));
-        // Options that lie about their length, and none at all.
+        // Options with a wrong length, and no options at all.
         for (code, length) in [(9, 0), (9, 255), (2, 3), (2, 255), (0, 0)] {
             frame[40..42].copy_from_slice(&[code, length]);
             says(&frame);

@@ -1,16 +1,19 @@
-//! A device that is reached from two places.
+//! A device that can be used from two places.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smoltcp::phy::{self, Device, DeviceCapabilities, PacketMeta};
 use smoltcp::time::Instant;
 
-use super::{DeviceStats, MemifDevice};
-use crate::Error;
+use super::device::MemifDevice;
+use super::outgoing;
+use super::stats::DeviceStats;
+use crate::error::Error;
 
-/// A [`MemifDevice`] inside middleware that does not let it out, as smoltcp's
-/// `FaultInjector`: one clone goes there, another is for [`wait`](super::wait). Slower than the
-/// device itself: each packet is copied once more. While one clone waits, calls of the others block.
+/// A [`MemifDevice`] for middleware that gives no access to the device it wraps, such as smoltcp's
+/// `FaultInjector`. Give one clone to the middleware and use another for [`wait`](super::wait). It
+/// is slower than the device itself, because each packet is copied once more. While one clone
+/// waits, calls on the others block.
 ///
 /// ```
 /// use memif::phy::{self, MemifDevice, SharedDevice};
@@ -38,12 +41,12 @@ impl From<MemifDevice> for SharedDevice {
 }
 
 impl SharedDevice {
-    /// As [`MemifDevice::stats`].
+    /// Counts of what the device has done so far.
     pub fn stats(&self) -> DeviceStats {
         self.lock().stats()
     }
 
-    /// As [`MemifDevice::take_error`].
+    /// Returns the last error of the link or of a packet, once; see [`MemifDevice::take_error`].
     pub fn take_error(&self) -> Option<Error> {
         self.lock().take_error()
     }
@@ -115,9 +118,9 @@ impl phy::TxToken for TxToken {
     {
         let mut buffer = vec![0; len];
         let result = f(&mut buffer);
-        // The caller's code has run: what it locks is no matter here.
+        // The caller's code has already run, so it does not matter here what it locks.
         let mut device = self.device.lock();
-        let token = super::outgoing::TxToken {
+        let token = outgoing::TxToken {
             outgoing: &mut device.out,
             segment_size: self.meta.segmentation_offload_size,
         };

@@ -1,4 +1,4 @@
-//! Waiting for packets, and for room.
+//! Waits for packets and for room in the ring.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,10 +7,13 @@ use smoltcp::iface::{Interface, SocketSet};
 use smoltcp::phy::{Device, PcapSink, PcapWriter, Tracer};
 use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 
-use super::{MemifDevice, SharedDevice};
-use crate::{Error, Wait};
+use super::device::MemifDevice;
+use super::shared::SharedDevice;
+use crate::error::Error;
+use crate::link::back_off::Schedule;
+use crate::queue::Wait;
 
-/// What leads to a [`MemifDevice`]: itself, and the middleware that it can be in.
+/// Gives access to a [`MemifDevice`]: the device itself, or middleware that wraps it.
 ///
 /// ```
 /// use memif::phy::{MemifDevice, Reach};
@@ -21,7 +24,7 @@ use crate::{Error, Wait};
 /// # let _: fn(&mut MemifDevice) -> u64 = sent;
 /// ```
 pub trait Reach {
-    /// Calls `f` with the device.
+    /// Calls `f` with the device and returns its result.
     fn reach<R>(&mut self, f: impl FnOnce(&mut MemifDevice) -> R) -> R;
 }
 
@@ -49,26 +52,27 @@ impl<D: Device + Reach, S: PcapSink> Reach for PcapWriter<D, S> {
     }
 }
 
-/// Publishes what the stack has sent, then waits until it should be polled: a packet
-/// can be received, or there is room again for what it could not send, or the time is over. `None`: no
-/// limit. What waiting costs is up to the [`RxMode`](crate::RxMode).
+/// Publishes what the stack has sent, and blocks until the stack should be polled: a packet can be
+/// received, there is room again for what it could not send, or the timeout has passed. `None`
+/// means no timeout. The [`RxMode`](crate::RxMode) decides whether it spins or sleeps.
 ///
-/// A link that goes down, or is down, is waited out: the stack goes on when the peer is back.
-/// Only a closed interface is told, at once, as [`Wait::Closed`]; end the loop then.
+/// While the link is down it keeps waiting, and the stack continues when the peer is back. Only if
+/// the interface is closed, it returns at once with [`Wait::Closed`]. End the loop then.
 ///
-/// While the ring is full or the link is down smoltcp asks to be polled at once, again
-/// and again. Then this backs off, and may wait longer than it was asked to: up to 1 ms for a
-/// full ring, up to 10 ms for the link.
+/// While the ring is full or the link is down, smoltcp asks to be polled at once, again and again.
+/// Then this function may wait longer than the timeout: up to 1 ms for a full ring, up to 10 ms for
+/// the link.
 ///
 /// # Errors
 ///
-/// [`Error::Memif`] when the system refuses to wait.
+/// [`Error::Memif`] if the system can't wait.
 pub fn wait(device: &mut impl Reach, timeout: Option<SmolDuration>) -> Result<Wait, Error> {
     device.reach(|device| device.wait(timeout.map(Into::into)))
 }
 
-/// Publishes what the stack has sent, then says how long [`wait`] may wait: `Interface::poll_delay`
-/// for a device whose bursts must not be forgotten.
+/// Publishes what the stack has sent, and returns how long [`wait`] may wait. Use it instead of
+/// `Interface::poll_delay`, which does not publish. `None` means that no timer is running. Never
+/// blocks.
 pub fn poll_delay(
     device: &mut impl Reach,
     iface: &mut Interface,
@@ -79,12 +83,14 @@ pub fn poll_delay(
     iface.poll_delay(now, sockets)
 }
 
-/// Looks at a full ring before the first sleep: the peer is likely emptying it right now.
-const SPINS: u32 = 64;
-const YIELDS: u32 = 96;
-const FIRST_PAUSE: Duration = Duration::from_micros(50);
-const LONGEST_FOR_ROOM: Duration = Duration::from_millis(1);
-const LONGEST_FOR_LINK: Duration = Duration::from_millis(10);
+const FOR_ROOM: Schedule = Schedule {
+    longest: Duration::from_millis(1),
+    ..Schedule::THREAD
+};
+const FOR_LINK: Schedule = Schedule {
+    longest: Duration::from_millis(10),
+    ..Schedule::THREAD
+};
 
 impl MemifDevice {
     fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
@@ -105,29 +111,25 @@ impl MemifDevice {
                 }
                 return self.rx.wait_while(left, true, || false);
             }
-            // A stuck stack can still receive, up to a point; see `may_answer`.
+            // A stack that can't send can still receive, up to a point; see `may_answer`.
             let receives = self.out.may_answer();
             self.out.refused = false;
             if receives && self.has_cached() {
                 return Ok(Wait::Ready);
             }
             self.tries = self.tries.saturating_add(1);
-            if self.tries <= SPINS {
-                std::hint::spin_loop();
-                continue;
-            }
-            if self.tries <= YIELDS {
-                thread::yield_now();
-                continue;
-            }
             let waiting = self.out.waiting() > 0;
-            let mut pause = pause(self.tries - YIELDS, waiting);
+            let schedule = if waiting { FOR_ROOM } else { FOR_LINK };
+            let Some(mut pause) = schedule.briefly(self.tries) else {
+                continue;
+            };
             match left {
-                // With nothing held up here the link's return can wait for the stack.
+                // If nothing is held up here, the stack does not need to know when the link
+                // returns.
                 _ if !waiting && !refused => pause = left.unwrap_or(Duration::MAX),
-                // A time in the future is a timer's; none at all is what to back off from.
+                // A time in the future belongs to a timer. No time at all is a reason to back off.
                 Some(left) if timeout > Some(Duration::ZERO) => {
-                    pause = pause.min(left.max(FIRST_PAUSE));
+                    pause = pause.min(left.max(Schedule::FIRST_SLEEP));
                 }
                 _ => {}
             }
@@ -144,13 +146,4 @@ impl MemifDevice {
             }
         }
     }
-}
-
-fn pause(tries: u32, room: bool) -> Duration {
-    let longest = if room {
-        LONGEST_FOR_ROOM
-    } else {
-        LONGEST_FOR_LINK
-    };
-    (FIRST_PAUSE * (1 << tries.min(10))).min(longest)
 }

@@ -1,18 +1,21 @@
-//! The private memory for a burst of packets.
+//! Private memory for a burst of packets.
 
 use std::sync::atomic::AtomicU64;
 
-use super::DEFAULT_SNAPLEN;
-use crate::Packet;
 use crate::ffi::ReceivedPacket;
+use crate::packet::Packet;
 
-/// A burst ends with the packet that reaches this many bytes: `BURST_BYTES` of libmemif's rx.c.
+/// The snap length unless another is set: how many bytes of a packet are kept. The same as
+/// tcpdump's.
+pub const DEFAULT_SNAPLEN: u32 = 262_144;
+
+/// A burst ends with the packet that reaches this many bytes; `BURST_BYTES` in the C core.
 const ENOUGH: usize = 128 << 10;
 
-/// Private memory for a burst of received packets, to be used again and again.
+/// Private memory for a burst of received packets. It is meant to be reused for many bursts.
 ///
-/// However many packets it has room for, one burst ends when it has 128 KiB of them: they are to be
-/// in the core's own cache when they are read.
+/// A burst ends at 128 KiB, even if there is room for more packets, so that the packets are still
+/// in the CPU core's own cache when they are read.
 ///
 /// ```
 /// use memif::Burst;
@@ -25,13 +28,13 @@ pub struct Burst {
     pub(super) records: Vec<ReceivedPacket>,
     pub(super) filled: usize,
     pub(super) snaplen: u32,
-    /// When it was taken; 0 until somebody asks.
+    /// When the burst was taken; 0 until somebody asks.
     timestamp: AtomicU64,
     pub(super) interface_index: u32,
 }
 
 impl Burst {
-    /// Room for up to `count` packets, at least 1.
+    /// Creates a burst with room for up to `count` packets, at least 1.
     pub fn new(count: u16) -> Self {
         let count = usize::from(count.max(1));
         let none = ReceivedPacket {
@@ -50,9 +53,10 @@ impl Burst {
         .with_snaplen(DEFAULT_SNAPLEN)
     }
 
-    /// Keeps at most this many bytes of a packet; 0 means [`DEFAULT_SNAPLEN`].
+    /// Sets the snap length: how many bytes of a packet are kept at most. 0 means
+    /// [`DEFAULT_SNAPLEN`].
     pub fn with_snaplen(mut self, bytes: u32) -> Self {
-        // A gigabyte: what nobody means, and what the arena's offsets bear.
+        // A gigabyte: more than anybody needs, and what the arena's offsets can hold.
         const MOST: u32 = 1 << 30;
         let usual = (self.records.len() * 2048).min(ENOUGH);
         self.snaplen = if bytes == 0 {
@@ -60,28 +64,28 @@ impl Burst {
         } else {
             bytes.min(MOST)
         };
-        // Whole packets fit at least one at a time; small ones lie packed at the start.
+        // At least one whole packet fits. Small packets lie packed at the start.
         self.arena = vec![0; usual.max(self.snaplen as usize)];
         self.clear();
         self
     }
 
-    /// How many packets it can hold.
+    /// How many packets the burst can hold.
     pub fn capacity(&self) -> usize {
         self.records.len()
     }
 
-    /// How many packets it holds.
+    /// How many packets the burst holds.
     pub fn len(&self) -> usize {
         self.filled
     }
 
-    /// Whether it holds none.
+    /// Whether the burst holds no packet.
     pub fn is_empty(&self) -> bool {
         self.filled == 0
     }
 
-    /// The packet with this number, from 0.
+    /// The packet with this index, from 0; `None` if there are fewer.
     #[inline]
     pub fn get(&self, index: usize) -> Option<Packet<'_>> {
         let record = self.records[..self.filled].get(index)?;
@@ -96,7 +100,7 @@ impl Burst {
         ))
     }
 
-    /// Its packets, in the order of their arrival.
+    /// Iterates over the packets, in the order of their arrival.
     pub fn iter(&self) -> BurstIter<'_> {
         BurstIter {
             burst: self,
@@ -107,6 +111,21 @@ impl Burst {
     /// The snap length, in bytes.
     pub fn snaplen(&self) -> u32 {
         self.snaplen
+    }
+
+    /// Fills it by a function that gets the arena, the snap length and the records, and returns how
+    /// many of them it has written, and more.
+    #[cfg(feature = "observe")]
+    pub(crate) fn fill<T, E>(
+        &mut self,
+        interface_index: u32,
+        read: impl FnOnce(&mut [u8], u32, &mut [ReceivedPacket]) -> Result<(u16, T), E>,
+    ) -> Result<(usize, T), E> {
+        self.clear();
+        self.interface_index = interface_index;
+        let (received, more) = read(&mut self.arena, self.snaplen, &mut self.records)?;
+        self.filled = usize::from(received);
+        Ok((self.filled, more))
     }
 
     #[inline]
@@ -125,12 +144,12 @@ impl<'a> IntoIterator for &'a Burst {
     }
 }
 
-/// The packets of a [`Burst`].
+/// Iterates over the packets of a [`Burst`], in the order of their arrival.
 ///
 /// ```
 /// use memif::Burst;
 ///
-/// let burst = Burst::new(64); // what rx_burst fills
+/// let burst = Burst::new(64); // rx_burst fills it
 /// let bytes: usize = burst.iter().map(|packet| packet.len()).sum();
 /// assert_eq!((burst.iter().len(), bytes), (0, 0));
 /// ```

@@ -1,15 +1,18 @@
-//! Receiving.
+//! Receives packets.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Burst, DISCONNECTED, RxMode, SUCCESS, Wait, down};
-use crate::Error;
+use super::burst::Burst;
+use super::wait::Wait;
+use crate::error::Error;
+use crate::ffi::code::{DISCONNECTED, SUCCESS};
 use crate::ffi::{QueueState, RxEnd, WaitOutcome};
-use crate::interface::Inner;
+use crate::link::Link;
+use crate::link::rx_mode::{RxMode, nanos};
 
-/// A receive queue. One owner at a time; it may move to another thread.
+/// A receive queue. It has one owner at a time and can be moved to another thread.
 ///
 /// ```
 /// # use memif::{Context, MemifConfig, Role, Wait};
@@ -36,40 +39,44 @@ use crate::interface::Inner;
 /// ```
 #[derive(Debug)]
 pub struct RxQueue {
-    inner: Arc<Inner>,
-    id: u16,
+    link: Arc<Link>,
+    id: u8,
     end: RxEnd,
 }
 
 impl RxQueue {
-    pub(crate) fn new(inner: Arc<Inner>, id: u16, end: RxEnd) -> Self {
-        let mut queue = Self { inner, id, end };
-        // Whatever the former owner chose.
+    pub(crate) fn new(link: Arc<Link>, id: u8, end: RxEnd) -> Result<Self, Error> {
+        let mut queue = Self { link, id, end };
+        queue.link.conn()?.rx_prepare(id).map_err(|e| {
+            let doing = format!("{:?}: opening receive queue {id}", queue.link);
+            Error::io(doing, e)
+        })?;
+        // A former owner may have chosen another mode.
         if let Err(e) = queue.set_rx_mode(RxMode::Interrupt) {
             log::warn!("{e}");
         }
-        queue
+        Ok(queue)
     }
 
     /// The queue id.
-    pub fn id(&self) -> u16 {
+    pub fn id(&self) -> u8 {
         self.id
     }
 
-    /// Takes what is waiting, at most as much as the burst holds; what the
-    /// burst held before is gone. Never blocks. Returns the number of packets: 0
-    /// when none is waiting, often fewer than there is room for.
+    /// Copies waiting packets into the burst and replaces what it held before. Returns the number
+    /// of packets: 0 if none is waiting, and often fewer than there is room for. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Error::Eof`] with [`Eof::LinkDown`](crate::Eof::LinkDown) or [`Eof::Closed`](crate::Eof::Closed) when the link
-    /// is down, or closed, and all that had arrived was read;
-    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage)
-    /// once when the peer broke the protocol: the link goes down.
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link is down,
+    /// [`Eof::Closed`](crate::Eof::Closed) if the interface is closed; both only after all packets
+    /// that had arrived have been read.
+    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
+    /// the protocol; the link then goes down.
     #[inline]
     pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
         burst.clear();
-        let (count, err) = self.inner.conn()?.rx_burst(
+        let (count, err) = self.link.conn()?.rx_burst(
             &mut self.end,
             &mut burst.arena,
             burst.snaplen,
@@ -84,32 +91,34 @@ impl RxQueue {
                 [one] => one.length.into(),
                 many => many.iter().map(|p| u64::from(p.length)).sum(),
             };
-            self.inner.counters.rx[usize::from(self.id)].passed(burst.filled, bytes);
+            self.link.counters.rx[usize::from(self.id)].passed(burst.filled, bytes);
         }
-        burst.interface_index = self.inner.config.id;
+        burst.interface_index = self.link.config.id;
         Ok(burst.filled)
     }
 
     #[cold]
     fn receive_error(&self, err: i32) -> Error {
         if err == DISCONNECTED {
-            return down(&self.inner);
+            return self.link.why_down();
         }
         let doing = format!("receiving on queue {}", self.id);
-        self.inner.error(err, &doing)
+        self.link.error(err, &doing)
     }
 
-    /// Waits until a packet can be read. `None`: no limit. What it costs is up to the [`RxMode`].
+    /// Blocks until a packet can be read, the timeout passes, the link is down and drained, or the
+    /// interface is closed. `None` means no timeout. The [`RxMode`] decides whether it spins or
+    /// sleeps.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when the system refuses to wait.
+    /// [`Error::Memif`] if the system can't wait.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.wait_while(timeout, false, || false)
     }
 
-    /// As [`wait`](Self::wait), but a link that is down is waited out, and
-    /// `stop` is looked at whenever somebody wakes the queue.
+    /// Like [`wait`](Self::wait), but it can wait for the next link, and calls `stop` whenever
+    /// somebody wakes the queue.
     pub(crate) fn wait_while(
         &mut self,
         timeout: Option<Duration>,
@@ -121,8 +130,8 @@ impl RxQueue {
             if stop() {
                 return Ok(Wait::Closed);
             }
-            let conn = self.inner.conn()?;
-            let closed = self.inner.is_closed();
+            let conn = self.link.conn()?;
+            let closed = self.link.is_closed();
             if closed && conn.rx_state(self.id) == QueueState::Gone {
                 return Ok(Wait::Closed);
             }
@@ -130,38 +139,38 @@ impl RxQueue {
                 Some(deadline) => nanos(deadline.saturating_duration_since(Instant::now())),
                 None => u64::MAX,
             };
-            let spin = self.inner.spin(self.id);
+            let spin = self.link.spin(self.id);
             match conn.rx_wait(&mut self.end, left, spin, through_down && !closed) {
                 Ok(WaitOutcome::Ready) => return Ok(Wait::Ready),
                 Ok(WaitOutcome::TimedOut) => return Ok(Wait::TimedOut),
-                // Closing takes the link down too; the loop's start tells them apart.
-                Ok(WaitOutcome::LinkDown) if self.inner.is_closed() => {}
+                // Closing takes the link down too. The start of the loop tells the two apart.
+                Ok(WaitOutcome::LinkDown) if self.link.is_closed() => {}
                 Ok(WaitOutcome::LinkDown) => return Ok(Wait::LinkDown),
                 Ok(WaitOutcome::Woken) => {}
                 Err(code) => {
                     let doing = format!("waiting on queue {}", self.id);
-                    return Err(self.inner.error(code, &doing));
+                    return Err(self.link.error(code, &doing));
                 }
             }
         }
     }
 
-    /// How to wait. Holds over reconnects; on a closed interface it does nothing.
+    /// Sets how [`wait`](Self::wait) waits. It stays in effect over reconnects, and does nothing on
+    /// a closed interface.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when libmemif refuses, of which no case is known.
+    /// [`Error::Memif`] if the C core refuses; no case is known.
     pub fn set_rx_mode(&mut self, mode: RxMode) -> Result<(), Error> {
-        self.inner.set_rx_mode(self.id, mode)
+        self.link.set_rx_mode(self.id, mode)
     }
 }
 
-/// A descriptor for a poll loop of one's own, the same over reconnects. In
-/// interrupt mode it becomes readable when packets have arrived, and when the
-/// link goes up or down; then [`rx_burst`](RxQueue::rx_burst) is to be called
-/// until it returns 0 or an end of file. That holds for level-triggered polling (`poll`) and
-/// edge-triggered polling (mio, tokio) alike. The descriptor is the library's: it is not to be
-/// read or closed.
+/// A descriptor for your own poll loop. It stays the same over reconnects. In interrupt mode it
+/// becomes readable when packets arrive and when the link goes up or down. Then call
+/// [`rx_burst`](RxQueue::rx_burst) until it returns 0 or an end of file. This applies to
+/// level-triggered polling (`poll`) and to edge-triggered polling (mio, tokio). The descriptor
+/// belongs to the library: do not read or close it.
 ///
 /// With mio:
 ///
@@ -194,7 +203,7 @@ impl RxQueue {
 ///         match queue.rx_burst(&mut burst) {
 ///             Ok(0) => break, // wait for the next event
 ///             Ok(count) => received += count,
-///             Err(e) if e.is_eof() => break, // down, or closed: the next event tells when it is up
+///             Err(e) if e.is_eof() => break, // the next event says when the link is up
 ///             Err(e) => return Err(e.into()),
 ///         }
 ///     }
@@ -205,22 +214,18 @@ impl RxQueue {
 /// ```
 impl AsFd for RxQueue {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner
+        self.link
             .conn()
             .ok()
-            .and_then(|conn| conn.rx_fd(self.id))
+            .and_then(|conn| conn.rx_fd(self.id).ok())
             .expect("a receive queue has its descriptor from creation on")
     }
 }
 
 impl Drop for RxQueue {
     fn drop(&mut self) {
-        if let Ok(conn) = self.inner.conn() {
+        if let Ok(conn) = self.link.conn() {
             conn.give_back_rx(&mut self.end);
         }
     }
-}
-
-pub(super) fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

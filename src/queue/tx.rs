@@ -1,15 +1,18 @@
-//! Sending.
+//! Sends packets.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS, Wait, down};
+use super::wait::Wait;
+use crate::config::Role;
+use crate::error::{Eof, Error};
 use crate::ffi::TxEnd;
-use crate::interface::Inner;
-use crate::{Eof, Error, Role};
+use crate::ffi::code::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS};
+use crate::link::Link;
+use crate::link::back_off::back_off;
+use crate::link::taken::Taken;
 
-/// A transmit queue. One owner at a time; it may move to another thread.
+/// A transmit queue. It has one owner at a time and can be moved to another thread.
 ///
 /// ```
 /// # use memif::{Context, MemifConfig, Role};
@@ -26,37 +29,44 @@ use crate::{Eof, Error, Role};
 /// ```
 #[derive(Debug)]
 pub struct TxQueue {
-    inner: Arc<Inner>,
-    id: u16,
+    link: Arc<Link>,
+    id: u8,
     end: TxEnd,
+    taken: Taken,
 }
 
 impl TxQueue {
-    pub(crate) fn new(inner: Arc<Inner>, id: u16, end: TxEnd) -> Self {
-        Self { inner, id, end }
+    pub(crate) fn new(link: Arc<Link>, id: u8, end: TxEnd) -> Self {
+        Self {
+            link,
+            id,
+            end,
+            taken: Taken::default(),
+        }
     }
 
     /// The queue id.
-    pub fn id(&self) -> u16 {
+    pub fn id(&self) -> u8 {
         self.id
     }
 
-    /// Sends packets, in order, each whole: as a chain where it exceeds a
-    /// buffer. Never blocks. Returns how many were sent: fewer when the ring is full, 0 included.
+    /// Sends packets in order. A packet that is longer than a buffer is sent as a chain of buffers.
+    /// Returns how many packets were sent; if the ring is full these are fewer than given, possibly
+    /// 0. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`], [`Eof::Closed`]: none was sent.
-    /// [`Error::Config`] when the first packet is empty, or larger than the
-    /// whole ring; such a packet further on ends the burst before it.
-    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage) once
-    /// when the peer broke the protocol: the link goes down.
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the interface closed; nothing
+    /// was sent. [`Error::Config`] if the first packet is empty or larger than the whole ring; if a
+    /// later packet is, the packets before it are sent.
+    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
+    /// the protocol; the link then goes down.
     #[inline]
     pub fn tx_burst<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
-        if self.inner.is_closed() {
+        if self.link.is_closed() {
             return Err(Eof::Closed.into());
         }
-        let conn = self.inner.conn()?;
+        let conn = self.link.conn()?;
         let (sent, err, bytes) = match packets {
             [one] => {
                 let one = one.as_ref();
@@ -70,7 +80,7 @@ impl TxQueue {
                 (sent, err, lengths.sum())
             }
         };
-        let counters = &self.inner.counters.tx[usize::from(self.id)];
+        let counters = &self.link.counters.tx[usize::from(self.id)];
         if sent > 0 {
             counters.passed(sent, bytes);
             if sent == packets.len() {
@@ -80,7 +90,7 @@ impl TxQueue {
         self.sent_less(packets, sent, err)
     }
 
-    /// What it means that not all were sent.
+    /// Handles a burst of which not all packets were sent.
     #[inline(never)]
     fn sent_less<T: AsRef<[u8]>>(
         &mut self,
@@ -89,7 +99,7 @@ impl TxQueue {
         err: i32,
     ) -> Result<usize, Error> {
         if sent < packets.len() && (err == SUCCESS || err == NOBUF_RING) {
-            self.inner.counters.tx[usize::from(self.id)].ring_full();
+            self.link.counters.tx[usize::from(self.id)].ring_full();
         }
         if err == SUCCESS || err == NOBUF_RING || sent > 0 {
             return Ok(sent);
@@ -100,69 +110,78 @@ impl TxQueue {
     #[cold]
     fn send_error(&mut self, err: i32, length: usize) -> Error {
         match err {
-            DISCONNECTED => down(&self.inner),
+            DISCONNECTED => self.link.why_down(),
             INVAL_ARG => self.unsendable(length),
             err => {
                 let doing = format!("sending on queue {}", self.id);
-                self.inner.error(err, &doing)
+                self.link.error(err, &doing)
             }
         }
     }
 
-    /// Free slots of the ring; a packet takes one for every buffer it fills.
+    /// The number of free slots in the ring. A packet takes one slot for each buffer that it needs.
+    /// Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`], [`Eof::Closed`].
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the interface closed.
     pub fn free_slots(&mut self) -> Result<usize, Error> {
-        let free = self.inner.conn()?.tx_free(&mut self.end);
+        let free = self.link.conn()?.tx_free(&mut self.end);
         self.slots(free)
     }
 
-    /// Slots that the peer has not taken yet. A master sees only that the
-    /// slave offers buffers again, which some slaves do late.
+    /// The number of slots that the peer has not read yet. A master sees only that the slave offers
+    /// its buffers again, which some slaves do late. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`], [`Eof::Closed`].
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the interface closed.
     pub fn pending_slots(&self) -> Result<usize, Error> {
-        match self.inner.conn()?.tx_pending(self.id) {
+        match self.link.conn()?.tx_pending(self.id) {
             (slots, SUCCESS) => Ok(slots.into()),
             (_, err) => self.slots(Err(err)),
         }
     }
 
-    /// Waits until the peer has taken everything, backing off up to 50 µs at a
-    /// time: `true`; `false` when the time is over. A peer that left after it
-    /// had taken everything is a success.
+    /// Blocks until the peer has read everything (`true`) or the timeout has passed (`false`). The
+    /// protocol has no event for this, so it tries again after pauses of up to 50 µs. If the peer
+    /// leaves after it has read everything, this is a success.
+    ///
+    /// Some slaves offer their buffers again in lots only, as VPP 32 at a time. If fewer are pending
+    /// and nothing moves for 100 ms, this is a success, because nobody can know more;
+    /// [`pending_slots`](Self::pending_slots) then tells how many could not be confirmed.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`], [`Eof::Closed`]: the link went down, and what the peer had not taken
-    /// may be lost.
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link went down or the interface was closed
+    /// before. Packets that the peer had not read may be lost.
     pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
         let mut down = None;
         let taken = self.retry(
             Some(timeout),
             || false,
-            |queue| match queue.inner.conn()?.tx_pending(queue.id) {
-                (0, SUCCESS | DISCONNECTED) => Ok(Some(())),
-                (_, SUCCESS) => Ok(None),
-                (_, err) => {
-                    down = queue.slots(Err(err)).err();
-                    Ok(Some(()))
+            |queue| {
+                let conn = queue.link.conn()?;
+                match conn.tx_pending(queue.id) {
+                    (0, DISCONNECTED) => Ok(Some(())),
+                    (slots, SUCCESS) => Ok(queue.taken.all(conn, queue.id, slots).then_some(())),
+                    (_, err) => {
+                        down = queue.slots(Err(err)).err();
+                        Ok(Some(()))
+                    }
                 }
             },
         )?;
         down.map_or(Ok(taken == Wait::Ready), Err)
     }
 
-    /// Waits until a slot is free, backing off up to 50 µs at a time: there is
-    /// no event for free space. `None`: no limit.
+    /// Blocks until a slot is free, the timeout passes, the link is down, or the interface is
+    /// closed. `None` means no timeout. The protocol has no event for free slots, so it tries again
+    /// after pauses of up to 50 µs.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] when the peer broke the protocol.
+    /// [`Error::Memif`] if the peer broke the protocol.
     pub fn wait_writable(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.retry(
             timeout,
@@ -171,7 +190,7 @@ impl TxQueue {
         )
     }
 
-    /// Tries again and again, until it works, the time is over or `stop` says so.
+    /// Tries again until `attempt` succeeds, the timeout passes or `stop` returns true.
     pub(crate) fn retry(
         &mut self,
         timeout: Option<Duration>,
@@ -204,17 +223,17 @@ impl TxQueue {
 
     #[cfg(feature = "smoltcp")]
     pub(crate) fn is_up(&mut self) -> bool {
-        let conn = self.inner.conn();
+        let conn = self.link.conn();
         conn.is_ok_and(|conn| conn.tx_free(&mut self.end) != Err(DISCONNECTED))
     }
 
     fn slots(&self, result: Result<u16, i32>) -> Result<usize, Error> {
         match result {
             Ok(slots) => Ok(slots.into()),
-            Err(DISCONNECTED) => Err(down(&self.inner)),
+            Err(DISCONNECTED) => Err(self.link.why_down()),
             Err(code) => {
                 let doing = format!("looking at transmit queue {}", self.id);
-                Err(self.inner.error(code, &doing))
+                Err(self.link.error(code, &doing))
             }
         }
     }
@@ -224,12 +243,12 @@ impl TxQueue {
         if length == 0 {
             return Error::config("packet", "it is empty; a packet has at least 1 byte");
         }
-        let conn = self.inner.conn();
+        let conn = self.link.conn();
         let (size, slots) = match conn.map(|conn| conn.tx_room(&mut self.end)) {
             Ok(Ok(room)) => room,
-            _ => return down(&self.inner),
+            _ => return self.link.why_down(),
         };
-        let whose = match self.inner.config.role {
+        let whose = match self.link.config.role {
             Role::Master => "the peer offers",
             Role::Slave => "the transmit ring has",
         };
@@ -242,18 +261,8 @@ impl TxQueue {
 
 impl Drop for TxQueue {
     fn drop(&mut self) {
-        if let Ok(conn) = self.inner.conn() {
+        if let Ok(conn) = self.link.conn() {
             conn.give_back_tx(&mut self.end);
         }
-    }
-}
-
-/// Spins, then yields, then sleeps 50 µs: nothing tells of free space.
-pub(crate) fn back_off(tries: &mut u32) {
-    *tries = tries.saturating_add(1);
-    match *tries {
-        0..=64 => std::hint::spin_loop(),
-        65..=96 => thread::yield_now(),
-        _ => thread::sleep(Duration::from_micros(50)),
     }
 }

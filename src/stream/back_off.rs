@@ -1,12 +1,22 @@
-//! Waiting for what no event tells of: free space, and what the peer has taken.
+//! Waits for what has no event: free slots, and packets that the peer has read.
 
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::Error;
+use crate::error::Error;
 use crate::ffi::Timer;
+use crate::link::back_off::{Pause, Schedule};
 
-/// Tries at once, then after other tasks, then after 50 µs, and ever more up to 1.6 ms.
+/// Few attempts at once, because other tasks want to run, and longer sleeps, because there may be
+/// many tasks.
+const SCHEDULE: Schedule = Schedule {
+    spins: 16,
+    yields: 32,
+    sleeps: 16,
+    longest: Duration::from_micros(1600),
+};
+
+/// Tries again at once, then after other tasks have run, then after 50 µs and more, up to 1.6 ms.
 #[derive(Debug, Default)]
 pub(super) struct BackOff {
     tries: u32,
@@ -15,29 +25,27 @@ pub(super) struct BackOff {
 }
 
 impl BackOff {
-    const AT_ONCE: u32 = 16;
-    const YIELDS: u32 = 32;
-    const SLEEPS_OF_A_LENGTH: u32 = 16;
-
-    /// It worked.
+    /// An attempt succeeded.
     pub(super) fn reset(&mut self) {
         self.tries = 0;
         self.running = false;
     }
 
-    /// It did not work: ready when it is to be tried again. Pending, the task is woken for that.
+    /// An attempt failed. Ready when it is time for the next; otherwise the task is woken then.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if !self.running {
             self.tries = self.tries.saturating_add(1);
-            if self.tries <= Self::AT_ONCE {
-                std::hint::spin_loop();
-                return Poll::Ready(Ok(()));
+            match SCHEDULE.pause(self.tries) {
+                Pause::Spin => {
+                    std::hint::spin_loop();
+                    return Poll::Ready(Ok(()));
+                }
+                Pause::Yield => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Pause::Sleep(time) => self.start_timer(time).map_err(sleeping)?,
             }
-            if self.tries <= Self::AT_ONCE + Self::YIELDS {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            self.start_timer().map_err(sleeping)?;
             self.running = true;
         }
         if let Some(timer) = &self.timer {
@@ -47,15 +55,12 @@ impl BackOff {
         Poll::Ready(Ok(()))
     }
 
-    fn start_timer(&mut self) -> std::io::Result<()> {
-        let sleeps = self.tries - Self::AT_ONCE - Self::YIELDS - 1;
-        let doublings = (sleeps / Self::SLEEPS_OF_A_LENGTH).min(5);
+    fn start_timer(&mut self, time: Duration) -> std::io::Result<()> {
         let timer = match self.timer.take() {
             Some(timer) => timer,
             None => Timer::new()?,
         };
-        let timer = self.timer.insert(timer);
-        timer.start(Duration::from_micros(50 << doublings))
+        self.timer.insert(timer).start(time)
     }
 }
 

@@ -1,11 +1,11 @@
-//! Packets that a sink was given and has not sent yet.
+//! Packets that a sink has accepted but not sent yet.
 
-/// As many as are handed to the ring at a time, in one piece of memory.
+/// As many packets as are sent at a time, in one piece of memory.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
     ends: Vec<usize>,
-    /// How many of them were sent.
+    /// How many of them have been sent.
     sent: usize,
 }
 
@@ -25,7 +25,7 @@ impl Batch {
         self.ends.push(self.bytes.len());
     }
 
-    /// Gives those not yet sent to `send`, which tells how many it took.
+    /// Passes the packets that have not been sent to `send`, which returns how many it sent.
     pub(super) fn send<E>(
         &mut self,
         send: impl FnOnce(&[&[u8]]) -> Result<usize, E>,
@@ -36,14 +36,14 @@ impl Batch {
             *packet = &self.bytes[start..end];
             start = end;
         }
-        // More than `PACKETS` only of a caller that did not ask whether there is room.
+        // More than `PACKETS` only if a caller did not ask whether there is room.
         let count = (self.ends.len() - self.sent).min(Self::PACKETS);
         let sent = send(&packets[..count])?;
         self.take(sent);
         Ok(sent)
     }
 
-    /// The next so many are gone.
+    /// Removes the next packets.
     pub(super) fn take(&mut self, packets: usize) {
         self.sent += packets;
         if self.sent >= self.ends.len() {

@@ -1,4 +1,5 @@
-//! Packets in a [tokio](https://docs.rs/tokio) runtime: `read_packet().await`, a stream, a sink.
+//! Reads and writes packets in a [tokio](https://docs.rs/tokio) runtime: `read_packet().await`, a
+//! stream, a sink.
 //!
 //! ```
 //! use futures_util::StreamExt;
@@ -29,43 +30,43 @@
 //!
 //! # Reading
 //!
-//! A task that waits for packets sleeps until the peer's eventfd, the link or a
-//! [`Closer`] wakes it; while packets keep coming there is no system call. Reads end
-//! as those of [`PacketHandle`] do, only that an empty ring is waited out: the
-//! stream returns `None` when the handle is closed, or the link is down and all that had
-//! arrived was read. Told to [follow](AsyncPacketReader::set_follow) reconnects, it waits for the
-//! next link instead.
+//! A task that waits for packets sleeps until the peer's eventfd, a change of the link or a
+//! [`Closer`] wakes it. While packets keep coming, there are no system calls. Reads wait while the
+//! ring is empty, and otherwise end like those of [`PacketHandle`]. The stream returns `None` when
+//! the handle is closed, or when the link is down and every packet that had arrived has been read.
+//! If it is told to [follow](AsyncPacketReader::set_follow) reconnects, it waits for the next link
+//! instead.
 //!
 //! # Writing
 //!
-//! The protocol has no event for free space. A writer that finds the ring full tries again a few
-//! times, lets other tasks run, and then sleeps: 50 µs at first, up to 1.6 ms with a peer that
-//! goes on taking nothing.
+//! The protocol has no event for free slots. If the ring is full, a writer tries again a few times,
+//! lets other tasks run, and then sleeps: for 50 µs at first, and for up to 1.6 ms if the peer
+//! keeps reading nothing.
 //!
 //! # Cancelling
 //!
-//! Every future here may be dropped at any time, by `select!` or a timeout: a packet
-//! that was not returned is returned by the next read, and a write has sent its packet or has not.
+//! Every future here may be dropped at any time, for example by `select!` or a timeout. A packet
+//! that was not returned is returned by the next read. A write has either sent its packet or not.
 //!
 //! # Blocking
 //!
 //! [`Context::create_interface`](crate::Context::create_interface) and
-//! [`Memif::details`](Memif::details) wait a moment for the control thread.
-//! [`Memif::close`](Memif::close), and dropping the last owner of an interface, wait up to a second for a
-//! peer that has not yet taken what was sent: [`AsyncPacketHandle::close`] does that waiting without
-//! blocking, to be called before.
+//! [`Memif::details`](Memif::details) block for a moment, because they wait for the control thread.
+//! [`Memif::close`](Memif::close), and dropping the last owner of an interface, block up to a
+//! second until the peer has read what was sent. Call [`AsyncPacketHandle::close`] before, which
+//! waits without blocking.
 //!
 //! # Other runtimes
 //!
-//! The types here need tokio's reactor. [`RxQueue`](crate::RxQueue) and [`PacketHandle`] implement
-//! [`AsFd`](std::os::fd::AsFd), which is all that mio, async-io and a poll loop need:
-//! [`RxQueue`'s](crate::RxQueue#impl-AsFd-for-RxQueue) documentation has an example.
+//! The types here need tokio's reactor. For mio, async-io and poll loops,
+//! [`RxQueue`](crate::RxQueue) and [`PacketHandle`] implement [`AsFd`](std::os::fd::AsFd). The
+//! documentation of [`RxQueue`](crate::RxQueue#impl-AsFd-for-RxQueue) has an example.
 
 //!
 //! # Stream and sink in one
 //!
-//! Some programs want a device that is a stream and a sink of `Vec<u8>` with the system's errors, as
-//! `tokio-smoltcp` does. Adapters make one of a handle:
+//! Some programs, such as `tokio-smoltcp`, need a device that is a stream and a sink of `Vec<u8>`
+//! with errors of type [`std::io::Error`]. Adapters turn a handle into such a device:
 //!
 //! ```
 //! use std::io;
@@ -114,8 +115,10 @@ use futures_sink::Sink;
 
 pub use self::read::AsyncPacketReader;
 pub use self::write::AsyncPacketWriter;
-use crate::packet::PacketBuf;
-use crate::{Closer, Error, Memif, Packet, PacketHandle};
+use crate::error::Error;
+use crate::handle::{Closer, PacketHandle};
+use crate::interface::Memif;
+use crate::packet::{Packet, PacketBuf};
 
 /// Reads and writes packets on one queue of an interface, in a tokio runtime.
 ///
@@ -137,7 +140,7 @@ use crate::{Closer, Error, Memif, Packet, PacketHandle};
 /// let mut handle = AsyncPacketHandle::new(memif.packet_handle(0, 64)?)?;
 /// tokio::select! {
 ///     packet = handle.read_packet() => println!("{} bytes", packet?.len()),
-///     // The read is dropped; a packet that comes meanwhile is there for the next one.
+///     // The read is dropped. The next read gets a packet that comes in the meantime.
 ///     () = tokio::time::sleep(Duration::from_millis(10)) => println!("nothing yet"),
 /// }
 /// # Ok(())
@@ -150,18 +153,18 @@ pub struct AsyncPacketHandle {
 }
 
 impl AsyncPacketHandle {
-    /// Makes one of a handle, whose snap length and cache it keeps. The receive mode
+    /// Turns a handle into an async one. Its snap length and its cache are kept. The receive mode
     /// becomes [`Interrupt`](crate::RxMode::Interrupt).
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] outside of a runtime, or when the system has no descriptor left;
-    /// [`Eof::Closed`](crate::Eof::Closed) when the interface is closed.
+    /// [`Error::Io`] outside a runtime, or if the system has no descriptor left.
+    /// [`Eof::Closed`](crate::Eof::Closed) if the interface is closed.
     ///
     /// # Panics
     ///
-    /// As everything of tokio's that waits for a descriptor: in a runtime that was built without
-    /// [`enable_io`](tokio::runtime::Builder::enable_io).
+    /// In a runtime that was built without [`enable_io`](tokio::runtime::Builder::enable_io), like
+    /// everything in tokio that waits for a descriptor.
     pub fn new(handle: PacketHandle) -> Result<Self, Error> {
         let (reader, writer) = handle.split();
         Ok(Self {
@@ -170,77 +173,85 @@ impl AsyncPacketHandle {
         })
     }
 
-    /// The next packet; valid until the next call. Waits for it while the link is up.
+    /// Returns the next packet, which is valid until the next call. Waits for it while the link is
+    /// up.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`](crate::Eof::LinkDown): the link is down and all that had
-    /// arrived was read (not when reconnects are followed).
-    /// [`Eof::Closed`](crate::Eof::Closed) for ever after closing.
-    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage) once when the peer broke
-    /// the protocol. [`Error::Io`] when the runtime is shut down.
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link is down and every packet that had
+    /// arrived has been read, unless reconnects are followed. [`Eof::Closed`](crate::Eof::Closed)
+    /// after the handle was closed.
+    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
+    /// the protocol. [`Error::Io`] if the runtime is shut down.
     pub async fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
         self.reader.read_packet().await
     }
 
-    /// Whether reading goes on when the link is down, waiting for the next one.
+    /// With `true`, reads wait for the next link when the link is down, instead of ending. `false`
+    /// by default.
     pub fn set_follow(&mut self, reconnects: bool) {
         self.reader.set_follow(reconnects);
     }
 
-    /// Sends a packet, after what was given to the [`Sink`]. Waits for room while the link is up.
+    /// Sends a packet, after the packets that were given to the [`Sink`]. Waits for room while the
+    /// link is up.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`](crate::Eof::LinkDown), [`Eof::Closed`](crate::Eof::Closed): it was not sent.
-    /// [`Error::Config`] for an empty packet, and one larger than the ring.
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) or [`Eof::Closed`](crate::Eof::Closed) if the link
+    /// is down or the handle closed; the packet was not sent. [`Error::Config`] for a packet that
+    /// is empty or larger than the ring.
     pub async fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         self.writer.write_packet(packet).await
     }
 
-    /// Sends packets, in order, after what was given to the [`Sink`]; waits until at least one
-    /// could be sent. Returns how many were.
+    /// Sends packets in order, after the packets that were given to the [`Sink`]. Waits until at
+    /// least one can be sent, and returns how many were sent.
     ///
     /// # Errors
     ///
-    /// As [`write_packet`](Self::write_packet), when none was sent.
+    /// As for [`write_packet`](Self::write_packet), if no packet was sent.
     pub async fn write_packets<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         self.writer.write_packets(packets).await
     }
 
-    /// Sends what was given to the [`Sink`], then waits until the peer has taken everything:
-    /// `true`; `false` when the time is over. Looks again after 50 µs to 1.6 ms.
+    /// Sends the packets that were given to the [`Sink`], and waits until the peer has read
+    /// everything (`true`) or the timeout has passed (`false`). It checks again after 50 µs to 1.6
+    /// ms.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`](crate::Eof::LinkDown): what the peer had not taken may be lost.
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link went down before. Packets that the peer
+    /// had not read may be lost.
     pub async fn wait_taken(&mut self, timeout: Duration) -> Result<bool, Error> {
         self.writer.wait_taken(timeout).await
     }
 
-    /// Whether the link is up.
+    /// Whether the link is up. Never blocks.
     pub fn is_link_up(&self) -> bool {
         self.writer.is_link_up()
     }
 
-    /// A small cloneable thing that closes this handle from anywhere, and wakes its reader.
+    /// Returns a [`Closer`], which closes this handle from another task or thread, and wakes its
+    /// reader.
     pub fn closer(&self) -> Closer {
         self.reader.closer()
     }
 
-    /// Waits up to a second until the peer has taken what was sent, then closes the handle.
-    /// Packets in the cache can still be read.
+    /// Waits up to a second until the peer has read what was sent, then closes the handle. Packets
+    /// in the cache can still be read. The interface and its link stay.
     pub async fn close(&mut self) {
         self.writer.close().await;
     }
 
-    /// The reading and the writing half, for two tasks. Closing one closes both.
+    /// Splits the handle into a reading and a writing half, for two tasks. Closing one half closes
+    /// both.
     pub fn split(self) -> (AsyncPacketReader, AsyncPacketWriter) {
         (self.reader, self.writer)
     }
 }
 
-/// As of [`AsyncPacketReader`].
+/// Works like the stream of [`AsyncPacketReader`].
 impl Stream for AsyncPacketHandle {
     type Item = Result<PacketBuf, Error>;
 
@@ -249,7 +260,7 @@ impl Stream for AsyncPacketHandle {
     }
 }
 
-/// As of [`AsyncPacketWriter`].
+/// Works like the sink of [`AsyncPacketWriter`].
 impl<T: AsRef<[u8]>> Sink<T> for AsyncPacketHandle {
     type Error = Error;
 
@@ -271,8 +282,7 @@ impl<T: AsRef<[u8]>> Sink<T> for AsyncPacketHandle {
 }
 
 impl Memif {
-    /// Waits until the link is up, without blocking; for a limit put
-    /// tokio's `timeout` around it. Any runtime will do.
+    /// Waits until the link is up. Use tokio's `timeout` to limit the time. Works in any runtime.
     ///
     /// ```
     /// use memif::{Context, MemifConfig, Role};
@@ -291,8 +301,10 @@ impl Memif {
     ///
     /// # Errors
     ///
-    /// As [`wait_link_up`](Self::wait_link_up).
+    /// [`Error::Memif`] if the master refuses this slave, or if the versions of the protocol
+    /// differ. The interface keeps trying, and the caller may wait again.
+    /// [`Eof::Closed`](crate::Eof::Closed) if the interface is closed.
     pub async fn link_up(&self) -> Result<(), Error> {
-        self.inner().link_up().await
+        self.link().until_up().await
     }
 }

@@ -8,15 +8,18 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use tokio::task::coop;
 
+use crate::error::{Eof, Error, ErrorKind};
 use crate::ffi::Readable;
-use crate::packet::PacketBuf;
-use crate::{Closer, Eof, Error, ErrorKind, Packet, PacketReader, RxMode};
+use crate::handle::{Closer, PacketReader};
+use crate::link::rx_mode::RxMode;
+use crate::packet::{Packet, PacketBuf};
 
-/// The reading half of an [`AsyncPacketHandle`](super::AsyncPacketHandle), with its methods.
+/// The reading half of an [`AsyncPacketHandle`](super::AsyncPacketHandle).
 ///
-/// As a [`Stream`] it gives packets of one's own. It returns `None` when the handle is closed, or
-/// the link is down and drained; after [`Memif::link_up`](crate::Memif::link_up) it
-/// goes on. An error that would come again and again is returned once, and then `None` for ever.
+/// As a [`Stream`] it yields owned packets. It returns `None` when the handle is closed, or when
+/// the link is down and every packet that had arrived has been read. After
+/// [`Memif::link_up`](crate::Memif::link_up) it continues. An error that would repeat is returned
+/// once, and from then on `None`.
 ///
 /// ```
 /// use futures_util::StreamExt;
@@ -29,7 +32,7 @@ use crate::{Closer, Eof, Error, ErrorKind, Packet, PacketReader, RxMode};
 /// # let socket = format!("@memif-doc-reader-{}", std::process::id());
 /// # let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
 /// let (mut reader, mut writer) = AsyncPacketHandle::new(memif.packet_handle(0, 64)?)?.split();
-/// reader.set_follow(true); // the peer has not come yet
+/// reader.set_follow(true); // the peer has not connected yet
 /// let reading = tokio::spawn(async move { reader.count().await });
 /// writer.close().await;
 /// assert_eq!(reading.await.unwrap(), 0);
@@ -38,7 +41,7 @@ use crate::{Closer, Eof, Error, ErrorKind, Packet, PacketReader, RxMode};
 /// ```
 #[derive(Debug)]
 pub struct AsyncPacketReader {
-    /// Of a descriptor of its own, which is a copy of the queue's. None without a queue.
+    /// Waits on its own copy of the queue's descriptor. `None` without a queue.
     readable: Option<Readable>,
     reader: PacketReader,
     follow: bool,
@@ -65,30 +68,36 @@ impl AsyncPacketReader {
         })
     }
 
-    /// See [`AsyncPacketHandle::read_packet`](super::AsyncPacketHandle::read_packet).
+    /// Returns the next packet, which is valid until the next call. Waits for it while the link is
+    /// up.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link is down and every packet that had
+    /// arrived has been read, unless reconnects are followed. [`Eof::Closed`](crate::Eof::Closed)
+    /// after the handle was closed.
+    /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
+    /// the protocol. [`Error::Io`] if the runtime is shut down.
     pub async fn read_packet(&mut self) -> Result<Packet<'_>, Error> {
-        // All waiting is before the packet leaves the cache, so that a read can be dropped.
+        // All waiting happens before the packet leaves the cache, so that a read can be dropped.
         poll_fn(|cx| self.poll_ready(cx)).await?;
         self.reader.read_packet()
     }
 
-    /// See [`AsyncPacketHandle::set_follow`](super::AsyncPacketHandle::set_follow).
+    /// With `true`, reads wait for the next link when the link is down, instead of ending. `false`
+    /// by default.
     pub fn set_follow(&mut self, reconnects: bool) {
         self.follow = reconnects;
     }
 
-    /// See [`AsyncPacketHandle::closer`](super::AsyncPacketHandle::closer).
+    /// Returns a [`Closer`], which closes both halves of the handle from another task or thread.
     pub fn closer(&self) -> Closer {
         self.reader.closer()
     }
 
     /// Ready when the cache holds a packet, or reading ends.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        // Packets that keep coming must not starve the other tasks of the thread.
+        // A steady stream of packets must not starve the other tasks of the thread.
         let turn = ready!(coop::poll_proceed(cx));
         let (reader, follow) = (&mut self.reader, self.follow);
         let mut attempt = || match reader.prepare() {
@@ -119,7 +128,7 @@ impl Stream for AsyncPacketReader {
         Poll::Ready(match packet {
             Err(Error::Eof(_)) => None,
             Err(e) => {
-                // A violation ends the link only.
+                // A violation ends only the link.
                 self.failed = e.kind() != ErrorKind::MalformedMessage;
                 Some(Err(e))
             }

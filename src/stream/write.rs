@@ -10,16 +10,17 @@ use tokio::task::coop;
 
 use super::back_off::BackOff;
 use super::batch::Batch;
-use crate::interface::CLOSE_FLUSH;
-use crate::{Closer, Eof, Error, PacketWriter};
+use crate::error::{Eof, Error};
+use crate::handle::{Closer, PacketWriter};
+use crate::link::CLOSE_FLUSH;
 
-/// The writing half of an [`AsyncPacketHandle`](super::AsyncPacketHandle), with its methods.
+/// The writing half of an [`AsyncPacketHandle`](super::AsyncPacketHandle).
 ///
-/// As a [`Sink`] it gathers up to 64 packets and sends them together: when as many are there, and
-/// when it is flushed. Flushed means that they are on the ring, where the peer finds them; closing waits up to
-/// a second until the peer has taken them. When the link goes down, what could not be sent is kept
-/// for the next one. A packet that can't be sent at all is an error of the flush that meets it, and left out.
-/// What was not flushed is lost when the writer is dropped.
+/// As a [`Sink`] it collects up to 64 packets and sends them together, when it has that many and
+/// when it is flushed. After a flush the packets are on the ring, where the peer finds them.
+/// Closing waits up to a second until the peer has read them. If the link goes down, packets that
+/// could not be sent are kept for the next link. A packet that can never be sent causes an error of
+/// the flush and is skipped. Packets that were not flushed are lost when the writer is dropped.
 ///
 /// ```
 /// use futures_util::SinkExt;
@@ -46,7 +47,7 @@ pub struct AsyncPacketWriter {
     writer: PacketWriter,
     batch: Batch,
     back_off: BackOff,
-    /// When closing gives up waiting for the peer.
+    /// The time when closing stops to wait for the peer.
     closing: Option<Instant>,
 }
 
@@ -60,20 +61,24 @@ impl AsyncPacketWriter {
         }
     }
 
-    /// See [`AsyncPacketHandle::write_packet`](super::AsyncPacketHandle::write_packet).
+    /// Sends a packet, after the packets that were given to the [`Sink`]. Waits for room while the
+    /// link is up.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) or [`Eof::Closed`](crate::Eof::Closed) if the link
+    /// is down or the handle closed; the packet was not sent. [`Error::Config`] for a packet that
+    /// is empty or larger than the ring.
     pub async fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         self.write_packets(&[packet]).await.map(drop)
     }
 
-    /// See [`AsyncPacketHandle::write_packets`](super::AsyncPacketHandle::write_packets).
+    /// Sends packets in order, after the packets that were given to the [`Sink`]. Waits until at
+    /// least one can be sent, and returns how many were sent.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// As for [`write_packet`](Self::write_packet), if no packet was sent.
     pub async fn write_packets<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<usize, Error> {
         poll_fn(|cx| {
             let turn = ready!(coop::poll_proceed(cx));
@@ -92,27 +97,31 @@ impl AsyncPacketWriter {
         .await
     }
 
-    /// See [`AsyncPacketHandle::wait_taken`](super::AsyncPacketHandle::wait_taken).
+    /// Sends the packets that were given to the [`Sink`], and waits until the peer has read
+    /// everything (`true`) or the timeout has passed (`false`). It checks again after 50 µs to 1.6
+    /// ms.
     ///
     /// # Errors
     ///
-    /// As there.
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link went down before. Packets that the peer
+    /// had not read may be lost.
     pub async fn wait_taken(&mut self, timeout: Duration) -> Result<bool, Error> {
         let end = Instant::now().checked_add(timeout);
         poll_fn(|cx| self.poll_taken(cx, end)).await
     }
 
-    /// See [`AsyncPacketHandle::is_link_up`](super::AsyncPacketHandle::is_link_up).
+    /// Whether the link is up. Never blocks.
     pub fn is_link_up(&self) -> bool {
         self.writer.is_link_up()
     }
 
-    /// See [`AsyncPacketHandle::closer`](super::AsyncPacketHandle::closer).
+    /// Returns a [`Closer`], which closes both halves of the handle from another task or thread.
     pub fn closer(&self) -> Closer {
         self.writer.closer()
     }
 
-    /// See [`AsyncPacketHandle::close`](super::AsyncPacketHandle::close).
+    /// Waits up to a second until the peer has read what was sent, then closes both halves of the
+    /// handle. Packets in the reader's cache can still be read.
     pub async fn close(&mut self) {
         if let Err(e) = self.wait_taken(CLOSE_FLUSH).await
             && !e.is_eof()
@@ -122,7 +131,7 @@ impl AsyncPacketWriter {
         self.writer.closer().close();
     }
 
-    /// Ready when the batch is on the ring.
+    /// Ready when all packets of the batch are on the ring.
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.batch.is_empty() {
             match self
@@ -142,7 +151,7 @@ impl AsyncPacketWriter {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when the peer has taken everything (`true`), or the time is over.
+    /// Ready when the peer has read everything (`true`) or the timeout has passed (`false`).
     fn poll_taken(
         &mut self,
         cx: &mut Context<'_>,

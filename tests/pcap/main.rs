@@ -9,6 +9,7 @@ mod interop;
 mod read_ng;
 mod read_pcap;
 mod write;
+mod write_ng;
 
 use std::fs::File;
 

@@ -2,30 +2,16 @@
 
 use std::fmt::{self, Write};
 
-use super::text::Text;
+use super::text::{Kind, Text};
 
-/// What a packet is, for its colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Other,
-    Tcp,
-    /// A connection that begins or ends.
-    TcpFlags,
-    Udp,
-    Icmp,
-    Arp,
-}
-
-impl Kind {
-    fn code(self) -> Option<&'static str> {
-        match self {
-            Self::Other => None,
-            Self::Tcp => Some("\x1b[32m"),
-            Self::TcpFlags => Some("\x1b[1;32m"),
-            Self::Udp => Some("\x1b[36m"),
-            Self::Icmp => Some("\x1b[35m"),
-            Self::Arp => Some("\x1b[33m"),
-        }
+fn code(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Other => None,
+        Kind::Tcp => Some("\x1b[32m"),
+        Kind::TcpFlags => Some("\x1b[1;32m"),
+        Kind::Udp => Some("\x1b[36m"),
+        Kind::Icmp => Some("\x1b[35m"),
+        Kind::Arp => Some("\x1b[33m"),
     }
 }
 
@@ -44,7 +30,7 @@ pub(super) fn time(text: &mut Text, write: impl FnOnce(&mut String) -> fmt::Resu
 /// Of what has been written from `start` on.
 pub(super) fn body(text: &mut Text, start: usize) {
     if text.style.color
-        && let Some(code) = text.kind.code()
+        && let Some(code) = code(text.kind)
     {
         let trimmed = text.line.trim_end().len();
         text.line.truncate(trimmed.max(start));

@@ -6,9 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 
 use super::checksum::Checksum;
-use super::color::Kind;
 use super::ip::Payload;
-use super::text::{Part, Text};
+use super::text::{Kind, Part, Text};
 
 pub(super) fn v4(out: &mut Text, part: Part<'_>) -> fmt::Result {
     out.kind = Kind::Icmp;

@@ -2,9 +2,20 @@
 
 use std::fmt::{self, Write};
 
-use super::color::Kind;
 use super::options::Style;
 use super::sequence::Connections;
+
+/// What a packet is, for its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Other,
+    Tcp,
+    /// A connection that begins or ends.
+    TcpFlags,
+    Udp,
+    Icmp,
+    Arp,
+}
 
 /// A line in the making.
 #[derive(Debug)]

@@ -53,7 +53,7 @@ fn an_abstract_name_and_a_path_are_mistaken() {
         master.wait_said("no slave has connected", 1);
         for command in [&["info"][..], &["replay", &file]] {
             let ended = run(&[command, &["-s", given, "--timeout", "0.3"]].concat());
-            let (nobody, but) = (format!("listens on {given},"), format!("is {there}:"));
+            let (nobody, but) = (format!("listens on {given}"), format!("but {there} exists"));
             ended.failed(1, &[&nobody, &but, "--socket"]);
         }
     }
@@ -67,7 +67,7 @@ fn a_second_master() {
     first.wait_said("waiting", 1);
     for command in [&["capture"][..], &["replay", &file]] {
         let args = [command, &["-s", &socket, "--role", "master"]].concat();
-        let ended = run(&args).failed(1, &["another master listens on", &socket, "--role slave"]);
+        let ended = run(&args).failed(1, &[&socket, "in use by another program", "--role slave"]);
         assert_eq!(ended.said.lines().count(), 1, "{}", ended.said);
     }
     // The first is not disturbed.

@@ -78,7 +78,7 @@ fn a_slow_reader_gets_all_of_them() {
         capture.go_on();
         pipe.read_to_end(&mut got).unwrap();
 
-        replay.finish().good().says("the ring was full");
+        replay.finish().good().says("for a full ring");
         capture.finish().good().says("100000 packets written to -");
         assert_numbered(&all(CaptureReader::new(&got[..]).unwrap()), 0, 100_000);
     }
@@ -199,7 +199,7 @@ fn packets_that_were_cut_are_sent_as_they_are() {
     let file = place.text("in.pcap");
     write_numbered(&file, 0, 100, &[1514]);
     through(&place, "master", &["--snaplen", "100"], &[&file])
-        .says("100 packets cut by the snap length of 100");
+        .says("100 packets cut to the snap length of 100");
     let cut = read(place.path("out.pcap"));
     assert!(
         cut.iter()
@@ -213,4 +213,22 @@ fn packets_that_were_cut_are_sent_as_they_are() {
     sent.says("100 packets sent short");
     capture.finish().good();
     assert_same(&read(again.path("out.pcap")), &cut);
+}
+
+/// The second file is from a thousand seconds later, as are loops over both from before.
+#[test]
+fn time_between_files_is_not_waited_for() {
+    let place = Place::new();
+    let [first, second] = [0, 1_000_000_000].map(|from| {
+        let file = place.text(&format!("{from}.pcap"));
+        write_numbered(&file, from, from + 100, &[64]);
+        file
+    });
+    let capture = start_capture(&place, "master", &["--once", "--count-only"]);
+    let options = ["--loop", "2", &first, &second];
+    start_replay(&place, "slave", &options)
+        .finish()
+        .good()
+        .says("sent 400 packets");
+    capture.finish().good().says("400 packets received");
 }

@@ -55,7 +55,8 @@ typedef struct
  * 0777. NOMEM: nothing is changed. */
 int memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_args_t *args);
 
-/* What went wrong in the last failed call on this socket, in words. */
+/* What went wrong in the last failed call on this socket, in words. NULL, after memif_create_socket
+ * failed with SYSCALL: which call the system lacks, without which a peer could stop a sender. */
 const char *memif_ext_socket_error (memif_socket_handle_t sock);
 
 typedef struct
@@ -77,6 +78,10 @@ typedef struct
   int32_t pid; /* 0: not to be seen from this PID namespace */
   uint32_t uid, gid;
 } memif_ext_peer_t;
+
+/* How many queues the link that is up has, at most as many as configured; 0: it is down. A queue that
+ * it lacks is one without packets, and without room, until a link has it. From any thread. */
+int memif_ext_link_queues (memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx);
 
 /* The peer of the link, or of the last attempt at one. NOCONN: there was none. */
 int memif_ext_get_peer (memif_conn_handle_t conn, memif_ext_peer_t *peer);
@@ -102,6 +107,10 @@ int memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, 
 			uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
 			uint16_t *received);
 
+/* Slots that peers have overwritten before they were read, since the interface was created: VPP
+ * before 26.06 does so with chains. May be called by anybody. */
+int memif_ext_rx_overrun (memif_conn_handle_t conn, uint16_t qid, uint64_t *slots);
+
 enum
 {
   MEMIF_EXT_WAIT_READY = 0,	/* a packet is waiting, or the queue is broken: read */
@@ -118,6 +127,9 @@ int memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_
 
 /* From any thread: ends the running wait, or else the next one, with WOKEN. */
 int memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid);
+
+/* Makes the two descriptors that rx_wait and rx_fd need; else the first of them does. */
+int memif_ext_rx_prepare (memif_conn_handle_t conn, uint16_t qid);
 
 /* A descriptor, the same for the interface's life, that is readable when in
  * interrupt mode a packet arrives, and when the link goes up or down. Read
@@ -146,9 +158,18 @@ int memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
  * master's ring that is what the peer has offered so far. */
 int memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size, uint16_t *slots);
 
+/* Whether a transmit ring has had room since its link is up: a slave offers its buffers to a master a
+ * moment after that. From any thread. */
+int memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered);
+
 /* Published slots that the peer has not taken (slave), or not offered again (master).
  * DISCONNECTED: *slots tells what it had not taken when the link went down. */
 int memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
+
+/* Of fewer pending slots than this nobody can know whether the peer has taken them, as far as can be
+ * seen: some slaves offer slots again in lots only, as VPP 32 at a time, or have not offered all of
+ * them yet. 1: each slot is offered by itself. May be called by anybody. */
+int memif_ext_tx_lot (memif_conn_handle_t conn, uint16_t qid, uint16_t *lot);
 
 enum
 {
@@ -159,6 +180,76 @@ enum
 
 int memif_ext_rx_state (memif_conn_handle_t conn, uint16_t qid, int *state);
 int memif_ext_tx_state (memif_conn_handle_t conn, uint16_t qid, int *state);
+
+/* Links between other processes, looked at: nothing is written to their memory.
+ *
+ * A view is the memory of a link: its regions, mapped read-only, and the rings in the first of them.
+ * It may be used by several threads. A watch reads one ring, for one thread at a time. */
+typedef struct memif_ext_view *memif_ext_view_handle_t;
+typedef struct memif_ext_watch *memif_ext_watch_handle_t;
+
+enum { MEMIF_EXT_VIEW_RINGS = 510 };
+
+/* Whether a file begins like the rings of a link, and where they are: the offsets and log2 sizes of
+ * up to MEMIF_EXT_VIEW_RINGS. Returns their number. The file is read, not mapped. */
+typedef struct
+{
+  uint32_t offset;
+  uint8_t log2_size;
+} memif_ext_view_ring_t;
+
+uint16_t memif_ext_view_find (int fd, memif_ext_view_ring_t *rings);
+
+/* Maps the regions of these descriptors, which stay the caller's. Memory that could shrink under
+ * us, which would kill this process, is refused unless it is allowed. MFMSG: *why says why not. */
+int memif_ext_view_open (memif_ext_view_handle_t *view, const int *fds, uint16_t num_fds,
+			 int allow_unsealed, const char **why);
+void memif_ext_view_close (memif_ext_view_handle_t view);
+
+/* The counters of a ring at a moment. */
+typedef struct
+{
+  uint16_t head, tail;
+  uint16_t flags;      /* bit 0: the receiver does not want interrupts */
+  uint8_t slave_marks; /* its slots bear the marks of a slave of ours that receives */
+  uint8_t sender_promises; /* its sender is one of ours, and tells how long slots linger */
+  uint16_t max_region; /* the highest region that its descriptors name */
+  uint64_t max_end;    /* where the furthest buffer ends that lies in region want_region */
+} memif_ext_view_state_t;
+
+/* INVAL_ARG: the ring does not lie in the first region. With scan, descriptors are looked at too. */
+int memif_ext_view_state (memif_ext_view_handle_t view, memif_ext_view_ring_t ring, int scan,
+			  uint16_t want_region, memif_ext_view_state_t *state);
+
+/* Watches a ring, from the packets on that wait in it now. The view must live longer. */
+int memif_ext_watch_open (memif_ext_watch_handle_t *watch, memif_ext_view_handle_t view,
+			  memif_ext_view_ring_t ring, int m2s);
+void memif_ext_watch_close (memif_ext_watch_handle_t watch);
+
+/* Copies up to count whole packets that are new, as memif_ext_rx_burst does. SUCCESS with *received
+ * = 0: there are none. MFMSG: the ring contradicts itself (memif_ext_watch_error); nothing more comes.
+ * *behind: how many slots there still are that were not looked at. */
+int memif_ext_watch_look (memif_ext_watch_handle_t watch, uint8_t *arena, uint32_t arena_len,
+			  uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
+			  uint16_t *received, uint16_t *behind);
+
+typedef struct
+{
+  uint64_t delivered;
+  uint64_t missed;  /* packets that could not be read whole */
+  uint8_t at_least; /* there may have been more of them */
+} memif_ext_watch_counts_t;
+
+void memif_ext_watch_counts (memif_ext_watch_handle_t watch, memif_ext_watch_counts_t *counts);
+
+/* How many slots there are that were not looked at. */
+uint16_t memif_ext_watch_behind (memif_ext_watch_handle_t watch);
+
+/* How many slots a packet stays readable after its receiver has taken it. */
+uint16_t memif_ext_watch_window (memif_ext_watch_handle_t watch);
+
+/* What is wrong with the ring, in words. */
+const char *memif_ext_watch_error (memif_ext_watch_handle_t watch);
 
 #pragma GCC visibility pop
 

@@ -1,6 +1,7 @@
 /* Buffers that change their places without a copy: a slave owns them all. */
 #define _GNU_SOURCE
 #include "control.h"
+#include "tx.h"
 
 /* The slots that the program holds: received and not given back, or reserved and not sent. */
 static bool
@@ -23,7 +24,7 @@ lies_inside (const queue_t *q, const memif_buffer_t *b)
 static own_t *
 own_at (queue_t *q, uint16_t slot)
 {
-  return &q->own[slot & q->mask];
+  return &q->own[slot & q->own_mask];
 }
 
 /* One of the interface's queues, or NULL: the pointer comes from the program's buffer. */
@@ -81,6 +82,8 @@ enqueue (queue_t *q, queue_t *from, memif_buffer_t *bufs, uint16_t left, uint16_
     return MEMIF_ERR_NOBUF_RING;
   for (uint16_t i = 0; i < links; i++)
     move (q, from, &bufs[i]);
+  if ((uint16_t) (q->next - q->done) > tx_most (q))
+    tx_promise (q, 0);
   *moved = (uint16_t) (*moved + links);
   return MEMIF_ERR_SUCCESS;
 }

@@ -53,35 +53,53 @@ typedef struct
 {
   void *addr; /* NULL: not mapped yet */
   uint64_t size;
-  int fd; /* -1: closed, as it is mapped */
+  int fd; /* -1: closed, as it is mapped and need not be sent */
   bool external; /* the program mapped it, and has its descriptor */
 } region_t;
 
 typedef struct
 {
   ring_t *shm; /* NULL until the regions are mapped */
-  own_t *own;  /* slave: the buffer of each slot; as it sends, of each slot in use */
+  own_t *own;  /* slave: the buffer of each slot; as it sends, of twice as many, those in use */
   own_t *spare[2]; /* slave, sending: buffers not in use, [1] the small ones */
   uint32_t small_size; /* what goes into a small one; 0: there are none */
   uint32_t offset;
   uint16_t region;
+  uint16_t linger; /* slave, sending: slots whose buffers rest, beside those in use */
   uint8_t log2;
   int efd;
 } link_ring_t;
+
+/* How long what a slave has sent stays, for observers: not long, as few buffers in turn stay in the
+ * core's own cache. */
+enum { LINGER = 64 };
 
 /* The shared memory of one connection. */
 typedef struct link
 {
   _Atomic unsigned refs;
+  memif_ext_peer_t peer;
   allocator_t memory;
   external_t external;
   void *external_ctx;
   region_t *regions;
+  mapping_t *mappings; /* of the regions that are not external */
+  _Atomic unsigned *held; /* regions of all links of the interface that are not freed */
   link_ring_t *s2m, *m2s;
   uint32_t buffer_size; /* slave */
   uint16_t num_regions, num_s2m, num_m2s;
   bool unsealed; /* a region could not be sealed, and was accepted all the same */
 } link_t;
+
+static inline desc_t
+desc_from (uint64_t w0, uint64_t w1)
+{
+  return (desc_t){ .flags = (uint16_t) w0,
+		   .region = (uint16_t) (w0 >> 16),
+		   .length = (uint32_t) (w0 >> 32),
+		   .offset = (uint32_t) w1,
+		   .metadata = (uint32_t) (w1 >> 32) };
+}
 
 /* The only ways to a descriptor: once in, once out. Relaxed, so that no word is
  * torn or read twice; the counters' acquire and release order them. */
@@ -90,11 +108,7 @@ desc_read (const shared_desc_t *d)
 {
   uint64_t w0 = atomic_load_explicit (&d->word[0], memory_order_relaxed);
   uint64_t w1 = atomic_load_explicit (&d->word[1], memory_order_relaxed);
-  return (desc_t){ .flags = (uint16_t) w0,
-		   .region = (uint16_t) (w0 >> 16),
-		   .length = (uint32_t) (w0 >> 32),
-		   .offset = (uint32_t) w1,
-		   .metadata = (uint32_t) (w1 >> 32) };
+  return desc_from (w0, w1);
 }
 
 static inline void
@@ -106,11 +120,22 @@ desc_write (shared_desc_t *d, desc_t in)
 			 memory_order_relaxed);
 }
 
+/* As desc_write, for whoever looks on: the length is new only where the metadata is. */
+static inline void
+desc_offer (shared_desc_t *d, desc_t in)
+{
+  atomic_store_explicit (&d->word[1], in.offset | (uint64_t) in.metadata << 32,
+			 memory_order_relaxed);
+  atomic_store_explicit (&d->word[0], in.flags | (uint64_t) in.region << 16 | (uint64_t) in.length << 32,
+			 memory_order_release);
+}
+
 /* region.c */
-link_t *link_new (const allocator_t *memory, const external_t *external, void *external_ctx);
+link_t *link_new (const allocator_t *memory, const external_t *external, void *external_ctx,
+		  const memif_ext_peer_t *peer, _Atomic unsigned *held);
 bool link_is_external (const link_t *l);
 void link_unref (link_t *l);
-void link_close_fds (link_t *l); /* of the regions: a link that is drained needs its mappings only */
+void link_close_fds (link_t *l); /* of the regions: a link that is up needs its mappings only */
 int link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
 		       unsigned log2, const char **why);
 /* Maps it; takes the descriptor over on success. */

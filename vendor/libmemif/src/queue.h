@@ -26,11 +26,15 @@ typedef enum
   QUEUE_DRAINING = MEMIF_EXT_QUEUE_DRAINING,
 } queue_state_t;
 
-/* The peer broke the protocol: nothing more is taken from this link. */
+/* What is the matter with the peer. */
 typedef enum
 {
   FAULT_NONE,
-  FAULT_NEW,  /* the queue's owner has not been told */
+  /* Receiving, see rx_unusual.c: the next packet is a chain whose rest is not there yet; */
+  FAULT_CHAIN,
+  FAULT_OVERRUN, /* the peer has overrun the ring, and is stopped while it is read: up to limit */
+  /* It broke the protocol: nothing more is taken from this link. */
+  FAULT_NEW, /* the queue's owner has not been told */
   FAULT_TOLD,
 } fault_t;
 
@@ -51,6 +55,7 @@ struct queue
   _Atomic bool gate;	  /* any: somebody else wants, or has, the queue */
   _Atomic bool attention; /* any: the wake descriptor may be readable */
   bool slave, rx;	  /* made */
+  uint16_t moved; /* owner, tx master: the bits of all numbers of slots that were offered again */
   queue_state_t state;	  /* link */
   fault_t fault;	  /* owner */
   uint16_t mask;	  /* link */
@@ -63,14 +68,16 @@ struct queue
   ring_t *ring;
   own_t *own; /* slave */
   int efd;
+  uint16_t own_mask;
+  uint16_t linger; /* sending: slots that stay as they are behind what is published */
 
   /* And one half of this. Receiving: */
   _Alignas (64) uintptr_t last; /* owner, master: where the last single packet lay */
   intptr_t stride; /* owner: and how far from the one before; a hint, never followed */
   uint32_t idle;   /* owner: bursts in a row that found nothing */
-  uint16_t limit;  /* link, draining: what was published when the link went down */
+  uint16_t limit;  /* link, draining: what was published when the link went down. owner: FAULT_OVERRUN */
   bool armed;	   /* owner: interrupts are enabled in the ring */
-  bool chained;	   /* owner: chains were handed out since the link came up */
+  bool chained;	   /* owner, master: chains were handed out or cleared since the link came up */
   _Atomic bool polling; /* any, with queue_lock: the receive mode asked for */
   /* Sending: */
   uint16_t reclaimed;	/* owner, slave: first slot whose buffer is not back among the spare ones */
@@ -87,10 +94,14 @@ struct queue
   uint16_t qid;	     /* made */
   uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */
   /* Receiving: */
+  _Atomic uint64_t overrun; /* owner: slots that the peer has overwritten before they were read */
   struct event *event;	/* control: with on_interrupt, efd in the control loop */
-  int epfd, wake_fd;	/* made when packets are kept or waited for; else -1 */
+  _Atomic int epfd, wake_fd; /* any, with the lock: made by queue_prepare; else -1 */
   _Atomic bool woken;	/* any: rx_wake asks the waiter to return */
   _Atomic bool watched; /* any: the program waits on epfd or efd itself */
+  bool clears;		/* any, with queue_lock: it has efd, which must not stay readable */
+  _Atomic uint32_t armed_at; /* owner: the counter it slept on, with SLEEPS_ON; 0: it is not armed */
+  _Atomic bool fresh;	/* owner: armed since the control thread looked last */
   pending_link_t *pending; /* made; link: links after this one, oldest first */
   uint16_t num_pending;	/* link */
   /* Sending: */
@@ -144,13 +155,20 @@ queue_leave (queue_t *q)
 void locks_open (void); /* once, before any queue is there */
 void queue_lock (queue_t *q);
 void queue_unlock (queue_t *q);
-void link_unblock (const link_t *l); /* control thread */
 
 /* queue.c */
+/* Makes what waiting takes, where packets are kept. */
+int queue_prepare (queue_t *q);
 /* With the lock held: the link breaks, the control thread hears of it. Returns MFMSG. */
 int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 /* With the lock held: nothing left on a draining queue. Takes the next link, or is gone. */
 void queue_drained (queue_t *q);
+
+enum { SLEEPS_ON = 1 << 16 };
+/* Looks at a ring after it was armed; see look.c. */
+#define FIRST_LOOK_NS 1000000ull
+#define LAST_LOOK_NS 1000000000ull
+enum { LOOK_FACTOR = 10 };
 
 /* wait.c; arm, disarm and clear_event with the lock held */
 void queue_arm (queue_t *q);
@@ -174,7 +192,7 @@ queue_heed (queue_t *q)
 static inline bool
 queue_signal (queue_t *q)
 {
-  return eventfd_signal (q->efd, q->regions[0].fd);
+  return eventfd_signal (q->efd);
 }
 
 /* The bytes of a buffer, or NULL where it does not lie in the peer's memory. */
@@ -189,7 +207,7 @@ buffer_at (const queue_t *q, uint16_t region, uint32_t offset, uint32_t length)
 static inline uint8_t *
 own_buffer (const queue_t *q, uint16_t slot)
 {
-  own_t own = q->own[slot & q->mask];
+  own_t own = q->own[slot & q->own_mask];
   return (uint8_t *) q->regions[own_region (own)].addr + own_offset (own);
 }
 

@@ -7,20 +7,44 @@ rx_published (queue_t *q)
   return rx_count_published (q);
 }
 
-void
-rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
+static inline void
+restore (queue_t *q, uint16_t count, uint16_t headroom)
 {
   if (q->slave)
     {
+      const unsigned log2 = (unsigned) __builtin_popcount (q->mask);
       for (uint16_t i = 0; i < count; i++)
 	{
-	  uint16_t slot = (uint16_t) (q->done + i) & q->mask;
-	  desc_write (&q->ring->desc[slot], (desc_t){ .region = own_region (q->own[slot]),
-						      .offset = own_offset (q->own[slot]) + headroom,
-						      .length = q->buffer_size - headroom });
+	  const uint16_t at = (uint16_t) (q->done + i), slot = at & q->mask;
+	  desc_t d = { .region = own_region (q->own[slot]),
+		       .offset = own_offset (q->own[slot]) + headroom,
+		       .length = q->buffer_size - headroom,
+		       .metadata = (uint32_t) MARK | mark_round ((uint16_t) (at - q->mask - 1), log2) };
+	  /* The peer may have written anything: it is for others to read. */
+	  const desc_t was = desc_read (&q->ring->desc[slot]);
+	  if (was.offset == d.offset && was.region == d.region && was.length <= UINT16_MAX && q->done)
+	    d.metadata |= was.length | (was.flags & DESC_NEXT ? (uint32_t) MARK_NEXT : 0);
+	  desc_offer (&q->ring->desc[slot], d);
 	}
     }
   q->done = (uint16_t) (q->done + count);
+}
+
+void
+rx_restore (queue_t *q, uint16_t count, uint16_t headroom)
+{
+  restore (q, count, headroom);
+}
+
+void
+rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
+{
+  restore (q, count, headroom);
+  if (__builtin_expect (q->fault == FAULT_OVERRUN, 0))
+    {
+      rx_resume (q);
+      return;
+    }
   /* Our reads of the buffers, or our writes of the descriptors, come first: release. */
   atomic_store_explicit (q->slave ? &q->ring->head : &q->ring->tail, q->done,
 			 memory_order_release);
@@ -36,12 +60,16 @@ rx_bad_descriptor (queue_t *q, uint16_t slot, const desc_t *d)
 void
 rx_clear_chain (queue_t *q, uint16_t from, uint16_t to)
 {
-  if (q->slave || q->state != QUEUE_UP)
+  /* Relaxed: written before the link came up. A sender that promises anything is one of ours. */
+  if (q->slave || q->state != QUEUE_UP || q->fault == FAULT_OVERRUN
+      || atomic_load_explicit (&q->ring->linger, memory_order_relaxed))
     return;
+  q->chained = true;
   for (; from != to; from++)
     {
       desc_t d = desc_read (&q->ring->desc[from & q->mask]);
-      d.flags &= (uint16_t) ~DESC_NEXT;
+      if (d.flags & DESC_NEXT)
+	d.flags ^= DESC_NEXT | DESC_PARTED;
       desc_write (&q->ring->desc[from & q->mask], d);
     }
 }

@@ -16,19 +16,23 @@ put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, uns
   return (uint16_t) (num_spare + count);
 }
 
-/* The buffers of the slots up to this one are no longer in use. */
+/* The buffers of the slots up to this one are no longer in use; those of the last slots rest. */
 static inline void
 reclaim (queue_t *q, uint16_t end)
 {
+  const uint16_t sent = (uint16_t) (q->done - q->reclaimed);
+  const uint16_t rested = sent > q->linger ? (uint16_t) (sent - q->linger) : 0;
+  const uint16_t taken = (uint16_t) (end - q->reclaimed);
+  const uint16_t count = rested < taken ? rested : taken;
   const own_t *const own = q->own;
   own_t *const small = q->spare[1], *const large = q->spare[0];
   uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0];
-  const uint16_t mask = q->mask;
-  const unsigned size = mask + 1u, large_used = size - num_large;
-  const uint16_t count = (uint16_t) (end - q->reclaimed);
+  const uint16_t mask = q->own_mask;
+  const unsigned size = mask + 1u, large_used = q->mask + 1u + q->linger - num_large;
   const uint16_t used = (uint16_t) (q->next - q->reclaimed);
   if (count == 0)
     return;
+  end = (uint16_t) (q->reclaimed + count);
   if (large_used == 0)
     num_small = put_back (small, num_small, own, q->reclaimed & mask, count, size);
   else if (large_used == used)
@@ -45,6 +49,14 @@ reclaim (queue_t *q, uint16_t end)
   q->num_spare[1] = num_small;
   q->num_spare[0] = num_large;
   q->reclaimed = end;
+}
+
+void __attribute__ ((cold))
+tx_promise (queue_t *q, uint16_t slots)
+{
+  /* Whoever sees what is written next sees this too: a full fence. */
+  atomic_store_explicit (&q->ring->linger, slots, memory_order_relaxed);
+  atomic_thread_fence (memory_order_seq_cst);
 }
 
 int
@@ -66,6 +78,8 @@ tx_free_slots (queue_t *q)
       queue_fault (q, "%u slots are outstanding in a ring of %u", held, size);
       return -1;
     }
+  if (!q->slave && q->done)
+    q->moved |= (uint16_t) (peer - q->peer);
   q->peer = peer;
   if (!q->slave && held > q->offered)
     q->offered = held;
@@ -103,6 +117,21 @@ tx_too_small (queue_t *q, uint32_t length, unsigned n)
   return true;
 }
 
+/* A slave of VPP's without copies offers so many at a time. */
+enum { VPP_LOT = 32 };
+
+/* How many slots the slave offers again at a time, as far as can be seen. */
+static uint16_t
+lot_of (const queue_t *q)
+{
+  if (q->slave)
+    return 1;
+  if (!q->moved)
+    return strncmp ((const char *) q->conn->remote_name, "VPP", 3) ? 1 : VPP_LOT;
+  const unsigned lot = 1u << __builtin_ctz (q->moved);
+  return lot < VPP_LOT ? (uint16_t) lot : VPP_LOT;
+}
+
 /* With the lock held, when the link goes down: published slots that the peer has not taken. */
 uint16_t
 tx_untaken (const queue_t *q)
@@ -116,7 +145,9 @@ tx_untaken (const queue_t *q)
     return size; /* nonsense: nobody knows */
   if (q->slave)
     return held;
-  return q->offered > held ? (uint16_t) (q->offered - held) : 0;
+  const uint16_t pending = q->offered > held ? (uint16_t) (q->offered - held) : 0;
+  /* Less than a lot may have been taken, or not; it is held to be taken. */
+  return pending < lot_of (q) ? 0 : pending;
 }
 
 static int
@@ -144,6 +175,8 @@ count_slots (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slo
     }
   else if (pending)
     *slots = q->untaken;
+  else if (queue_lacking (q))
+    err = MEMIF_ERR_SUCCESS;
   if (pending)
     queue_unlock (q);
   else
@@ -164,6 +197,23 @@ memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots)
 }
 
 int
+memif_ext_tx_lot (memif_conn_handle_t conn, uint16_t qid, uint16_t *lot)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q || !lot)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_lock (q);
+  const bool up = q->state == QUEUE_UP;
+  *lot = up ? lot_of (q) : 1;
+  /* It may still be offering for the first time; then offered tells nothing yet. */
+  const unsigned size = q->mask + 1u, late = size - q->offered;
+  if (up && !q->slave && late > 1 && late > *lot)
+    *lot = (uint16_t) late;
+  queue_unlock (q);
+  return up ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
+}
+
+int
 memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size, uint16_t *slots)
 {
   queue_t *q = queue_of (conn, qid, false);
@@ -175,4 +225,16 @@ memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size
   *slots = !up ? 0 : q->slave ? (uint16_t) (q->mask + 1u) : q->offered;
   queue_leave (q);
   return up ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
+}
+
+int
+memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q || !offered)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_lock (q);
+  *offered = q->state == QUEUE_UP && (q->slave || q->done != 0 || tx_free_slots (q) > 0);
+  queue_unlock (q);
+  return MEMIF_ERR_SUCCESS;
 }

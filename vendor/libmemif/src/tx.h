@@ -23,9 +23,22 @@ static inline own_t
 tx_take_buffer (queue_t *q, uint16_t slot, bool small)
 {
   own_t b = q->spare[small][--q->num_spare[small]];
-  q->own[slot & q->mask] = b;
+  q->own[slot & q->own_mask] = b;
   return b;
 }
+
+/* Slots that a master publishes at once, at most, so that the others linger. */
+enum { MASTER_BURST = 256 };
+
+/* Slots that may be published at once. */
+static inline unsigned
+tx_most (const queue_t *q)
+{
+  return q->mask + 1u - q->linger;
+}
+
+/* Tells observers how many slots linger; none where more than tx_most are to be written at once. */
+void tx_promise (queue_t *q, uint16_t slots);
 
 void tx_wake_peer (queue_t *q);
 

@@ -56,7 +56,7 @@ copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
   const uint32_t buffer_size = q->buffer_size;
   const uint32_t small_size = q->small_size;
   uint8_t *const base = q->base;
-  const uint16_t mask = q->mask, region = q->base_region;
+  const uint16_t mask = q->mask, own_mask = q->own_mask, region = q->base_region;
   shared_desc_t *const desc = q->ring->desc;
   own_t *const own = q->own, *const small = q->spare[1], *const large = q->spare[0];
   uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0], next = q->next, n;
@@ -71,7 +71,7 @@ copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
       if (!data || len - 1 >= buffer_size) /* nothing, or a chain */
 	break;
       const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
-      own[next & mask] = b;
+      own[next & own_mask] = b;
       copy_bytes (base + own_offset (b), data, len);
       desc_write (&desc[next & mask],
 		  (desc_t){ .region = region, .offset = own_offset (b), .length = len });
@@ -94,6 +94,13 @@ copy_one (queue_t *q, const memif_ext_slice_t *p)
   desc_write (&q->ring->desc[slot & q->mask],
 	      (desc_t){ .region = q->base_region, .offset = own_offset (b), .length = p->len });
   return 1;
+}
+
+static inline void
+publish (queue_t *q)
+{
+  q->done = q->next;
+  tx_publish (q);
 }
 
 /* Whatever is not a single, from packet n on. Returns how many packets are in. */
@@ -124,7 +131,16 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
 	}
       if (__builtin_expect (slots >= LONG_CHAIN, 0) && tx_too_small (q, p->len, slots))
 	break;
-      if (q->fault != FAULT_NONE || copy_in (q, p->data, p->len, slots) < 0)
+      if (q->fault != FAULT_NONE)
+	break;
+      if (slots + (uint16_t) (q->next - q->done) > tx_most (q))
+	{
+	  if (q->next != q->done)
+	    publish (q);
+	  if (slots > tx_most (q))
+	    tx_promise (q, 0);
+	}
+      if (copy_in (q, p->data, p->len, slots) < 0)
 	break;
       q->next = (uint16_t) (q->next + slots);
     }
@@ -147,7 +163,7 @@ send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
   uint16_t n = 0;
 
   if (q->state != QUEUE_UP)
-    return MEMIF_ERR_DISCONNECTED;
+    return queue_lacking (q) ? MEMIF_ERR_NOBUF_RING : MEMIF_ERR_DISCONNECTED;
   if (q->next != q->done)
     return MEMIF_ERR_INVAL_ARG; /* buffers are reserved for memif_tx_burst */
   if (q->fault != FAULT_NONE)
@@ -162,10 +178,7 @@ send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
   if (n < count)
     n = copy_others (q, packets, n, count, &err);
   if (q->next != q->done)
-    {
-      q->done = q->next;
-      tx_publish (q);
-    }
+    publish (q);
   *sent = n;
   if (__builtin_expect (q->fault != FAULT_NONE && n == 0, 0))
     return tell_fault (q);
@@ -183,7 +196,17 @@ memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slic
     return MEMIF_ERR_INVAL_ARG;
   *sent = 0;
   queue_enter (q);
-  int err = send_burst (q, packets, count, sent);
+  int err;
+  uint16_t part, n;
+  do
+    {
+      const uint16_t left = (uint16_t) (count - *sent);
+      part = left <= tx_most (q) ? left : (uint16_t) tx_most (q);
+      n = 0;
+      err = send_burst (q, packets + *sent, part, &n);
+      *sent = (uint16_t) (*sent + n);
+    }
+  while (!err && n == part && *sent < count);
   queue_leave (q);
-  return err;
+  return err == MEMIF_ERR_NOBUF_RING && *sent ? MEMIF_ERR_SUCCESS : err;
 }

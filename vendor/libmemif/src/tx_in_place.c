@@ -10,7 +10,7 @@ reserve_singles (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size
   const unsigned free_slots = tx_known_free (q);
   own_t *const own = q->own, *const large = q->spare[0];
   uint8_t *const base = q->base;
-  const uint16_t mask = q->mask, first = q->next;
+  const uint16_t mask = q->own_mask, first = q->next;
   uint16_t left = q->num_spare[0];
   if (count > free_slots)
     count = (uint16_t) free_slots;
@@ -113,6 +113,8 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
     }
   if (*count_out < count && !err)
     err = reserve_others (q, bufs, count, size, count_out);
+  if ((uint16_t) (q->next - q->done) > tx_most (q))
+    tx_promise (q, 0);
   queue_leave (q);
   return err;
 }
@@ -124,7 +126,8 @@ place_singles (queue_t *q, const memif_buffer_t *bufs, uint16_t count)
 {
   const uint32_t buffer_size = q->buffer_size;
   const uint8_t *const base = q->base;
-  const uint16_t mask = q->mask, region = q->base_region, first = q->done;
+  const uint16_t mask = q->mask, own_mask = q->own_mask;
+  const uint16_t region = q->base_region, first = q->done;
   shared_desc_t *const desc = q->ring->desc;
   const own_t *const own = q->own;
   const uint16_t reserved = (uint16_t) (q->next - first);
@@ -136,7 +139,7 @@ place_singles (queue_t *q, const memif_buffer_t *bufs, uint16_t count)
     {
       const memif_buffer_t *const b = &bufs[n];
       const uint16_t slot = (uint16_t) (first + n);
-      const uint32_t offset = own_offset (own[slot & mask]);
+      const uint32_t offset = own_offset (own[slot & own_mask]);
       const size_t into = (size_t) ((const uint8_t *) b->data - (base + offset));
       if (b->queue != q || b->desc_index != slot || b->flags || into > buffer_size
 	  || b->len > buffer_size - into)
@@ -156,7 +159,7 @@ place (queue_t *q, const memif_buffer_t *b)
   const uint8_t *data = b->data;
   if (q->slave)
     {
-      const uint32_t offset = own_offset (q->own[b->desc_index & q->mask]);
+      const uint32_t offset = own_offset (q->own[b->desc_index & q->own_mask]);
       const size_t into = (size_t) (data - (q->base + offset)); /* huge when it lies before */
       if (into > q->buffer_size || b->len > q->buffer_size - into)
 	return MEMIF_ERR_INVAL_ARG;

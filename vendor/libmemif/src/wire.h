@@ -11,6 +11,7 @@ enum
   PROTOCOL_VERSION = 0x0200,
   MAX_REGIONS = 256,
   MAX_LOG2_RING_SIZE = 14,
+  MAX_PEER_LOG2_RING_SIZE = 15, /* all that numbers of 16 bits can tell from an empty ring */
   RING_COOKIE = 0x3E31F20,
   NAME_SIZE = 32,
   SECRET_SIZE = 24,
@@ -98,7 +99,8 @@ _Static_assert (offsetof (message_t, add_region.size) == 4, "ADD_REGION");
 _Static_assert (offsetof (message_t, add_ring.private_hdr_size) == 2 + 11, "ADD_RING");
 _Static_assert (offsetof (message_t, disconnect.reason) == 6, "DISCONNECT");
 
-enum { DESC_NEXT = 1 };
+/* PARTED is ours: a receiver has taken NEXT away, of a sender that would leave it set. */
+enum { DESC_NEXT = 1, DESC_PARTED = 1 << 15 };
 
 /* A descriptor in private memory. */
 typedef struct
@@ -119,19 +121,34 @@ _Static_assert (sizeof (_Atomic uint64_t) == 8 && sizeof (_Atomic uint16_t) == 2
 
 enum { RING_NO_INTERRUPT = 1 };
 
+/* What a slave of ours leaves in the metadata of a slot that it offers again, for observers, as the
+ * length is the buffer's from then on: the packet's length, whether it went on, and in which round of
+ * the ring it was, to tell it from what an earlier packet left. Length 0: not known. */
+enum { MARK = 0x5A << 24, MARK_BITS = 0xFF << 24, MARK_NEXT = 1 << 23 };
+
+static inline uint32_t
+mark_round (uint16_t slot, unsigned log2)
+{
+  return (uint32_t) (slot >> log2 & 0x7F) << 16;
+}
+
 /* A ring in shared memory. Its address need not be aligned to a cache line. */
 typedef struct
 {
   _Atomic uint32_t cookie;
   _Atomic uint16_t flags;
   _Atomic uint16_t head;
-  uint8_t pad0[56];
+  /* Of ours, where the protocol has nothing, and 0 with other senders: that many slots stay as they
+   * are behind the sender's counter, also those that the receiver has taken. For observers. */
+  _Atomic uint16_t linger;
+  uint8_t pad0[54];
   _Atomic uint16_t tail;
   uint8_t pad1[62];
   shared_desc_t desc[];
 } ring_t;
 
 _Static_assert (offsetof (ring_t, flags) == 4 && offsetof (ring_t, head) == 6, "ring header");
+_Static_assert (offsetof (ring_t, linger) == 8, "ring header");
 _Static_assert (offsetof (ring_t, tail) == 64 && offsetof (ring_t, desc) == 128, "ring header");
 
 static inline uint64_t

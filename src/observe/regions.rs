@@ -1,0 +1,173 @@
+//! Which files hold the buffers of a link.
+//!
+//! Descriptors name regions by number, and the file of rings is number 0. The others are files that
+//! both ends have mapped; which number each has was said on the control socket only.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::link::{Link, LinkId, refused};
+use super::processes::{self, FileId, Holder};
+use crate::error::Error;
+use crate::ffi::view::{View, find_rings};
+
+/// A file that may be a region.
+struct Candidate {
+    file: FileId,
+    opened: OwnedFd,
+    size: u64,
+    /// In the process that comes first.
+    address: u64,
+}
+
+/// The files of all regions, the first that of the rings.
+pub(super) fn find(link: &Link, chosen: &[u64]) -> Result<Vec<OwnedFd>, Error> {
+    if !link.is_up() {
+        return Err(refused(link, "the link is gone"));
+    }
+    let (mut holders, _) = processes::all()?;
+    holders.retain(|h| {
+        let is = |p: &super::link::Process| p.pid == h.pid && p.started == h.started;
+        link.processes.iter().any(is)
+    });
+    let LinkId(rings) = link.id;
+    let all: Vec<usize> = (0..holders.len()).collect();
+    let first = processes::open(&mut holders, &all, rings)
+        .ok_or_else(|| refused(link, "it is gone, or can't be opened any more"))?;
+    let view = match &link.view {
+        Ok(view) => view,
+        Err(why) => return Err(refused(link, why)),
+    };
+    let needed = needed(link, view);
+    let mut regions = vec![first];
+    if needed.is_empty() {
+        return Ok(regions);
+    }
+    let mut candidates = candidates(&mut holders, rings);
+    for (number, end) in (1u64..).zip(&needed) {
+        let place = choose(&candidates, number, *end, needed.len(), rings, chosen)
+            .map_err(|why| refused(link, &why))?;
+        regions.push(candidates.remove(place).opened);
+    }
+    Ok(regions)
+}
+
+/// How far each region beyond the first is used, by number.
+fn needed(link: &Link, view: &View) -> Vec<u64> {
+    let scan = |region: u16| {
+        let states = link.rings.iter().filter_map(|r| view.scan(*r, region));
+        states.fold((0, 0), |(most, end), s| {
+            (most.max(s.max_region), end.max(s.max_end))
+        })
+    };
+    let (most, _) = scan(0);
+    // More than there can be is nonsense in a descriptor, which the watch will tell.
+    (1..=most.min(255)).map(|region| scan(region).1).collect()
+}
+
+fn choose(
+    candidates: &[Candidate],
+    number: u64,
+    end: u64,
+    needed: usize,
+    rings: FileId,
+    chosen: &[u64],
+) -> Result<usize, String> {
+    let by_inode = |inode: u64| candidates.iter().position(|c| c.file.inode == inode);
+    let fits = |c: &Candidate| c.size >= end;
+    if let Some(inode) = chosen.get(number as usize - 1) {
+        return by_inode(*inode)
+            .filter(|i| fits(&candidates[*i]))
+            .ok_or_else(|| {
+                format!("no file {inode} that both ends have mapped and that is large enough")
+            });
+    }
+    let fitting: Vec<usize> = (0..candidates.len())
+        .filter(|i| fits(&candidates[*i]))
+        .collect();
+    match fitting[..] {
+        [] => return Err("the memory of its buffers was not found in both ends".into()),
+        [only] if needed == 1 => return Ok(only),
+        _ => {}
+    }
+    // A slave that makes memory for each link makes it at once, so the kernel numbers it so.
+    let next = by_inode(rings.inode + number).filter(|i| fitting.contains(i));
+    next.ok_or_else(|| {
+        let files: Vec<String> = fitting
+            .iter()
+            .map(|i| {
+                format!(
+                    "{} of {} bytes",
+                    candidates[*i].file.inode, candidates[*i].size
+                )
+            })
+            .collect();
+        format!(
+            "its buffers may lie in one of several files, by inode: {}",
+            files.join(", ")
+        )
+    })
+}
+
+/// What all the processes of a link share, but for files of rings; in the order of addresses.
+fn candidates(holders: &mut [Holder], rings: FileId) -> Vec<Candidate> {
+    let Some((first, others)) = holders.split_first_mut() else {
+        return Vec::new();
+    };
+    let mut seen = HashSet::from([rings]);
+    // Of one process that is both ends, whatever is mapped twice.
+    let times = |file| first.mappings.iter().filter(|m| m.file == file).count();
+    let shared: Vec<FileId> = first
+        .mappings
+        .iter()
+        .map(|m| m.file)
+        .filter(|file| seen.insert(*file))
+        .filter(|file| match &*others {
+            [] => times(*file) >= 2,
+            others => others.iter().all(|h| h.address(*file).is_some()),
+        })
+        .collect();
+    let mut candidates: Vec<Candidate> = shared
+        .into_iter()
+        .filter_map(|file| {
+            let opened = first.open(file).ok();
+            let opened = opened.or_else(|| others.iter_mut().find_map(|h| h.open(file).ok()))?;
+            let size = rustix::fs::fstat(&opened).ok()?.st_size;
+            Some(Candidate {
+                file,
+                size: u64::try_from(size).ok()?,
+                address: first.address(file)?,
+                opened,
+            })
+        })
+        .filter(|c| find_rings(c.opened.as_fd()).is_empty())
+        .collect();
+    candidates.sort_by_key(|c| c.address);
+    candidates
+}
+
+/// Adds up the memory of links: files that no two of them may share.
+pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
+    for link in links {
+        let LinkId(rings) = link.id;
+        let pid = link.processes.first().map(|p| p.pid);
+        let holder = holders.iter_mut().find(|h| Some(h.pid) == pid);
+        let Some(holder) = holder else { continue };
+        let beyond = match &link.view {
+            Ok(view) => needed(link, view).len() as u64,
+            Err(_) => 0,
+        };
+        for number in 0..=beyond {
+            let file = FileId {
+                inode: rings.inode + number,
+                ..rings
+            };
+            if holder.address(file).is_some()
+                && let Ok(opened) = holder.open(file)
+                && let Ok(stat) = rustix::fs::fstat(&opened)
+            {
+                link.memory += u64::try_from(stat.st_size).unwrap_or(0);
+            }
+        }
+    }
+}

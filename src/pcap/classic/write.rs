@@ -1,0 +1,295 @@
+//! Writes pcap files.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use pcap_file::pcap::{PcapHeader, PcapTsResolution};
+use pcap_file::{DataLink, Endianness};
+
+use super::{FILE_HEADER, RECORD_HEADER};
+use crate::error::Error;
+use crate::packet::Packet;
+use crate::packet::link_type::LinkType;
+use crate::packet::source::PacketSink;
+use crate::pcap::output::Outgoing;
+use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
+
+/// Writes packets to a pcap file, with times in nanoseconds.
+///
+/// The file's header is written and flushed at once, so that a reader at the other end of a pipe
+/// can start. Packets are collected in a buffer of 256 KiB. It is written when it is full, and by
+/// [`flush`](PacketSink::flush) and [`close`](PcapWriter::close). With
+/// [`flush_each`](PcapWriter::flush_each) each packet is written at once. Dropping the writer also
+/// flushes, but can only log errors.
+///
+/// # When writing fails
+///
+/// The error says how many packets are complete in the file. So do
+/// [`packets_written`](PcapWriter::packets_written) and
+/// [`bytes_written`](PcapWriter::bytes_written), which do not count a packet that was written in
+/// part. Packets that were accepted but not written stay in the buffer. The next call continues at
+/// the byte where the failed one stopped, so that no byte is written twice, and the file is correct
+/// if the disk has room again.
+///
+/// ```
+/// use memif::pcap::PcapWriter;
+/// use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
+///
+/// # fn main() -> Result<(), memif::Error> {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let path = dir.path().join("out.pcap");
+/// let mut writer = PcapWriter::create(&path, LinkType::ETHERNET, 0)?;
+/// writer.write_packet(&Packet::new(&[0; 60], CaptureInfo::whole(60, Timestamp::now())))?;
+/// writer.flush()?;
+/// assert_eq!(writer.packets_written(), 1);
+/// assert_eq!(writer.bytes_written(), 24 + 16 + 60);
+/// writer.close()
+/// # }
+/// ```
+pub struct PcapWriter<W: Write> {
+    snaplen: u32,
+    out: Outgoing<W>,
+}
+
+impl PcapWriter<File> {
+    /// Creates a capture file, or truncates an existing one.
+    ///
+    /// If the file is a named pipe, a terminal or another device, each packet is written at once,
+    /// as with [`flush_each`](PcapWriter::flush_each). Opening a named pipe blocks until somebody
+    /// reads it.
+    ///
+    /// Packets longer than `snaplen` bytes are cut. 0 means [`DEFAULT_SNAPLEN`], and more than 64
+    /// MiB counts as 64 MiB.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file can't be created or its header can't be written. [`Error::Config`]
+    /// if the link type is above 65,535.
+    pub fn create(
+        path: impl AsRef<Path>,
+        link_type: LinkType,
+        snaplen: u32,
+    ) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let failed = |error| Error::io(format!("creating {}", path.display()), error);
+        let file = File::create(path).map_err(failed)?;
+        let kind = file.metadata().map_err(failed)?.file_type();
+        let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
+        Ok(Self::start(file, Some(path.to_owned()), link_type, snaplen)?.flush_each(each))
+    }
+}
+
+impl<W: Write> PcapWriter<W> {
+    /// Writes a capture to any writer, which needs no buffer of its own.
+    ///
+    /// Packets longer than `snaplen` bytes are cut. 0 means [`DEFAULT_SNAPLEN`], and more than 64
+    /// MiB counts as 64 MiB.
+    ///
+    /// For standard output, write each packet at once:
+    ///
+    /// ```no_run
+    /// use memif::LinkType;
+    /// use memif::pcap::PcapWriter;
+    ///
+    /// # fn main() -> Result<(), memif::Error> {
+    /// let writer = PcapWriter::new(std::io::stdout(), LinkType::ETHERNET, 0)?.flush_each(true);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file's header can't be written. [`Error::Config`] if the link type is
+    /// above 65,535.
+    pub fn new(writer: W, link_type: LinkType, snaplen: u32) -> Result<Self, Error> {
+        Self::start(writer, None, link_type, snaplen)
+    }
+
+    /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,
+    /// except if [`PcapWriter::create`] opened a pipe or a device.
+    #[must_use]
+    pub fn flush_each(mut self, each: bool) -> Self {
+        self.out.flush_each = each;
+        self
+    }
+
+    /// The number of packets that have been written completely.
+    pub fn packets_written(&self) -> u64 {
+        self.out.pending.packets_out
+    }
+
+    /// The number of bytes of the file's header and of the packets that have been written
+    /// completely.
+    pub fn bytes_written(&self) -> u64 {
+        self.out.pending.bytes_out
+    }
+
+    /// The number of packets accepted, written or still in the buffer.
+    pub fn packets_accepted(&self) -> u64 {
+        self.out.pending.packets_in
+    }
+
+    /// The size in bytes that the file will have when everything accepted is written. Use it to
+    /// start a new file at a certain size.
+    pub fn bytes_accepted(&self) -> u64 {
+        self.out.pending.bytes_in
+    }
+
+    /// The snap length in bytes, as in the file's header.
+    pub fn snaplen(&self) -> u32 {
+        self.snaplen
+    }
+
+    /// Flushes and closes the file. May block in the underlying writer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if not everything could be written. The rest is lost.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.out.close()
+    }
+
+    /// Discards the buffer. It is never written, not even when the writer is dropped. Use it for a
+    /// file that has to stay as it is, for example after it was truncated behind its last complete
+    /// packet.
+    ///
+    /// ```
+    /// use memif::pcap::PcapWriter;
+    /// use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
+    ///
+    /// # fn main() -> Result<(), memif::Error> {
+    /// let mut file = Vec::new();
+    /// let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, 0)?;
+    /// writer.write_packet(&Packet::new(&[0; 60], CaptureInfo::whole(60, Timestamp::now())))?;
+    /// writer.abandon();
+    /// drop(writer);
+    /// assert_eq!(file.len(), 24);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn abandon(&mut self) {
+        self.out.abandon();
+    }
+
+    /// The underlying writer. Packets that are still in the buffer have not reached it.
+    pub fn get_mut(&mut self) -> &mut W {
+        self.out.get_mut()
+    }
+
+    fn start(
+        writer: W,
+        path: Option<PathBuf>,
+        link_type: LinkType,
+        snaplen: u32,
+    ) -> Result<Self, Error> {
+        let number = u32::from(link_type);
+        if number > 0xffff {
+            return Err(Error::config(
+                "link type",
+                format!("{number}, where a capture file has room for 65535"),
+            ));
+        }
+        let snaplen = match snaplen {
+            0 => DEFAULT_SNAPLEN,
+            some => some.min(MAX_RECORD as u32),
+        };
+        let header = PcapHeader {
+            snaplen,
+            datalink: DataLink::from(number),
+            ts_resolution: PcapTsResolution::NanoSecond,
+            endianness: Endianness::native(),
+            ..PcapHeader::default()
+        };
+        let mut out = Outgoing::new(writer, path, measure);
+        header
+            .write_to(&mut out.pending.bytes)
+            .map_err(|error| Error::io("writing a pcap header", io::Error::other(error)))?;
+        let length = out.pending.bytes.len();
+        out.pending.appended(length, 0);
+        out.open()?;
+        Ok(Self { snaplen, out })
+    }
+}
+
+impl<W: Write> PacketSink for PcapWriter<W> {
+    /// Writes one packet, cut to the snap length. May block in the underlying writer when the
+    /// buffer is full or each packet is flushed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the packet's time is after 2106-02-07 or its length needs more than 32
+    /// bits, because pcap can't represent them. The packet was not accepted. [`Error::Io`] if
+    /// writing fails. The packet was accepted if [`packets_accepted`](PcapWriter::packets_accepted)
+    /// counts it; do not write it again in this case.
+    fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+        let info = packet.info();
+        let Ok(seconds) = u32::try_from(info.timestamp.seconds()) else {
+            return Err(Error::config(
+                "packet time",
+                format!(
+                    "{} seconds, where pcap files end at {} (in the year 2106)",
+                    info.timestamp,
+                    u32::MAX
+                ),
+            ));
+        };
+        let Ok(length) = u32::try_from(info.length) else {
+            return Err(Error::config(
+                "packet length",
+                format!(
+                    "{} bytes, where pcap files have room for {}",
+                    info.length,
+                    u32::MAX
+                ),
+            ));
+        };
+        let data = &packet.data()[..packet.data().len().min(self.snaplen as usize)];
+        let size = RECORD_HEADER + data.len();
+        self.out.make_room(size)?;
+        // Written by hand, because this is the hot path and the header is only four numbers.
+        let mut header = [0; RECORD_HEADER];
+        let numbers = [
+            seconds,
+            info.timestamp.subsec_nanos(),
+            data.len() as u32,
+            length,
+        ];
+        for (field, number) in header.chunks_exact_mut(4).zip(numbers) {
+            field.copy_from_slice(&number.to_ne_bytes());
+        }
+        let bytes = &mut self.out.pending.bytes;
+        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(data);
+        self.out.packet_appended(size)
+    }
+
+    /// Writes all buffered packets, and flushes the underlying writer. Does not wait for the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if not everything could be written.
+    fn flush(&mut self) -> Result<(), Error> {
+        self.out.flush()
+    }
+}
+
+impl<W: Write> fmt::Debug for PcapWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PcapWriter")
+            .field("snaplen", &self.snaplen)
+            .field("out", &self.out)
+            .finish()
+    }
+}
+
+/// The size of the file's header, or of a record according to its own length field.
+fn measure(bytes: &[u8], first: bool) -> Option<(usize, bool)> {
+    if first {
+        return Some((FILE_HEADER, false));
+    }
+    let length = u32::from_ne_bytes(*bytes.get(8..)?.first_chunk()?);
+    Some((RECORD_HEADER + length as usize, true))
+}

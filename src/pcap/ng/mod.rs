@@ -1,0 +1,4 @@
+//! pcapng files.
+
+pub(super) mod read;
+pub(super) mod write;

@@ -1,0 +1,511 @@
+//! Writes pcapng files: one section, a block per interface, a block per packet, counts at the end.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pcap_file::pcapng::PcapNgWriter as Blocks;
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
+};
+use pcap_file::pcapng::blocks::interface_statistics::{
+    InterfaceStatisticsBlock, InterfaceStatisticsOption,
+};
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PcapNgBlock};
+use pcap_file::{DataLink, Endianness};
+
+use crate::error::Error;
+use crate::packet::Packet;
+use crate::packet::link_type::LinkType;
+use crate::packet::time::Timestamp;
+use crate::pcap::output::Outgoing;
+use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
+
+/// The direction of a packet, as seen from the interface that captured it.
+///
+/// ```
+/// assert_ne!(memif::pcap::Direction::Inbound, memif::pcap::Direction::Outbound);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The interface received the packet.
+    Inbound,
+    /// The interface sent the packet.
+    Outbound,
+}
+
+/// The description of an interface in a pcapng file.
+///
+/// ```
+/// use memif::LinkType;
+/// use memif::pcap::InterfaceInfo;
+///
+/// let mut interface = InterfaceInfo::new("memif0", LinkType::ETHERNET);
+/// interface.description = "memif id 0 on /run/vpp/memif.sock, peer VPP".into();
+/// assert_eq!(interface.snaplen, memif::pcap::DEFAULT_SNAPLEN);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InterfaceInfo {
+    /// The short name, at most 65,535 bytes.
+    pub name: String,
+    /// A longer description, at most 65,535 bytes; empty for none.
+    pub description: String,
+    /// What its packets begin with.
+    pub link_type: LinkType,
+    /// The snap length: longer packets are cut to this many bytes.
+    pub snaplen: u32,
+}
+
+impl InterfaceInfo {
+    /// An interface without a description, with the snap length [`DEFAULT_SNAPLEN`].
+    pub fn new(name: impl Into<String>, link_type: LinkType) -> Self {
+        Self {
+            name: name.into(),
+            description: String::new(),
+            link_type,
+            snaplen: DEFAULT_SNAPLEN,
+        }
+    }
+}
+
+/// The counts of an interface at the end of a capture.
+///
+/// ```
+/// use memif::Timestamp;
+/// use memif::pcap::InterfaceStatistics;
+///
+/// let now = Timestamp::now();
+/// let counts = InterfaceStatistics { received: 10, dropped: 1, accepted: 9, start: now, end: now };
+/// assert_eq!(counts.received, counts.dropped + counts.accepted);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceStatistics {
+    /// The number of packets received.
+    pub received: u64,
+    /// How many of these were lost before they reached the file.
+    pub dropped: u64,
+    /// How many of these passed the capture's filter.
+    pub accepted: u64,
+    /// When the capture started.
+    pub start: Timestamp,
+    /// When it ended.
+    pub end: Timestamp,
+}
+
+/// Writes a pcapng file with several interfaces, times in nanoseconds, and the direction of each
+/// packet.
+///
+/// The file's header names the machine, the system and this program. It is written and flushed at
+/// once. Packets are collected in a buffer of 256 KiB, which is written when it is full or
+/// [`flush`](Self::flush) is called. If the file is a pipe, each packet is written at once. After
+/// an error, the next call continues at the byte where the failed one stopped. Dropping the writer
+/// also flushes, but can only log errors.
+///
+/// ```
+/// use memif::pcap::{CaptureReader, Direction, InterfaceInfo, PcapNgWriter};
+/// use memif::{CaptureInfo, LinkType, Packet, PacketSource, Timestamp};
+///
+/// let mut file = Vec::new();
+/// let interfaces = ["left", "right"].map(|name| InterfaceInfo::new(name, LinkType::ETHERNET));
+/// let mut writer = PcapNgWriter::new(&mut file, &interfaces)?;
+/// let when = Timestamp::from_nanos(1_500_000_000_123_456_789);
+/// let packet = Packet::new(&[0xff; 60], CaptureInfo::whole(60, when));
+/// writer.write_packet(&packet, 1, Direction::Inbound)?;
+/// writer.close()?;
+///
+/// let mut reader = CaptureReader::new(&file[..])?;
+/// let read = reader.read_packet()?;
+/// assert_eq!((read.info().interface_index, read.info().timestamp), (1, when));
+/// # Ok::<(), memif::Error>(())
+/// ```
+pub struct PcapNgWriter<W: Write> {
+    out: Outgoing<W>,
+    /// Makes the blocks other than packets, and knows the interfaces.
+    blocks: Blocks<Vec<u8>>,
+    /// One for each interface.
+    snaplens: Vec<u32>,
+}
+
+/// Bytes from the start of a packet block to its data.
+const PACKET_HEADER: usize = 28;
+/// Bytes after the data: the option for the direction, the end of options, and the block's length
+/// again.
+const PACKET_TRAILER: usize = 16;
+const OPTION_FLAGS: u16 = 2;
+
+impl PcapNgWriter<File> {
+    /// Creates a capture file, or truncates an existing one, with these interfaces, numbered from
+    /// 0. Opening a named pipe blocks until somebody reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file can't be created or its header can't be written. [`Error::Config`]
+    /// as for [`add_interface`](Self::add_interface).
+    pub fn create(path: impl AsRef<Path>, interfaces: &[InterfaceInfo]) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let failed = |error| Error::io(format!("creating {}", path.display()), error);
+        let file = File::create(path).map_err(failed)?;
+        let kind = file.metadata().map_err(failed)?.file_type();
+        let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
+        Ok(Self::start(file, Some(path.to_owned()), interfaces)?.flush_each(each))
+    }
+}
+
+impl<W: Write> PcapNgWriter<W> {
+    /// Writes a capture to any writer, with these interfaces, numbered from 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the header can't be written. [`Error::Config`] as for
+    /// [`add_interface`](Self::add_interface).
+    pub fn new(writer: W, interfaces: &[InterfaceInfo]) -> Result<Self, Error> {
+        Self::start(writer, None, interfaces)
+    }
+
+    /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,
+    /// except if [`create`](PcapNgWriter::create) opened a pipe or a device.
+    #[must_use]
+    pub fn flush_each(mut self, each: bool) -> Self {
+        self.out.flush_each = each;
+        self
+    }
+
+    /// Adds an interface and returns its number. Packets of it may follow. Programs that use
+    /// libpcap require that all interfaces of a file have the same link type and snap length.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the link type is above 65,535, or a name or description is longer than
+    /// 65,535 bytes. [`Error::Io`] if the buffer can't be written.
+    pub fn add_interface(&mut self, interface: &InterfaceInfo) -> Result<u32, Error> {
+        use InterfaceDescriptionOption as Option;
+
+        let number = u32::from(interface.link_type);
+        if number > 0xffff {
+            return Err(Error::config(
+                "link type",
+                format!("{number}, where a capture file has room for 65535"),
+            ));
+        }
+        for (what, text) in [
+            ("interface name", &interface.name),
+            ("interface description", &interface.description),
+        ] {
+            if text.len() > usize::from(u16::MAX) {
+                return Err(Error::config(
+                    what,
+                    format!("{} bytes, at most 65535 are possible", text.len()),
+                ));
+            }
+        }
+        let mut options = vec![Option::IfName(interface.name.as_str().into())];
+        if !interface.description.is_empty() {
+            options.push(Option::IfDescription(interface.description.as_str().into()));
+        }
+        options.push(Option::IfTsResol(InterfaceTsResolution::NANO));
+        let snaplen = interface.snaplen.min(MAX_RECORD as u32);
+        self.block(InterfaceDescriptionBlock {
+            linktype: DataLink::from(number),
+            snaplen,
+            options,
+        })?;
+        self.snaplens.push(snaplen);
+        Ok(self.snaplens.len() as u32 - 1)
+    }
+
+    /// Writes one packet, cut to the snap length of its interface. May block in the underlying
+    /// writer when the buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the buffer can't be written. The packet was accepted if
+    /// [`packets_accepted`](Self::packets_accepted) counts it. [`Error::Config`] for an interface
+    /// that was not added, or for a packet of about 64 MiB or more.
+    pub fn write_packet(
+        &mut self,
+        packet: &Packet<'_>,
+        interface: u32,
+        direction: Direction,
+    ) -> Result<(), Error> {
+        let Some(snaplen) = self.snaplens.get(interface as usize) else {
+            return Err(self.no_interface(interface));
+        };
+        let info = packet.info();
+        let data = &packet.data()[..packet.data().len().min(*snaplen as usize)];
+        let padding = data.len().next_multiple_of(4) - data.len();
+        let size = PACKET_HEADER + data.len() + padding + PACKET_TRAILER;
+        if size > MAX_RECORD {
+            let bytes = data.len();
+            return Err(Error::config(
+                "packet",
+                format!("{bytes} bytes; a record has {MAX_RECORD} at most"),
+            ));
+        }
+        self.out.make_room(size)?;
+        // Written by hand, because this is the hot path.
+        let time = info.timestamp.as_nanos();
+        let original = u32::try_from(info.length).unwrap_or(u32::MAX);
+        let head = [
+            ENHANCED_PACKET_BLOCK,
+            size as u32,
+            interface,
+            (time >> 32) as u32,
+            time as u32,
+            data.len() as u32,
+            original,
+        ];
+        let flags: u32 = match direction {
+            Direction::Inbound => 1,
+            Direction::Outbound => 2,
+        };
+        let option = u32::from_ne_bytes(halves(OPTION_FLAGS, 4));
+        let bytes = &mut self.out.pending.bytes;
+        bytes.extend_from_slice(&numbers::<PACKET_HEADER>(&head));
+        bytes.extend_from_slice(data);
+        bytes.extend_from_slice(&[0; 3][..padding]);
+        bytes.extend_from_slice(&numbers::<PACKET_TRAILER>(&[option, flags, 0, size as u32]));
+        self.out.packet_appended(size)
+    }
+
+    /// Writes the counts of an interface. Call it at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for an interface that was not added. [`Error::Io`] if the buffer can't be
+    /// written.
+    pub fn write_statistics(
+        &mut self,
+        interface: u32,
+        counts: &InterfaceStatistics,
+    ) -> Result<(), Error> {
+        use InterfaceStatisticsOption as Option;
+
+        if interface as usize >= self.snaplens.len() {
+            return Err(self.no_interface(interface));
+        }
+        let time = |time: Timestamp| Duration::from_nanos(time.as_nanos());
+        self.block(InterfaceStatisticsBlock {
+            interface_id: interface,
+            timestamp: time(counts.end),
+            options: vec![
+                Option::IsbStartTime(time(counts.start)),
+                Option::IsbEndTime(time(counts.end)),
+                Option::IsbIfRecv(counts.received),
+                Option::IsbIfDrop(counts.dropped),
+                Option::IsbFilterAccept(counts.accepted),
+            ],
+        })
+    }
+
+    /// Writes all buffered packets. May block in the underlying writer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if not everything could be written.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.out.flush()
+    }
+
+    /// Flushes and closes the file. May block in the underlying writer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if not everything could be written. The rest is lost.
+    pub fn close(mut self) -> Result<(), Error> {
+        self.out.close()
+    }
+
+    /// Discards the buffer. It is never written, not even when the writer is dropped.
+    pub fn abandon(&mut self) {
+        self.out.abandon();
+    }
+
+    /// The underlying writer. Packets that are still in the buffer have not reached it.
+    pub fn get_mut(&mut self) -> &mut W {
+        self.out.get_mut()
+    }
+
+    /// The number of packets accepted, written or still in the buffer.
+    pub fn packets_accepted(&self) -> u64 {
+        self.out.pending.packets_in
+    }
+
+    /// The number of packets that have been written completely.
+    pub fn packets_written(&self) -> u64 {
+        self.out.pending.packets_out
+    }
+
+    /// The size in bytes that the file will have when everything accepted is written.
+    pub fn bytes_accepted(&self) -> u64 {
+        self.out.pending.bytes_in
+    }
+
+    /// The number of bytes of the blocks that have been written completely.
+    pub fn bytes_written(&self) -> u64 {
+        self.out.pending.bytes_out
+    }
+
+    fn start(
+        writer: W,
+        path: Option<PathBuf>,
+        interfaces: &[InterfaceInfo],
+    ) -> Result<Self, Error> {
+        let section = SectionHeaderBlock {
+            endianness: Endianness::native(),
+            options: vec![
+                SectionHeaderOption::Hardware(hardware().into()),
+                SectionHeaderOption::OS(system().into()),
+                SectionHeaderOption::UserApplication(
+                    concat!("memif ", env!("CARGO_PKG_VERSION")).into(),
+                ),
+            ],
+            ..SectionHeaderBlock::default()
+        };
+        let blocks = Blocks::with_section_header(Vec::new(), section).map_err(unencoded)?;
+        let mut this = Self {
+            out: Outgoing::new(writer, path, measure),
+            blocks,
+            snaplens: Vec::new(),
+        };
+        this.append();
+        for interface in interfaces {
+            this.add_interface(interface)?;
+        }
+        this.out.open()?;
+        Ok(this)
+    }
+
+    fn block<'a>(&mut self, block: impl PcapNgBlock<'a>) -> Result<(), Error> {
+        self.blocks.write_pcapng_block(block).map_err(unencoded)?;
+        self.append();
+        Ok(())
+    }
+
+    /// Appends the blocks that were made.
+    fn append(&mut self) {
+        let made = self.blocks.get_mut();
+        self.out.pending.bytes.extend_from_slice(made);
+        self.out.pending.appended(made.len(), 0);
+        made.clear();
+    }
+
+    fn no_interface(&self, number: u32) -> Error {
+        let count = self.snaplens.len();
+        Error::config(
+            "interface",
+            format!("number {number}, of {count} in the file"),
+        )
+    }
+}
+
+impl<W: Write> fmt::Debug for PcapNgWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PcapNgWriter")
+            .field("snaplens", &self.snaplens)
+            .field("out", &self.out)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The size of a block according to its own length field.
+fn measure(bytes: &[u8], _first: bool) -> Option<(usize, bool)> {
+    let number = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+    Some((number(4)? as usize, number(0)? == ENHANCED_PACKET_BLOCK))
+}
+
+fn halves(first: u16, second: u16) -> [u8; 4] {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    [a, b, c, d]
+}
+
+fn numbers<const BYTES: usize>(numbers: &[u32]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    for (field, number) in bytes.chunks_exact_mut(4).zip(numbers) {
+        field.copy_from_slice(&number.to_ne_bytes());
+    }
+    bytes
+}
+
+fn unencoded(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::io("making a pcapng block", std::io::Error::other(error))
+}
+
+fn hardware() -> String {
+    let named = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    named.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+fn system() -> String {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("Linux {}", release.trim()).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::packet::CaptureInfo;
+
+    /// Accepts everything; or one byte at a time, and fails every second time.
+    struct Stuttering<'a>(&'a mut Vec<u8>, Option<bool>);
+
+    impl Write for Stuttering<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let Some(fails) = &mut self.1 else {
+                return self.0.write(bytes);
+            };
+            *fails = !*fails;
+            if *fails {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.0.extend(bytes.first());
+            Ok(1)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_an_error_it_goes_on_at_the_same_byte() {
+        let packet = Packet::new(b"abcde", CaptureInfo::whole(9, Timestamp::default()));
+        let interface = InterfaceInfo::new("a", LinkType::ETHERNET);
+        let mut whole = Vec::new();
+        let mut writer = PcapNgWriter::new(&mut whole, std::slice::from_ref(&interface)).unwrap();
+        writer
+            .write_packet(&packet, 0, Direction::Outbound)
+            .unwrap();
+        writer.close().unwrap();
+
+        let mut bytes = Vec::new();
+        let mut writer = PcapNgWriter::new(Stuttering(&mut bytes, None), &[interface]).unwrap();
+        writer.get_mut().1 = Some(false);
+        writer
+            .write_packet(&packet, 0, Direction::Outbound)
+            .unwrap();
+        assert_eq!(
+            (writer.packets_accepted(), writer.packets_written()),
+            (1, 0)
+        );
+        let header = writer.bytes_written();
+        while writer.flush().is_err() {
+            // A packet counts only when it is complete.
+            let done = (writer.packets_written(), writer.bytes_written());
+            assert_eq!(done, (0, header));
+        }
+        assert_eq!(writer.packets_written(), 1);
+        assert_eq!(writer.bytes_written(), whole.len() as u64);
+        drop(writer);
+        assert_eq!(bytes, whole);
+    }
+}

@@ -1,0 +1,203 @@
+//! The floors of the sources: who may know what.
+//!
+//! A file imports only from floors below its own, from its own folder, and from its neighbours on
+//! the same floor where that makes no circle.
+
+mod floors;
+mod imports;
+
+use std::path::Path;
+
+use floors::{House, Source, read};
+
+const LIBRARY: House = House {
+    floors: &[
+        &["manual"],
+        &["handle", "observe", "stream", "phy"],
+        &["context", "interface"],
+        &["interrupts", "pcap"],
+        &["queue"],
+        &["link"],
+        &["packet", "config", "details", "stats", "error", "ffi"],
+    ],
+    apart: None,
+    entwined: None,
+};
+
+const COMMAND: House = House {
+    floors: &[
+        &["commands"],
+        &["metrics"],
+        &["print"],
+        &["link"],
+        &["files"],
+        &[
+            "events",
+            "failure",
+            "link_type",
+            "mac",
+            "output",
+            "pace",
+            "report",
+            "values",
+        ],
+    ],
+    apart: Some("commands"),
+    // Protocols lie within protocols.
+    entwined: Some("print"),
+};
+
+#[track_caller]
+fn keeps(house: &House, src: &str) {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join(src);
+    let faults = house.faults(&read(&src));
+    assert!(
+        faults.is_empty(),
+        "in {}\n{}",
+        src.display(),
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn the_library_keeps_its_floors() {
+    keeps(&LIBRARY, "src");
+}
+
+#[test]
+fn the_command_keeps_its_floors() {
+    keeps(&COMMAND, "cli/src");
+}
+
+/// A house of two floors.
+const SMALL: House = House {
+    floors: &[&["top", "roof"], &["ground", "cellar"]],
+    apart: Some("top"),
+    entwined: None,
+};
+
+/// Its files, with these lines in some of them.
+fn small(lines: &[(&str, &str)]) -> Vec<Source> {
+    let files = [
+        "lib.rs",
+        "cellar.rs",
+        "ground/mod.rs",
+        "ground/a.rs",
+        "ground/b.rs",
+        "roof.rs",
+        "top/mod.rs",
+        "top/one.rs",
+        "top/two.rs",
+    ];
+    let text = |file| {
+        let lines = lines.iter().filter(|(of, _)| *of == file);
+        lines.map(|(_, line)| format!("{line}\n")).collect()
+    };
+    files.map(|file| (file.to_owned(), text(file))).into()
+}
+
+#[test]
+fn an_import_up_a_floor_is_found() {
+    for line in [
+        "use crate::top::one::Thing;",
+        "use crate::{cellar::Fine, top::{self, one::Thing}};",
+        "use super::top::*;",
+        "fn f() { crate::top::one::call() }",
+        "mod tests { use super::super::top::Thing; }",
+        "#[arg(value_parser = crate::top::parse)]",
+        "use crate::Exported;",
+    ] {
+        let faults = SMALL.faults(&small(&[("ground/mod.rs", "// one"), ("cellar.rs", line)]));
+        assert!(!faults.is_empty(), "{line}");
+        assert!(
+            faults[0].starts_with("cellar.rs:1: imports crate::"),
+            "{faults:?}"
+        );
+    }
+    let faults = SMALL.faults(&small(&[(
+        "cellar.rs",
+        "\nuse crate::{cellar::A, top::one::B};",
+    )]));
+    let told =
+        "cellar.rs:2: imports crate::top::one::B: up, from cellar on floor 0 to top on floor 1";
+    assert_eq!(faults, [told]);
+    let faults = SMALL.faults(&small(&[("roof.rs", "use crate::Exported;")]));
+    let told = "roof.rs:1: imports crate::Exported: up, from roof on floor 1 to the crate's root";
+    assert_eq!(faults, [told]);
+}
+
+#[test]
+fn imports_downwards_and_from_neighbours_are_allowed() {
+    let faults = SMALL.faults(&small(&[
+        (
+            "lib.rs",
+            "pub use top::one::Thing;\npub use ground::a::Other;",
+        ),
+        (
+            "top/one.rs",
+            "use crate::ground::a::Other;\nuse cellar::elsewhere::Crate;",
+        ),
+        (
+            "top/mod.rs",
+            "use self::one::Thing;\nuse crate::roof::Tile;",
+        ),
+        (
+            "ground/a.rs",
+            "use super::b::Thing;\nuse crate::cellar::Wine;",
+        ),
+        ("cellar.rs", "//! crate::top\nmod tests { use super::*; }"),
+    ]));
+    assert_eq!(faults, [] as [&str; 0]);
+}
+
+#[test]
+fn a_circle_is_found() {
+    for (one, other) in [
+        (
+            ("roof.rs", "use crate::top::A;"),
+            ("top/two.rs", "use crate::roof::B;"),
+        ),
+        (
+            ("ground/a.rs", "use super::b::A;"),
+            ("ground/b.rs", "use crate::ground::a::B;"),
+        ),
+        (
+            ("ground/a.rs", "use super::Owned;"),
+            ("ground/mod.rs", "pub use a::B;"),
+        ),
+    ] {
+        let faults = SMALL.faults(&small(&[one, other]));
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with("a circle:"), "{faults:?}");
+        assert!(faults[0].contains(&format!("{}:1", one.0)), "{faults:?}");
+        assert!(faults[0].contains(&format!("{}:1", other.0)), "{faults:?}");
+        let meant = House {
+            entwined: Some("ground"),
+            ..SMALL
+        };
+        let within = one.0.starts_with("ground");
+        assert_eq!(meant.faults(&small(&[one, other])).is_empty(), within);
+    }
+}
+
+#[test]
+fn what_stands_apart_does_not_import_each_other() {
+    let faults = SMALL.faults(&small(&[("top/one.rs", "use super::two::A;")]));
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].contains("sideways"), "{faults:?}");
+}
+
+#[test]
+fn the_table_names_what_there_is() {
+    let mut sources = small(&[]);
+    sources.retain(|(file, _)| file != "roof.rs");
+    sources.push(("attic.rs".into(), String::new()));
+    let faults = SMALL.faults(&sources);
+    assert_eq!(
+        faults,
+        [
+            "attic has no floor in the table",
+            "the table has roof, which does not exist"
+        ]
+    );
+}

@@ -1,0 +1,39 @@
+//! What is found, and what is said of it.
+
+use memif::Role;
+use memif::observe::Direction;
+
+use crate::common::{Pair, down, until};
+use crate::traffic::{link_of, own_links, turn};
+
+#[test]
+fn a_link_is_found_while_it_is_up() {
+    let _turn = turn();
+    until("no link", || own_links().is_empty());
+    let pair = Pair::with(|c| c.queues(3, 3).log2_ring_size(7));
+    let link = link_of(&pair);
+    let rings = link.rings();
+    let expected = [Direction::ToMaster, Direction::ToSlave]
+        .into_iter()
+        .flat_map(|d| (0..3).map(move |queue| (Some(d), queue, 128)));
+    let found = rings.iter().map(|r| (r.direction, r.queue, r.size));
+    assert!(found.eq(expected), "{rings:?}");
+    assert!(rings.iter().all(|r| r.used() == 0), "{rings:?}");
+    let slave = &pair.slave;
+    let packets = vec![[0u8; 64]; 5];
+    assert_eq!(slave.tx_queue(1).unwrap().tx_burst(&packets).unwrap(), 5);
+    assert_eq!(link.rings()[1].used(), 5);
+    assert_eq!(link.rings()[1].sent(), 5);
+    let details = slave.details().unwrap();
+    let bytes: u64 = details.regions.iter().map(|r| u64::from(r.size)).sum();
+    assert_eq!(link.memory(), bytes);
+    assert_eq!(link.problem(), None);
+    assert!(link.is_up());
+    assert_eq!(link.processes().len(), 1);
+    assert!(link.process(Role::Master).is_none(), "both ends are here");
+
+    pair.slave.close();
+    down(&pair.master);
+    until("the end of the link", || !link.is_up());
+    assert!(own_links().is_empty());
+}

@@ -1,0 +1,8 @@
+//! Links that are looked at from outside, here by the process that has both ends.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod ends;
+mod finding;
+mod torture;
+mod traffic;
