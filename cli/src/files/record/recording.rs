@@ -11,7 +11,7 @@ use memif::{CaptureInfo, Packet};
 use nix::poll::{PollFd, PollFlags};
 
 use super::options::Limits;
-use super::{Output, Put};
+use super::output::{Output, Put};
 use crate::events::{Events, Request, Task};
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
