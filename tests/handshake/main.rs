@@ -5,6 +5,7 @@
 mod common;
 
 mod book;
+mod fenceless;
 mod hello;
 mod limits;
 mod memory;

@@ -10,7 +10,7 @@ use crate::bystander::Bystander;
 use crate::common::*;
 use memif::{Context, ContextBuilder, Eof, Error, ErrorKind, Memif, MemifConfig, PacketHandle};
 use memif_hostile::peer::{BUFFER, LOG2};
-use memif_hostile::{Asked, Beside, Held, Inside, Kind, No, Queue, Role, Target};
+use memif_hostile::{Asked, Beside, Held, Inside, Kind, No, Queue, RECONNECT, Role, Target};
 
 /// In the victim's settings where a case wants one; must never be seen in a log.
 pub(crate) const SECRET: &str = "hush-hush-hush";
@@ -74,7 +74,7 @@ impl Scene {
             Kind::Few => |b| b.max_half_open(8),
             _ => |b| b,
         };
-        let builder = Context::builder("victim").reconnect_interval(Duration::from_millis(5));
+        let builder = Context::builder("victim").reconnect_interval(RECONNECT);
         // Each case looks for its own.
         let builder = builder.peer_log_lines(u32::MAX);
         let before = threads();
@@ -84,7 +84,7 @@ impl Scene {
         let other_context = crate::common::context();
         let socket = socket();
         let secret = (kind == Kind::Secret).then_some(SECRET);
-        let target = Target::new(role, &socket).with(0, secret);
+        let target = Target::new(role, &socket).with(0, secret).listening();
 
         // On the same socket where that is possible.
         let beside = match role {
@@ -124,8 +124,7 @@ impl Scene {
         };
         let third = MemifConfig::new(&beside).id(2).role(role).name(BESIDE);
         let third = context.create_interface(third).unwrap();
-        // It is the asking process that listens.
-        let asker = Target::asked(target.role, &beside).with(2, None);
+        let asker = Target::new(target.role, &beside).with(2, None);
         let asker = Beside::start(&asker, control.as_deref());
         let bystander = [master, slave].map(|m| m.packet_handle(0).unwrap().with_burst(4));
         Self {

@@ -5,6 +5,7 @@ mod common;
 
 mod cancel;
 mod end;
+mod fenceless;
 mod idle;
 mod many;
 mod sink;

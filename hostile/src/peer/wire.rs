@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    connect, recvmsg, sendmsg, socket,
+    connect, recvmsg, sendmsg, socket, socketpair,
 };
 
 use super::*;
@@ -66,6 +66,14 @@ impl Wire {
     pub fn is_readable(&self) -> bool {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::ZERO).expect("poll") != 0
+    }
+
+    /// Two ends of a channel that nobody listens to.
+    pub fn pair() -> (Self, Self) {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
+        let (one, other) = pair.expect("a pair of sockets");
+        (Self(one), Self(other))
     }
 
     /// Its descriptor, for when there will be none.

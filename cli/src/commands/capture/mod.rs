@@ -166,6 +166,9 @@ fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(
             reader.read(queue);
         }
     });
+    for queue in session.memif.stats().rx_queues {
+        recording.overrun(queue.id.into(), queue.overrun_slots);
+    }
     Ok(())
 }
 

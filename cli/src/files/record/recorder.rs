@@ -13,7 +13,8 @@ use memif::pcap::{InterfaceInfo, InterfaceStatistics};
 use memif::{Error, LinkType, Packet, Timestamp};
 
 use super::file::OpenFile;
-use super::{Output, Plan, Put};
+use super::options::Plan;
+use super::output::{Output, Put};
 use crate::failure::Failure;
 use crate::report::count;
 

@@ -12,7 +12,7 @@ use memif::pcap::InterfaceInfo;
 use nix::poll::{PollFd, PollFlags};
 
 use super::options::Limits;
-use super::{Output, Put};
+use super::output::{Output, Put};
 use crate::events::{Events, Request, Task};
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
@@ -72,6 +72,8 @@ pub(crate) struct Summary {
     pub(crate) discarded: u64,
     /// As the output failed.
     pub(crate) lost: u64,
+    /// Slots, by the peer before they were read.
+    pub(crate) overrun: u64,
     /// Packets that are where they belong.
     pub(crate) done: u64,
     /// As in `5 packets written to x.pcap`.
@@ -133,6 +135,16 @@ impl Recording {
     /// Whether whole packets are looked at before they are cut.
     pub(crate) fn filters(&self) -> bool {
         !self.state().filter.is_open()
+    }
+
+    /// Slots that the peer has overwritten before they were read: at least as many as packets.
+    pub(crate) fn overrun(&self, interface: u32, slots: u64) {
+        self.with(|state| {
+            state.seen.overrun += slots;
+            if let Some(counts) = state.output.counts(interface) {
+                counts.dropped += slots;
+            }
+        });
     }
 
     pub(crate) fn describe(&self, interfaces: Vec<InterfaceInfo>) {
@@ -378,6 +390,12 @@ impl Summary {
             ""
         };
         notice_later(format_args!("{} dropped{why}", packets(self.lost)));
+        if self.overrun > 0 {
+            notice_later(format_args!(
+                "{} overwritten by the peer before they were read; their packets are lost",
+                count(self.overrun, "slot")
+            ));
+        }
         if self.discarded > 0 {
             notice_later(format_args!(
                 "{} discarded after the limit was reached",
