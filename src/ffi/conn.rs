@@ -230,6 +230,14 @@ impl Conn {
         (rx, tx)
     }
 
+    /// Whether a transmit queue has had room since its link is up.
+    pub(crate) fn tx_offered(&self, qid: u8) -> bool {
+        let mut offered = 0;
+        // SAFETY: `offered` outlives the call. See "Queues".
+        unsafe { memif_ext_tx_offered(self.ptr.as_ptr(), qid.into(), &mut offered) };
+        offered != 0
+    }
+
     pub(crate) fn rx_wake(&self, qid: u8) {
         // SAFETY: see "Queues". Unknown queues are refused, and have no waiter.
         unsafe { memif_ext_rx_wake(self.ptr.as_ptr(), qid.into()) };

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{ConnArgs, SocketArgs};
 use super::bindings::*;
@@ -86,10 +87,12 @@ impl Loop {
         })
     }
 
-    /// Waits for events and handles them; returns after each batch and when woken.
-    pub(crate) fn turn(&self) -> io::Result<()> {
+    /// Waits for events (`None`: no limit) and handles them; returns after each batch and when
+    /// woken.
+    pub(crate) fn turn(&self, limit: Option<Duration>) -> io::Result<()> {
         let mut tokens = [0; 32];
-        let n = self.epoll.wait(&mut tokens, -1)?;
+        let limit = limit.map_or(-1, |t| i32::try_from(t.as_millis()).unwrap_or(i32::MAX));
+        let n = self.epoll.wait(&mut tokens, limit)?;
         self.turning.set(true);
         for &token in &tokens[..n] {
             if token == WAKER {

@@ -140,7 +140,9 @@ impl Memif {
     /// run on the control thread, which makes the links. [`Eof::Closed`](crate::Eof::Closed) if the
     /// interface is closed.
     pub fn wait_link_up(&self, timeout: Option<Duration>) -> Result<(), Error> {
-        self.link.wait_up(timeout)
+        self.link.wait_up(timeout)?;
+        self.link.await_offers();
+        Ok(())
     }
 
     /// Why the last attempt to connect failed; `None` if there was no failure, or a link has come

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 
+use super::linger;
 use crate::ffi::{Loop, SocketArgs, Waker};
 
 /// Work for the control thread.
@@ -136,20 +137,19 @@ fn run(waker: Arc<Waker>, commands: &mpsc::Receiver<Command>, started: &Sender<i
     };
     LOOP.set(Some(Rc::clone(&control)));
     let _ = started.send(Ok(()));
-    loop {
-        if let Err(e) = control.turn() {
+    let (mut stopping, mut pause) = (false, None);
+    while !stopping || pause.is_some() {
+        if let Err(e) = control.turn(pause) {
             log::error!("the control thread can't wait for events: {e}");
             break;
         }
         while let Ok(command) = commands.try_recv() {
             match command {
                 Command::Run(work) => work(&control),
-                Command::Stop => {
-                    LOOP.set(None);
-                    return;
-                }
+                Command::Stop => stopping = true,
             }
         }
+        pause = linger::look(&control);
         control.reap();
     }
     LOOP.set(None);

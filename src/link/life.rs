@@ -7,8 +7,9 @@ use std::time::Instant;
 use super::back_off::back_off;
 use super::control::{Control, lock};
 use super::counters::Counters;
+use super::linger::{self, Lingering, Place};
 use super::status::{ConnectFailure, Status};
-use super::taken::Taken;
+use super::taken::Untaken;
 use super::{CLOSE_FLUSH, Link, Listener};
 use crate::config::{Role, Settings};
 use crate::error::{Error, ErrorKind};
@@ -58,9 +59,11 @@ impl Link {
             closed: AtomicBool::new(false),
         });
 
+        link.await_place();
         let events = Box::new(Events(Arc::downgrade(&link)));
         let on_thread = Arc::clone(&link);
         let result = link.control.call(move |l| {
+            linger::vacate(l, &on_thread.place());
             let conn = l.create(&socket, &args, events)?;
             // Set once, here.
             let _ = on_thread.conn.set(conn);
@@ -104,6 +107,30 @@ impl Link {
         self.ring(|| None);
     }
 
+    fn place(&self) -> Place {
+        Place {
+            socket: self.config.socket.clone(),
+            id: self.config.id,
+        }
+    }
+
+    /// An interface that was dropped a moment ago may still be in the place of this one.
+    fn await_place(&self) {
+        if self.control.is_control_thread() {
+            return;
+        }
+        let place = self.place();
+        let end = Instant::now() + CLOSE_FLUSH;
+        let mut tries = 0;
+        while Instant::now() < end {
+            let place = place.clone();
+            if self.control.call(move |_| linger::is_taken(&place)) != Some(true) {
+                return;
+            }
+            back_off(&mut tries);
+        }
+    }
+
     /// Waits until the peer has read what was sent on all queues.
     fn flush(&self, deadline: Instant) {
         let Some(conn) = self.conn.get() else {
@@ -113,18 +140,9 @@ impl Link {
         if self.control.is_control_thread() {
             return;
         }
-        let mut tries = 0;
-        let mut taken: Vec<_> = (0..self.config.tx_queues())
-            .map(|_| Taken::default())
-            .collect();
+        let (mut tries, mut untaken) = (0, Untaken::default());
         loop {
-            let pending: usize = (0..self.queues().1)
-                .zip(&mut taken)
-                .map(|(q, taken)| match conn.tx_pending(q) {
-                    (slots, 0) if !taken.all(conn, q, slots) => usize::from(slots),
-                    _ => 0,
-                })
-                .sum();
+            let pending = untaken.slots(conn);
             if pending == 0 {
                 return;
             }
@@ -143,13 +161,21 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.ring(|| None);
-        if !self.closed.swap(true, Ordering::AcqRel) {
-            self.flush(Instant::now() + CLOSE_FLUSH);
-        }
-        if let Some(conn) = self.conn.take() {
-            // Posted even from the control thread itself, because a callback may be running.
-            self.control.post(move |l| l.delete(conn));
-        }
+        let closed = self.closed.swap(true, Ordering::AcqRel);
+        let Some(conn) = self.conn.take() else {
+            return;
+        };
+        // Nobody waits here: the control thread lets the peer read what was sent.
+        let now = Instant::now();
+        let lingering = Lingering {
+            conn,
+            place: self.place(),
+            label: std::mem::take(&mut self.label),
+            deadline: if closed { now } else { now + CLOSE_FLUSH },
+            untaken: Untaken::default(),
+        };
+        // Posted even from the control thread itself, because a callback may be running.
+        self.control.post(move |_| lingering.begin());
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod bell;
 pub(crate) mod control;
 mod counters;
 mod life;
+mod linger;
 pub(crate) mod rx_mode;
 pub(crate) mod status;
 pub(crate) mod taken;
@@ -15,12 +16,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use self::back_off::back_off;
 use self::bell::Bell;
 use self::control::{Control, lock};
 use self::counters::Counters;
 use self::rx_mode::RxMode;
 use self::status::{ConnectFailure, Status};
-use crate::config::Settings;
+use crate::config::{Role, Settings};
 use crate::error::{Eof, Error, ErrorKind};
 use crate::ffi::{Conn, ConnDetails, RxEnd, TxEnd};
 use crate::stats::MemifStats;
@@ -200,6 +202,21 @@ impl Link {
                     waited.unwrap_or_else(PoisonError::into_inner)
                 }
             };
+        }
+    }
+
+    /// Of a master: until the slave has offered its first buffers, but not for long.
+    pub(crate) fn await_offers(&self) {
+        const LONG: Duration = Duration::from_millis(20);
+        let Some(conn) = self.conn.get() else {
+            return;
+        };
+        if self.config.role != Role::Master || self.control.is_control_thread() {
+            return;
+        }
+        let (start, mut tries) = (Instant::now(), 0);
+        while self.is_up() && !conn.tx_offered(0) && start.elapsed() < LONG {
+            back_off(&mut tries);
         }
     }
 

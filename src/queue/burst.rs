@@ -70,6 +70,7 @@ impl Burst {
     #[must_use]
     pub fn with_timestamps(mut self, timestamps: bool) -> Self {
         self.timestamps = timestamps;
+        self.timestamp = Timestamp::default();
         self
     }
 

@@ -108,3 +108,42 @@ fn following_goes_on_over_reconnects() {
         assert!(received.try_recv().is_err(), "nothing else came");
     }
 }
+
+#[test]
+fn the_halves_of_one_handle_are_reunited_and_no_others() {
+    let pair = Pair::new();
+    let (reader, writer) = pair.master.packet_handle(0).unwrap().split();
+    let (other_reader, other_writer) = pair.slave.packet_handle(0).unwrap().split();
+    let error = reader.reunite(other_writer).unwrap_err();
+    assert!(error.to_string().contains("different handles"));
+    let (reader, other_writer) = (error.0, error.1);
+    let mut one = reader.reunite(writer).unwrap();
+    let mut other = other_reader.reunite(other_writer).unwrap();
+    one.write_packet(b"x").unwrap();
+    assert_eq!(read(&mut other), b"x");
+}
+
+#[test]
+fn what_only_listens_does_not_keep_an_interface() {
+    let pair = Pair::new();
+    let mut handle = pair.slave.packet_handle(0).unwrap();
+    handle.write_packet(b"last").unwrap();
+    assert_eq!(read(&mut pair.master.packet_handle(0).unwrap()), b"last");
+    let closer = handle.closer();
+    let mut interrupts = pair.slave.interrupts().unwrap();
+    let waiting = thread::spawn(move || {
+        loop {
+            match interrupts.recv(None) {
+                Err(memif::Error::Eof(reason)) => return reason,
+                Err(e) => panic!("{e}"),
+                Ok(_) => {}
+            }
+        }
+    });
+    let Pair { master, slave, .. } = pair;
+    drop(handle);
+    drop(slave);
+    down(&master);
+    assert_eq!(waiting.join().unwrap(), Eof::Closed);
+    closer.close();
+}

@@ -222,3 +222,50 @@ fn the_same_handle_works_after_a_reconnect() {
         assert!(details.rx_queues[0].polling);
     }
 }
+
+#[test]
+fn a_packet_has_the_time_when_its_burst_was_taken() {
+    for reader in ROLES {
+        let pair = Pair::new();
+        let (mut to, mut from) = pair.handles(reader, 8);
+        to.write_packets(&[[1; 60], [2; 60]]).unwrap();
+        let before = memif::Timestamp::now();
+        let first = from.read_packet().unwrap();
+        let taken = memif::Timestamp::now();
+        // Work that takes its time does not make the packets younger.
+        thread::sleep(Duration::from_millis(2));
+        let time = first.info().timestamp;
+        assert!((before..=taken).contains(&time), "{before} {time} {taken}");
+        assert_eq!(from.read_packet().unwrap().info().timestamp, time);
+
+        let mut from = from.with_timestamps(false);
+        to.write_packet(&[3; 60]).unwrap();
+        let packet = from.read_packet().unwrap();
+        assert_eq!(packet.info().timestamp, memif::Timestamp::default());
+    }
+}
+
+#[test]
+fn a_burst_is_forwarded_as_it_came() {
+    for reader in ROLES {
+        let (first, second) = (Pair::new(), Pair::small(2, 2048));
+        let mut to = first.side(other(reader)).tx_queue(0).unwrap();
+        let sent: Vec<_> = (0..7).map(|n| pattern(n, 100)).collect();
+        to.tx_burst(&sent).unwrap();
+        let mut rx = first.side(reader).rx_queue(0).unwrap();
+        let mut burst = memif::Burst::new(64);
+        assert_eq!(rx.rx_burst(&mut burst).unwrap(), 7);
+        let mut tx = second.side(other(reader)).tx_queue(0).unwrap();
+        let mut from = second.side(reader).packet_handle(0).unwrap();
+        let mut forwarded = 0;
+        while forwarded < 7 {
+            let count = tx.forward(&burst, forwarded).unwrap();
+            assert_eq!(count, (7 - forwarded).min(4));
+            for n in forwarded..forwarded + count {
+                assert_same(&read(&mut from), &sent[n], n);
+            }
+            forwarded += count;
+        }
+        assert_eq!(tx.forward(&burst, 7).unwrap(), 0);
+    }
+}

@@ -116,3 +116,71 @@ fn a_closer_ends_a_waiting_writer() {
         assert_eq!(waiting.join().unwrap(), Eof::Closed);
     }
 }
+
+#[test]
+fn waiting_for_room_knows_how_much_is_needed() {
+    for reader in ROLES {
+        // Four buffers of 64 bytes, of which one is free.
+        let pair = Pair::small(2, 64);
+        let (mut to, mut from) = pair.handles(reader, 1);
+        for _ in 0..3 {
+            to.write_packet(&[1; 60]).unwrap();
+        }
+        let soon = Some(Duration::from_millis(3));
+        assert_eq!(to.wait_writable(64, soon), Ok(Wait::Ready));
+        assert_eq!(to.wait_writable(65, soon), Err(Error::TimedOut));
+        assert_eq!(to.wait_writable(256, soon), Err(Error::TimedOut));
+        assert_eq!(to.write_packet(&[1; 65]), Err(Error::Full));
+        assert_eq!(to.wait_writable(0, soon), Err(Error::EmptyPacket));
+        let error = to.wait_writable(257, soon).unwrap_err();
+        assert!(
+            matches!(error, Error::TooLong { length: 257, .. }),
+            "{error}"
+        );
+
+        let writing = thread::spawn(move || {
+            let room = to.wait_writable(200, Some(LONG));
+            room.and_then(|_| to.write_packet(&[2; 200])).unwrap();
+            to
+        });
+        for _ in 0..3 {
+            assert_eq!(read(&mut from), [1; 60]);
+        }
+        assert_eq!(read(&mut from), [2; 200]);
+        writing.join().unwrap();
+    }
+}
+
+#[test]
+fn a_queue_is_closed_from_another_thread() {
+    let pair = Pair::new();
+    let mut queue = pair.master.rx_queue(0).unwrap();
+    let closer = queue.closer();
+    let waiting = thread::spawn(move || {
+        let waited = queue.wait(None).unwrap();
+        (
+            waited,
+            eof(queue.rx_burst(&mut memif::Burst::new(1)).map(drop)),
+        )
+    });
+    closer.close();
+    assert_eq!(waiting.join().unwrap(), (Wait::Closed, Eof::Closed));
+}
+
+#[test]
+fn a_wait_that_follows_sleeps_while_the_link_is_down() {
+    let pair = Pair::new();
+    let mut from = pair.master.packet_handle(0).unwrap();
+    pair.slave.close();
+    down(&pair.master);
+    let soon = Some(Duration::from_millis(3));
+    assert_eq!(from.wait(soon), Ok(Wait::LinkDown));
+    assert_eq!(from.wait_following(soon), Err(Error::TimedOut));
+    let again = pair
+        .slave_context
+        .create_interface(MemifConfig::new(&pair.socket))
+        .unwrap();
+    up(&again);
+    again.tx_queue(0).unwrap().tx_burst(&[b"x"]).unwrap();
+    assert_eq!(from.wait_following(Some(LONG)), Ok(Wait::Ready));
+}

@@ -238,3 +238,36 @@ fn an_interface_goes_with_its_last_owner() {
         Err(Error::TimedOut)
     );
 }
+
+#[test]
+fn dropping_the_last_owner_does_not_wait_for_a_silent_peer() {
+    for reader in ROLES {
+        let pair = Pair::new();
+        let mut from = pair.side(reader).packet_handle(0).unwrap();
+        let (writing, reading) = match reader {
+            memif::Role::Master => (pair.slave, pair.master),
+            _ => (pair.master, pair.slave),
+        };
+        let mut to = writing.packet_handle(0).unwrap();
+        to.write_packet(b"last").unwrap();
+        let start = Instant::now();
+        drop(to);
+        drop(writing);
+        assert!(start.elapsed() < Duration::from_millis(300));
+        // The peer has a moment to read it, and then the link goes.
+        assert_eq!(read(&mut from), b"last");
+        down(&reading);
+    }
+}
+
+#[test]
+fn an_interface_that_was_dropped_makes_place_for_the_next() {
+    let pair = Pair::new();
+    let mut to = pair.master.packet_handle(0).unwrap();
+    to.write_packet(b"nobody reads this").unwrap();
+    drop(to);
+    drop(pair.master);
+    let config = MemifConfig::new(&pair.socket).role(memif::Role::Master);
+    let again = pair.master_context.create_interface(config).unwrap();
+    up(&again);
+}
