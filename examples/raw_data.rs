@@ -22,7 +22,7 @@ use std::time::Duration;
 use memif::{Burst, Context, Error, Memif, RxQueue, Wait};
 use sides::Sides;
 
-const QUEUES: u16 = 3;
+const QUEUES: u8 = 3;
 const BURST: usize = 4;
 
 fn main() -> Result<(), Error> {

@@ -11,7 +11,6 @@ use crate::packet::link_type::LinkType;
 pub(crate) const NAME_MAX: usize = 31;
 const SECRET_MAX: usize = 24;
 const PATH_MAX: usize = 107;
-const QUEUES_MAX: u16 = 255;
 const LOG2_RING_SIZE_MAX: u8 = 14;
 
 /// Which side of the link this is. The slave (client) connects and creates the shared memory. The
@@ -124,8 +123,8 @@ pub(crate) struct Settings {
     pub(crate) mode: IfMode,
     pub(crate) name: String,
     pub(crate) secret: Vec<u8>,
-    pub(crate) rx_queues: u16,
-    pub(crate) tx_queues: u16,
+    /// To receive from and to send to; `None`: what the role has by default.
+    pub(crate) queues: Option<(u8, u8)>,
     pub(crate) buffer_size: u16,
     pub(crate) log2_ring_size: u8,
     pub(crate) allow_unsealed: bool,
@@ -140,8 +139,7 @@ impl Settings {
             mode: IfMode::Ethernet,
             name: "memif".into(),
             secret: Vec::new(),
-            rx_queues: 1,
-            tx_queues: 1,
+            queues: None,
             buffer_size: 2048,
             log2_ring_size: 10,
             allow_unsealed: false,
@@ -177,18 +175,19 @@ impl Settings {
         if self.secret.contains(&0) {
             return Err(Error::config("secret", "it contains a NUL byte"));
         }
-        for (what, count) in [
-            ("receive queues", self.rx_queues),
-            ("transmit queues", self.tx_queues),
-        ] {
-            if count > QUEUES_MAX {
-                return Err(Error::config(
-                    what,
-                    format!("{count} asked for, at most {QUEUES_MAX} are possible"),
-                ));
-            }
+        if let Some((0, _) | (_, 0)) = self.queues {
+            return Err(Error::config(
+                "queues",
+                "0 asked for, 1 to 255 are possible",
+            ));
         }
-        if self.log2_ring_size > LOG2_RING_SIZE_MAX {
+        if self.buffer_size == 0 {
+            return Err(Error::config(
+                "buffer size",
+                "0 bytes asked for, 1 to 65535 are possible",
+            ));
+        }
+        if !(1..=LOG2_RING_SIZE_MAX).contains(&self.log2_ring_size) {
             return Err(Error::config(
                 "ring size",
                 format!(
@@ -198,15 +197,24 @@ impl Settings {
             ));
         }
         self.name = cut_name("interface name", self.name);
-        self.rx_queues = self.rx_queues.max(1);
-        self.tx_queues = self.tx_queues.max(1);
-        if self.buffer_size == 0 {
-            self.buffer_size = 2048;
-        }
-        if self.log2_ring_size == 0 {
-            self.log2_ring_size = 10;
-        }
         Ok(self)
+    }
+
+    /// How many queues there can be to receive from, and to send to. A master takes all that a
+    /// slave has, unless told otherwise.
+    fn most_queues(&self) -> (u8, u8) {
+        self.queues.unwrap_or(match self.role {
+            Role::Master => (u8::MAX, u8::MAX),
+            Role::Slave => (1, 1),
+        })
+    }
+
+    pub(crate) fn rx_queues(&self) -> u8 {
+        self.most_queues().0
+    }
+
+    pub(crate) fn tx_queues(&self) -> u8 {
+        self.most_queues().1
     }
 }
 
@@ -220,8 +228,7 @@ impl fmt::Debug for Settings {
             .field("mode", &self.mode)
             .field("name", &self.name)
             .field("secret", &(!self.secret.is_empty()).then_some("…"))
-            .field("rx_queues", &self.rx_queues)
-            .field("tx_queues", &self.tx_queues)
+            .field("queues", &self.queues)
             .field("buffer_size", &self.buffer_size)
             .field("log2_ring_size", &self.log2_ring_size)
             .finish_non_exhaustive()

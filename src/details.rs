@@ -98,7 +98,7 @@ pub struct PeerProcess {
 #[non_exhaustive]
 pub struct QueueDetails {
     /// The queue id, from 0.
-    pub id: u16,
+    pub id: u8,
     /// The number of slots in the ring.
     pub ring_size: u32,
     /// The size of a buffer in bytes. On a master, the size of the first buffer that the slave

@@ -212,8 +212,8 @@ error_kinds! {
     FileLimit = 5, "the system has too many open files";
     /// The process's limit of open files is reached.
     ProcessFileLimit = 6, "the process has too many open files";
-    /// The socket is already in use, or the connection is already being established.
-    Already = 7, "already being connected";
+    /// The socket is in use by another program.
+    Already = 7, "in use";
     /// Try again later.
     Again = 8, "not ready, try again";
     /// The descriptor is not open.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::{Eof, Error};
@@ -48,25 +48,37 @@ use crate::link::bell::Bell;
 /// # Ok::<(), memif::Error>(())
 /// ```
 pub struct Interrupts {
-    link: Arc<Link>,
+    /// Weak: whoever only listens does not keep an interface.
+    link: Weak<Link>,
+    label: String,
     fds: QueueFds,
     bell: Arc<Bell>,
-    ready: VecDeque<u16>,
+    ready: VecDeque<u8>,
 }
 
 impl Interrupts {
-    pub(crate) fn new(link: Arc<Link>) -> Result<Self, Error> {
+    pub(crate) fn new(link: &Arc<Link>) -> Result<Self, Error> {
         let refused = |e| Error::io(format!("watching the queues of {link:?}"), e);
         let bell = Arc::new(Bell::new().map_err(refused)?);
-        let fds = QueueFds::new(link.conn()?, link.config.rx_queues, bell.waker());
-        let fds = fds.map_err(refused)?;
+        let fds = QueueFds::new(bell.waker()).map_err(refused)?;
         link.add_bell(&bell);
-        Ok(Self {
-            link,
+        let mut this = Self {
+            link: Arc::downgrade(link),
+            label: link.label().to_owned(),
             fds,
             bell,
             ready: VecDeque::new(),
-        })
+        };
+        this.watch()?;
+        Ok(this)
+    }
+
+    /// Watches the queues of the present link too.
+    fn watch(&mut self) -> Result<(), Error> {
+        let link = self.link.upgrade().filter(|link| !link.is_closed());
+        let link = link.ok_or(Eof::Closed)?;
+        let watched = self.fds.watch(link.conn()?, link.queues().0);
+        watched.map_err(|e| Error::io(format!("watching the queues of {}", self.label), e))
     }
 
     /// Blocks until a queue has packets, and returns its id. `None` means no timeout.
@@ -77,12 +89,10 @@ impl Interrupts {
     /// for each link that ends. Packets that had arrived can still be read, and the next link is
     /// reported again. [`Eof::Empty`] on timeout. [`Eof::Closed`], from then on, when the interface
     /// is closed. [`Error::Io`] if the system can't wait.
-    pub fn recv(&mut self, timeout: Option<Duration>) -> Result<u16, Error> {
+    pub fn recv(&mut self, timeout: Option<Duration>) -> Result<u8, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         loop {
-            if self.link.is_closed() {
-                return Err(Eof::Closed.into());
-            }
+            self.watch()?;
             if let Some(error) = self.bell.next_error() {
                 return Err(error);
             }
@@ -98,7 +108,7 @@ impl Interrupts {
                 Ok(false) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => {
-                    return Err(Error::io(format!("waiting for {:?}", self.link), e));
+                    return Err(Error::io(format!("waiting for {}", self.label), e));
                 }
             }
         }
@@ -107,7 +117,7 @@ impl Interrupts {
 
 /// Blocks until the next item. Ends when the interface is closed.
 impl Iterator for Interrupts {
-    type Item = Result<u16, Error>;
+    type Item = Result<u8, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match self.recv(None) {
@@ -120,7 +130,7 @@ impl Iterator for Interrupts {
 impl fmt::Debug for Interrupts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Interrupts")
-            .field("interface", &self.link)
+            .field("interface", &self.label)
             .finish_non_exhaustive()
     }
 }

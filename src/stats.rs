@@ -26,9 +26,9 @@ pub struct MemifStats {
     /// The number of links so far, including the present one. If it is above 1, there were
     /// reconnects.
     pub links: u64,
-    /// The configured receive queues, in the order of their ids.
+    /// The receive queues that any link has had, in the order of their ids.
     pub rx_queues: Vec<QueueStats>,
-    /// The configured transmit queues, in the order of their ids.
+    /// The transmit queues that any link has had, in the order of their ids.
     pub tx_queues: Vec<QueueStats>,
 }
 
@@ -47,7 +47,7 @@ pub struct MemifStats {
 #[non_exhaustive]
 pub struct QueueStats {
     /// The queue id, from 0.
-    pub id: u16,
+    pub id: u8,
     /// The number of packets received from the ring, or put on it.
     pub packets: u64,
     /// The number of their bytes, including those that a snap length cut off.

@@ -10,7 +10,7 @@ fn both_sides_count_what_passed() {
     for reader in ROLES {
         let pair = Pair::with(|c| c.queues(2, 2));
         let (mut packets, mut bytes) = ([0, 0], [0, 0]);
-        for queue in 0..2u16 {
+        for queue in 0..2u8 {
             let mut to = pair.side(other(reader)).tx_queue(queue).unwrap();
             let mut from = pair.side(reader).rx_queue(queue).unwrap();
             // A snap length takes nothing from what is counted; a chain is one packet.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::report::notice;
+use crate::report::{flush, notice};
 
 /// Why a command ends before its work is done.
 #[derive(Debug)]
@@ -36,7 +36,10 @@ impl Failure {
 /// Tells what went wrong, and how the process is to end.
 pub(crate) fn finish(result: Result<(), Failure>) -> ExitCode {
     let (message, code) = match result {
-        Ok(()) | Err(Failure::NobodyReads) => return ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::NobodyReads) => {
+            flush();
+            return ExitCode::SUCCESS;
+        }
         Err(Failure::Failed(message)) => (message, 1),
         Err(Failure::Usage(message)) => (message, 2),
     };

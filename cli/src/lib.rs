@@ -2,17 +2,19 @@
 //! reach what they need.
 //!
 //! Imports run downwards: from here to `commands`, `metrics`, `print`, `link` and `files`, and from
-//! each of them to the ground (`failure`, `report`, `stop`, `values`, `pace`).
+//! each of them to the ground (`events`, `failure`, `mac`, `output`, `pace`, `report`, `values`).
 
 mod commands;
+mod events;
 mod failure;
 mod files;
 mod link;
+mod mac;
 mod metrics;
+mod output;
 mod pace;
 pub mod print;
 mod report;
-mod stop;
 mod values;
 
 use std::process::ExitCode;
@@ -29,7 +31,7 @@ use crate::report::start_log;
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Args {
-    /// Tell more: -v what happens on the control channel, -vv all of it
+    /// More output: -v logs the control channel, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]

@@ -3,14 +3,82 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Lines that are not written yet.
+static WAITING: Mutex<VecDeque<Vec<u8>>> = Mutex::new(VecDeque::new());
+/// Held while one is written, so that they stay in order.
+static WRITING: Mutex<()> = Mutex::new(());
+/// Wakes the thread that writes what others must not wait for.
+static WAKE: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
 
 /// A line for the user; a closed standard error is nobody's problem.
 pub(crate) fn notice(text: impl fmt::Display) {
-    // In one piece, as others may write there too.
-    let line = format!("memif: {text}\n");
-    let _ = io::stderr().write_all(line.as_bytes());
+    push(format!("memif: {text}\n").into_bytes());
+    flush();
+}
+
+/// As `notice`, without waiting for a standard error that blocks. For the control thread.
+pub(crate) fn notice_later(text: impl fmt::Display) {
+    push(format!("memif: {text}\n").into_bytes());
+    match WAKE.get() {
+        Some(wake) => wake(),
+        None => flush(),
+    }
+}
+
+/// From now on there is a thread that writes when it is woken.
+pub(crate) fn write_later(wake: impl Fn() + Send + Sync + 'static) {
+    let _ = WAKE.set(Box::new(wake)); // the first is as good
+}
+
+fn push(line: Vec<u8>) {
+    /// Of those that nobody reads the oldest are forgotten.
+    const MOST: usize = 1000;
+    let mut waiting = lock(&WAITING);
+    if waiting.len() >= MOST {
+        waiting.pop_front();
+    }
+    waiting.push_back(line);
+}
+
+pub(crate) fn is_waiting() -> bool {
+    !lock(&WAITING).is_empty()
+}
+
+/// Writes all lines, in order, each in one piece as others may write there too.
+pub(crate) fn flush() {
+    let _writing = lock(&WRITING);
+    while let Some(line) = lock(&WAITING).pop_front() {
+        let _ = io::stderr().write_all(&line);
+    }
+}
+
+/// Writes what standard error takes without blocking. A line is shorter than what a pipe has room
+/// for when it is ready.
+pub(crate) fn write_what_fits() {
+    // Whoever writes now writes everything.
+    let Ok(_writing) = WRITING.try_lock() else {
+        return;
+    };
+    let stderr = io::stderr();
+    let ready = || {
+        let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    };
+    while is_waiting() && ready() {
+        if let Some(line) = lock(&WAITING).pop_front() {
+            let _ = (&stderr).write_all(&line);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The last warnings: a peer that is refused comes again ten times a second, and the first time
@@ -23,7 +91,7 @@ impl Repeats {
     pub(crate) fn is_new(&self, line: &str, now: Instant) -> bool {
         const AGAIN_AFTER: Duration = Duration::from_secs(10);
         const KEPT: usize = 16;
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = lock(&self.0);
         said.retain(|(_, at)| now.saturating_duration_since(*at) < AGAIN_AFTER);
         if said.iter().any(|(before, _)| before == line) {
             return false;
@@ -45,12 +113,12 @@ pub(crate) fn start_log(verbose: u8) {
     env_logger::Builder::new()
         .filter_level(level)
         .parse_default_env()
-        .format(move |out, record| {
+        .format(move |_, record| {
             let line = record.args().to_string();
-            if record.level() <= log::Level::Warn && !repeats.is_new(&line, Instant::now()) {
-                return Ok(());
+            if record.level() > log::Level::Warn || repeats.is_new(&line, Instant::now()) {
+                notice_later(line);
             }
-            writeln!(out, "memif: {line}")
+            Ok(())
         })
         .init();
 }

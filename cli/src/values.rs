@@ -1,9 +1,11 @@
 //! Values of options that several commands take.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
-use memif::RxMode;
+use memif::{IfMode, RxMode};
 
 /// A secret as it was typed. It is not shown.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -24,16 +26,16 @@ impl fmt::Debug for Secret {
 /// Seconds on the command line: so few that they can be added to any time.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const MOST: Duration = Duration::from_secs(1_000_000_000);
-    text.parse::<f64>()
+    let seconds = text
+        .parse()
         .ok()
-        .and_then(|s| Duration::try_from_secs_f64(s).ok())
-        .filter(|time| *time <= MOST)
-        .ok_or_else(|| {
-            format!(
-                "'{text}' is no number of seconds from 0 to {}",
-                MOST.as_secs()
-            )
-        })
+        .and_then(|s| Duration::try_from_secs_f64(s).ok());
+    seconds.filter(|time| *time <= MOST).ok_or_else(|| {
+        format!(
+            "'{text}' is not a number of seconds between 0 and {}",
+            MOST.as_secs()
+        )
+    })
 }
 
 /// A limit to the wait for a link, of which 0 is none.
@@ -43,10 +45,11 @@ pub(crate) fn some_time(limit: Option<Duration>) -> Option<Duration> {
 
 /// As `seconds`, at least a millisecond.
 pub(crate) fn some_seconds(text: &str) -> Result<Duration, String> {
-    seconds(text)?
-        .checked_sub(Duration::from_millis(1))
-        .ok_or_else(|| format!("'{text}' s is too short a time"))?;
-    seconds(text)
+    let time = seconds(text)?;
+    match time < Duration::from_millis(1) {
+        true => Err("must be at least 0.001 s".into()),
+        false => Ok(time),
+    }
 }
 
 /// A receive mode on the command line.
@@ -57,10 +60,25 @@ pub(crate) fn rx_mode(text: &str) -> Result<RxMode, String> {
         "adaptive" => Ok(RxMode::Adaptive {
             spin: Duration::from_micros(50),
         }),
-        _ => Err(format!(
-            "'{text}' is no receive mode: interrupt, polling or adaptive"
-        )),
+        _ => Err("must be interrupt, polling or adaptive".into()),
     }
+}
+
+/// The third mode, punt/inject, has no use for people.
+pub(crate) fn mode(text: &str) -> Result<IfMode, String> {
+    text.parse()
+        .map_err(|_| "the mode must be ethernet or ip".into())
+}
+
+/// A number in one of an endpoint's options.
+pub(crate) fn number_in<N: FromStr + PartialOrd + fmt::Display>(
+    what: &str,
+    text: &str,
+    range: RangeInclusive<N>,
+) -> Result<N, String> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    let (least, most) = range.into_inner();
+    number.ok_or_else(|| format!("{what} must be between {least} and {most}, not '{text}'"))
 }
 
 #[cfg(test)]

@@ -59,6 +59,30 @@ impl Handle {
         self.check(Ok(packet.to_vec()), |queue| queue.read(patience()))
     }
 
+    /// A packet of this length.
+    #[track_caller]
+    pub(crate) fn reads_any(&mut self, length: usize) -> &mut Self {
+        self.check(Ok(length), |queue| {
+            queue.read(patience()).map(|packet| packet.len())
+        })
+    }
+
+    /// All that is there; how many packets.
+    #[track_caller]
+    pub(crate) fn reads_all(&mut self) -> usize {
+        let mut packets = 0;
+        while let Some(queue) = &mut self.0 {
+            match queue.read(Duration::ZERO) {
+                Ok(_) => packets += 1,
+                Err(why) => {
+                    assert_eq!(why, No::Nothing);
+                    break;
+                }
+            }
+        }
+        packets
+    }
+
     #[track_caller]
     pub(crate) fn has_nothing_to_read(&mut self, why: No) -> &mut Self {
         self.check(Err(why), |queue| queue.read(Duration::ZERO))

@@ -1234,6 +1234,13 @@ const _: () = {
         [::core::mem::offset_of!(memif_ext_peer_t, gid) - 8usize];
 };
 unsafe extern "C" {
+    pub fn memif_ext_link_queues(
+        conn: memif_conn_handle_t,
+        rx: *mut u16,
+        tx: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn memif_ext_get_peer(
         conn: memif_conn_handle_t,
         peer: *mut memif_ext_peer_t,
@@ -1291,6 +1298,9 @@ unsafe extern "C" {
     pub fn memif_ext_rx_wake(conn: memif_conn_handle_t, qid: u16) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn memif_ext_rx_prepare(conn: memif_conn_handle_t, qid: u16) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn memif_ext_rx_fd(
         conn: memif_conn_handle_t,
         qid: u16,
@@ -1343,6 +1353,13 @@ unsafe extern "C" {
         qid: u16,
         buffer_size: *mut u32,
         slots: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_tx_offered(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        offered: *mut ::core::ffi::c_int,
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {

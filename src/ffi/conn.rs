@@ -1,6 +1,7 @@
 //! An interface of the C core, and the calls on its queues.
 
 use std::ffi::c_void;
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::NonNull;
@@ -22,21 +23,21 @@ pub(crate) struct Conn {
     /// Unique in this process, even after an interface is deleted.
     serial: u64,
     /// The receive queues and transmit queues that have an owner.
-    taken: [Mutex<Vec<u16>>; 2],
+    taken: [Mutex<Vec<u8>>; 2],
 }
 
 /// The right to receive on a queue; there is one at a time.
 #[derive(Debug)]
 pub(crate) struct RxEnd {
     serial: u64,
-    qid: u16,
+    qid: u8,
 }
 
 /// The right to send on a queue; there is one at a time.
 #[derive(Debug)]
 pub(crate) struct TxEnd {
     serial: u64,
-    qid: u16,
+    qid: u8,
 }
 
 // SAFETY: the pointers are only used for calls that exclude each other (see
@@ -74,13 +75,13 @@ impl Conn {
     }
 
     /// `None` while somebody else has it.
-    pub(crate) fn take_rx(&self, qid: u16) -> Option<RxEnd> {
+    pub(crate) fn take_rx(&self, qid: u8) -> Option<RxEnd> {
         let serial = self.serial;
         take(&self.taken[0], qid).then_some(RxEnd { serial, qid })
     }
 
     /// `None` while somebody else has it.
-    pub(crate) fn take_tx(&self, qid: u16) -> Option<TxEnd> {
+    pub(crate) fn take_tx(&self, qid: u8) -> Option<TxEnd> {
         let serial = self.serial;
         take(&self.taken[1], qid).then_some(TxEnd { serial, qid })
     }
@@ -94,7 +95,7 @@ impl Conn {
     }
 
     /// The end can't be used afterwards.
-    fn give_back(&self, taken: &Mutex<Vec<u16>>, serial: &mut u64, qid: u16) {
+    fn give_back(&self, taken: &Mutex<Vec<u8>>, serial: &mut u64, qid: u8) {
         if *serial == self.serial {
             *serial = u64::MAX;
             let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +122,7 @@ impl Conn {
         let err = unsafe {
             memif_ext_rx_burst(
                 self.ptr.as_ptr(),
-                end.qid,
+                end.qid.into(),
                 arena.as_mut_ptr(),
                 arena_len,
                 snaplen,
@@ -143,7 +144,8 @@ impl Conn {
         let mut sent = 0;
         // SAFETY: one packet, whose bytes outlive the call and are only read. The
         // owner, by `end`.
-        let err = unsafe { memif_ext_tx_burst(self.ptr.as_ptr(), end.qid, &raw, 1, &mut sent) };
+        let err =
+            unsafe { memif_ext_tx_burst(self.ptr.as_ptr(), end.qid.into(), &raw, 1, &mut sent) };
         (sent, err)
     }
 
@@ -165,7 +167,7 @@ impl Conn {
             let err = unsafe {
                 memif_ext_tx_burst(
                     self.ptr.as_ptr(),
-                    end.qid,
+                    end.qid.into(),
                     raw.as_ptr().cast(),
                     chunk.len() as u16,
                     &mut sent,
@@ -196,7 +198,7 @@ impl Conn {
         let err = unsafe {
             memif_ext_rx_wait(
                 self.ptr.as_ptr(),
-                end.qid,
+                end.qid.into(),
                 timeout_ns,
                 spin_ns,
                 i32::from(through_down),
@@ -214,37 +216,54 @@ impl Conn {
         })
     }
 
-    pub(crate) fn rx_wake(&self, qid: u16) {
-        // SAFETY: see "Queues". Unknown queues are refused, and have no waiter.
-        unsafe { memif_ext_rx_wake(self.ptr.as_ptr(), qid) };
+    /// How many queues the link has to receive and to send; none when it is down.
+    pub(crate) fn link_queues(&self) -> (u16, u16) {
+        let (mut rx, mut tx) = (0, 0);
+        // SAFETY: both outlive the call. See "Queues".
+        unsafe { memif_ext_link_queues(self.ptr.as_ptr(), &mut rx, &mut tx) };
+        (rx, tx)
     }
 
-    pub(crate) fn set_polling(&self, qid: u16, polling: bool) -> i32 {
+    pub(crate) fn rx_wake(&self, qid: u8) {
+        // SAFETY: see "Queues". Unknown queues are refused, and have no waiter.
+        unsafe { memif_ext_rx_wake(self.ptr.as_ptr(), qid.into()) };
+    }
+
+    pub(crate) fn set_polling(&self, qid: u8, polling: bool) -> i32 {
         let mode = if polling {
             MEMIF_RX_MODE_POLLING
         } else {
             MEMIF_RX_MODE_INTERRUPT
         };
         // SAFETY: see "Queues".
-        unsafe { memif_set_rx_mode(self.ptr.as_ptr(), mode, qid) }
+        unsafe { memif_set_rx_mode(self.ptr.as_ptr(), mode, qid.into()) }
     }
 
-    /// The descriptor to wait on; it lives as long as `self`.
-    pub(crate) fn rx_fd(&self, qid: u16) -> Option<BorrowedFd<'_>> {
+    /// Makes what waiting needs.
+    pub(crate) fn rx_prepare(&self, qid: u8) -> io::Result<()> {
+        // SAFETY: see "Queues".
+        match unsafe { memif_ext_rx_prepare(self.ptr.as_ptr(), qid.into()) } {
+            SUCCESS => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// The descriptor to wait on, made on first use; it lives as long as `self`.
+    pub(crate) fn rx_fd(&self, qid: u8) -> io::Result<BorrowedFd<'_>> {
         let mut fd: RawFd = -1;
         // SAFETY: `fd` outlives the call. See "Queues".
-        let err = unsafe { memif_ext_rx_fd(self.ptr.as_ptr(), qid, &mut fd) };
+        let err = unsafe { memif_ext_rx_fd(self.ptr.as_ptr(), qid.into(), &mut fd) };
         if err != SUCCESS || fd < 0 {
-            return None;
+            return Err(io::Error::last_os_error());
         }
         // SAFETY: open until the interface is deleted, which takes `self`.
-        Some(unsafe { BorrowedFd::borrow_raw(fd) })
+        Ok(unsafe { BorrowedFd::borrow_raw(fd) })
     }
 
-    pub(crate) fn rx_state(&self, qid: u16) -> QueueState {
+    pub(crate) fn rx_state(&self, qid: u8) -> QueueState {
         let mut state = 0;
         // SAFETY: `state` outlives the call. See "Queues".
-        unsafe { memif_ext_rx_state(self.ptr.as_ptr(), qid, &mut state) };
+        unsafe { memif_ext_rx_state(self.ptr.as_ptr(), qid.into(), &mut state) };
         match state as u32 {
             MEMIF_EXT_QUEUE_UP => QueueState::Up,
             MEMIF_EXT_QUEUE_DRAINING => QueueState::Draining,
@@ -258,7 +277,7 @@ impl Conn {
             return Err(QID);
         }
         // SAFETY: `slots` outlives the call. The owner, by `end`.
-        match unsafe { memif_ext_tx_free(self.ptr.as_ptr(), end.qid, &mut slots) } {
+        match unsafe { memif_ext_tx_free(self.ptr.as_ptr(), end.qid.into(), &mut slots) } {
             SUCCESS => Ok(slots),
             err => Err(err),
         }
@@ -271,7 +290,8 @@ impl Conn {
             return Err(QID);
         }
         // SAFETY: both outlive the call. The owner, by `end`.
-        match unsafe { memif_ext_tx_room(self.ptr.as_ptr(), end.qid, &mut size, &mut slots) } {
+        match unsafe { memif_ext_tx_room(self.ptr.as_ptr(), end.qid.into(), &mut size, &mut slots) }
+        {
             SUCCESS => Ok((size, slots)),
             err => Err(err),
         }
@@ -279,15 +299,15 @@ impl Conn {
 
     /// The number of slots that the peer has not read, also of a link that went down, and the error
     /// number.
-    pub(crate) fn tx_pending(&self, qid: u16) -> (u16, i32) {
+    pub(crate) fn tx_pending(&self, qid: u8) -> (u16, i32) {
         let mut slots = 0;
         // SAFETY: `slots` outlives the call. See "Queues".
-        let err = unsafe { memif_ext_tx_pending(self.ptr.as_ptr(), qid, &mut slots) };
+        let err = unsafe { memif_ext_tx_pending(self.ptr.as_ptr(), qid.into(), &mut slots) };
         (slots, err)
     }
 }
 
-fn take(taken: &Mutex<Vec<u16>>, qid: u16) -> bool {
+fn take(taken: &Mutex<Vec<u8>>, qid: u8) -> bool {
     let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
     let free = !taken.contains(&qid);
     if free {

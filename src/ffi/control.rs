@@ -31,7 +31,7 @@ pub(crate) struct ConnDetails {
 
 #[derive(Debug)]
 pub(crate) struct QueueRecord {
-    pub(crate) id: u16,
+    pub(crate) id: u8,
     pub(crate) ring_size: u32,
     pub(crate) buffer_size: u16,
     pub(crate) polling: bool,
@@ -355,7 +355,7 @@ unsafe fn queues(queues: *const memif_queue_details_t, count: u8) -> Vec<QueueRe
         // SAFETY: the caller's promise.
         .map(|i| unsafe { &*queues.add(i) })
         .map(|q| QueueRecord {
-            id: q.qid,
+            id: q.qid as u8, // there are at most 255
             ring_size: q.ring_size,
             buffer_size: q.buffer_size,
             polling: u32::from(q.flags) & MEMIF_QUEUE_FLAG_POLLING != 0,

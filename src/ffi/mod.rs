@@ -35,6 +35,8 @@ pub(crate) mod code;
 mod conn;
 mod control;
 mod epoll;
+#[cfg(feature = "filter")]
+pub(crate) mod libpcap;
 mod queue_fds;
 #[cfg(feature = "tokio")]
 mod reactor;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use super::conn::Conn;
@@ -10,22 +10,37 @@ use super::epoll::{self, Epoll, Token, Waker};
 
 /// The descriptors of all receive queues of an interface, and a waker.
 #[derive(Debug)]
-pub(crate) struct QueueFds(Epoll);
+pub(crate) struct QueueFds {
+    epoll: Epoll,
+    /// How many queues are watched.
+    queues: u8,
+}
 
 /// No queue has this id.
 const WAKER: Token = Token::MAX;
 
+fn add(epoll: &Epoll, fd: RawFd, token: Token) -> io::Result<()> {
+    epoll::control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, token)
+}
+
 impl QueueFds {
-    pub(crate) fn new(conn: &Conn, queues: u16, waker: &Waker) -> io::Result<Self> {
+    pub(crate) fn new(waker: &Waker) -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let add = |fd, token| epoll::control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, token);
-        add(waker.as_raw_fd(), WAKER)?;
-        for id in 0..queues {
-            if let Some(fd) = conn.rx_fd(id) {
-                add(fd.as_raw_fd(), id.into())?;
-            }
+        add(&epoll, waker.as_raw_fd(), WAKER)?;
+        Ok(Self { epoll, queues: 0 })
+    }
+
+    /// Watches so many queues from now on, and never fewer again.
+    pub(crate) fn watch(&mut self, conn: &Conn, queues: u8) -> io::Result<()> {
+        while self.queues < queues {
+            add(
+                &self.epoll,
+                conn.rx_fd(self.queues)?.as_raw_fd(),
+                self.queues.into(),
+            )?;
+            self.queues += 1;
         }
-        Ok(Self(epoll))
+        Ok(())
     }
 
     /// Waits (`None`: no timeout) and adds the ids of queues that are ready. Returns whether
@@ -34,16 +49,16 @@ impl QueueFds {
         &self,
         timeout: Option<Duration>,
         waker: &Waker,
-        ready: &mut VecDeque<u16>,
+        ready: &mut VecDeque<u8>,
     ) -> io::Result<bool> {
         let mut tokens = [0; 32];
         // Rounded up, so that the caller does not spin in the last millisecond.
         let timeout = timeout.map_or(-1, |t| {
             i32::try_from(t.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX)
         });
-        let n = self.0.wait(&mut tokens, timeout)?;
+        let n = self.epoll.wait(&mut tokens, timeout)?;
         for &token in &tokens[..n] {
-            match u16::try_from(token) {
+            match u8::try_from(token) {
                 Ok(id) => ready.push_back(id),
                 Err(_) => waker.clear(),
             }

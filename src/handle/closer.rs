@@ -27,12 +27,12 @@ pub struct Closer(Arc<CloserState>);
 
 struct CloserState {
     link: Arc<Link>,
-    queue: u16,
+    queue: u8,
     closed: AtomicBool,
 }
 
 impl Closer {
-    pub(super) fn new(link: Arc<Link>, queue: u16) -> Self {
+    pub(super) fn new(link: Arc<Link>, queue: u8) -> Self {
         Self(Arc::new(CloserState {
             link,
             queue,

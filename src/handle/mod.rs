@@ -63,7 +63,7 @@ pub struct PacketHandle {
 impl PacketHandle {
     fn new(
         link: Arc<Link>,
-        queue: u16,
+        queue: u8,
         rx: Option<RxQueue>,
         tx: Option<TxQueue>,
         rx_count: u16,
@@ -256,9 +256,9 @@ impl Memif {
     /// configured in either direction, [`Exists`](crate::ErrorKind::Exists) if a queue has another
     /// owner. If the id exists in one direction only, the handle can only read or only write.
     /// [`Error::Io`] if the system has no descriptor left for a handle that only writes.
-    pub fn packet_handle(&self, queue: u16, rx_count: u16) -> Result<PacketHandle, Error> {
+    pub fn packet_handle(&self, queue: u8, rx_count: u16) -> Result<PacketHandle, Error> {
         let link = self.link();
-        let (rx_queues, tx_queues) = (link.config.rx_queues, link.config.tx_queues);
+        let (rx_queues, tx_queues) = (link.config.rx_queues(), link.config.tx_queues());
         let rx = (queue < rx_queues || queue >= tx_queues).then(|| self.rx_queue(queue));
         let tx = (queue < tx_queues).then(|| self.tx_queue(queue));
         PacketHandle::new(

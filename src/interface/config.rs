@@ -10,8 +10,6 @@ use crate::error::Error;
 
 /// The settings of an interface. Each method sets one of them.
 ///
-/// A value of 0 means the default where the method names one.
-///
 /// ```
 /// use memif::{MemifConfig, Role};
 ///
@@ -31,7 +29,8 @@ pub struct MemifConfig {
 
 impl MemifConfig {
     /// The default settings: a slave with id 0 in Ethernet mode, one queue in each direction, rings
-    /// of 1024 slots, buffers of 2048 bytes, no secret.
+    /// of 1024 slots, buffers of 2048 bytes, no secret. A master takes the queues, rings and buffers
+    /// that its slave brings.
     ///
     /// `socket` is the path of the control socket, at most 107 bytes. A leading `@` makes it an
     /// abstract name, which is DPDK's default.
@@ -74,24 +73,30 @@ impl MemifConfig {
         self
     }
 
-    /// The number of receive queues and transmit queues, 1 to 255 each; 0 means 1. A link gets as
-    /// many as both sides support.
-    pub fn queues(mut self, rx: u16, tx: u16) -> Self {
-        self.settings.rx_queues = rx;
-        self.settings.tx_queues = tx;
+    /// The number of receive queues and transmit queues, 1 to 255 each. A link gets as many as both
+    /// sides support, so on a master this is the most that it takes.
+    ///
+    /// By default a slave has one queue in each direction, and a master takes as many as the slave
+    /// brings. [`Memif::rx_queues`] and [`Memif::tx_queues`] tell how many the present link has.
+    #[must_use]
+    pub fn queues(mut self, rx: u8, tx: u8) -> Self {
+        self.settings.queues = Some((rx, tx));
         self
     }
 
-    /// The size of a buffer in bytes, 1 to 65535; 0 means 2048. The slave's setting applies.
+    /// The size of a buffer in bytes, 1 to 65535; 2048 by default. The slave's setting applies.
     /// Packets that are longer than a buffer are sent as chains of buffers. With less than 64
     /// bytes, long packets become chains of more than 1024 buffers, for which a master of this
     /// crate ends the link.
+    #[must_use]
     pub fn buffer_size(mut self, bytes: u16) -> Self {
         self.settings.buffer_size = bytes;
         self
     }
 
-    /// log2 of the number of slots in each ring, 1 to 14; 0 means 10. The slave's setting applies.
+    /// log2 of the number of slots in each ring, 1 to 14; 10 by default. The slave's setting
+    /// applies.
+    #[must_use]
     pub fn log2_ring_size(mut self, log2: u8) -> Self {
         self.settings.log2_ring_size = log2;
         self
@@ -141,18 +146,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_cut_and_zeros_become_defaults() {
-        let config = MemifConfig::new("@x")
-            .name("ä".repeat(20))
-            .queues(0, 0)
-            .buffer_size(0)
-            .log2_ring_size(0)
-            .settings
-            .checked()
-            .unwrap();
-        assert_eq!(config.name, "ä".repeat(15));
-        assert_eq!((config.rx_queues, config.tx_queues), (1, 1));
-        assert_eq!((config.buffer_size, config.log2_ring_size), (2048, 10));
+    fn names_are_cut_at_the_end_of_a_character() {
+        let config = MemifConfig::new("@x").name("ä".repeat(20));
+        assert_eq!(config.settings.checked().unwrap().name, "ä".repeat(15));
+    }
+
+    #[test]
+    fn a_master_takes_what_comes_unless_told_otherwise() {
+        let queues = |config: MemifConfig| {
+            let settings = config.settings.checked().unwrap();
+            (settings.rx_queues(), settings.tx_queues())
+        };
+        let config = MemifConfig::new("@x");
+        assert_eq!(queues(config.clone()), (1, 1));
+        assert_eq!(queues(config.clone().role(Role::Master)), (255, 255));
+        assert_eq!(queues(config.queues(2, 3).role(Role::Master)), (2, 3));
     }
 
     #[test]
@@ -165,8 +173,10 @@ mod tests {
             (MemifConfig::new("a\0b"), "NUL"),
             (MemifConfig::new("a").secret([b'x'; 25]), "25 bytes"),
             (MemifConfig::new("a").secret("x\0y"), "NUL"),
-            (MemifConfig::new("a").queues(256, 1), "256"),
-            (MemifConfig::new("a").queues(1, 256), "256"),
+            (MemifConfig::new("a").queues(0, 1), "0 asked for"),
+            (MemifConfig::new("a").queues(1, 0), "0 asked for"),
+            (MemifConfig::new("a").buffer_size(0), "0 bytes"),
+            (MemifConfig::new("a").log2_ring_size(0), "2^0"),
             (MemifConfig::new("a").log2_ring_size(15), "2^15"),
         ] {
             let error = config.settings.checked().unwrap_err();

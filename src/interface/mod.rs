@@ -51,9 +51,9 @@ impl Memif {
     ///
     /// [`Error::Memif`]: [`UnknownQueue`](crate::ErrorKind::UnknownQueue) for an id that is not
     /// configured, [`Exists`](crate::ErrorKind::Exists) if the queue has another owner.
-    pub fn rx_queue(&self, queue: u16) -> Result<RxQueue, Error> {
+    pub fn rx_queue(&self, queue: u8) -> Result<RxQueue, Error> {
         let end = self.link.take_rx(queue)?;
-        Ok(RxQueue::new(Arc::clone(&self.link), queue, end))
+        RxQueue::new(Arc::clone(&self.link), queue, end)
     }
 
     /// Takes the transmit queue with this id. A queue has one owner at a time.
@@ -62,7 +62,7 @@ impl Memif {
     ///
     /// [`Error::Memif`]: [`UnknownQueue`](crate::ErrorKind::UnknownQueue) for an id that is not
     /// configured, [`Exists`](crate::ErrorKind::Exists) if the queue has another owner.
-    pub fn tx_queue(&self, queue: u16) -> Result<TxQueue, Error> {
+    pub fn tx_queue(&self, queue: u8) -> Result<TxQueue, Error> {
         let end = self.link.take_tx(queue)?;
         Ok(TxQueue::new(Arc::clone(&self.link), queue, end))
     }
@@ -74,7 +74,7 @@ impl Memif {
     ///
     /// [`Error::Io`] if the system has no descriptor left.
     pub fn interrupts(&self) -> Result<Interrupts, Error> {
-        Interrupts::new(Arc::clone(&self.link))
+        Interrupts::new(&self.link)
     }
 
     /// Sets how the owner of a receive queue waits for packets. It takes effect even while the
@@ -84,11 +84,39 @@ impl Memif {
     ///
     /// [`Error::Memif`] with [`UnknownQueue`](crate::ErrorKind::UnknownQueue) for an id that is not
     /// configured.
-    pub fn set_rx_mode(&self, queue: u16, mode: RxMode) -> Result<(), Error> {
+    pub fn set_rx_mode(&self, queue: u8, mode: RxMode) -> Result<(), Error> {
         self.link.set_rx_mode(queue, mode)?;
         // Wakes an owner that is waiting, so that it goes on in the new mode.
         self.link.conn()?.rx_wake(queue);
         Ok(())
+    }
+
+    /// How many queues the present link has to receive from: their ids are 0 and up. 0 when the link
+    /// is down. Never blocks.
+    ///
+    /// A queue that this link lacks is not an error. It is empty, and waiting on it sleeps, until a
+    /// link has it.
+    pub fn rx_queues(&self) -> u8 {
+        self.link.queues().0
+    }
+
+    /// How many queues the present link has to send to; 0 when the link is down. Never blocks. A
+    /// queue that this link lacks has no room, until a link has it.
+    ///
+    /// ```
+    /// use memif::{Context, MemifConfig, Role};
+    ///
+    /// let context = Context::new("doc")?;
+    /// let socket = format!("@memif-doc-tx-queues-{}", std::process::id());
+    /// let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+    /// let slave = context.create_interface(MemifConfig::new(&socket).queues(2, 3))?;
+    /// slave.wait_link_up(None)?;
+    /// master.wait_link_up(None)?;
+    /// assert_eq!((master.rx_queues(), master.tx_queues()), (3, 2));
+    /// # Ok::<(), memif::Error>(())
+    /// ```
+    pub fn tx_queues(&self) -> u8 {
+        self.link.queues().1
     }
 
     /// Whether the link is up now. Never blocks.

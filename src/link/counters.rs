@@ -1,37 +1,48 @@
 //! Counts what passes through an interface.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::stats::{MemifStats, QueueStats};
 
 /// The counters of an interface. All threads may read them.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    pub(crate) links: AtomicU64,
+    links: AtomicU64,
+    /// How many queues any link has had, to receive and to send.
+    used: [AtomicU8; 2],
     pub(crate) rx: Box<[QueueCounters]>,
     pub(crate) tx: Box<[QueueCounters]>,
 }
 
 impl Counters {
-    pub(crate) fn new(rx: u16, tx: u16) -> Self {
+    /// So many are known of before the first link.
+    pub(crate) fn new((rx, tx): (u8, u8), known: (u8, u8)) -> Self {
         let queues = |count| (0..count).map(|_| QueueCounters::default()).collect();
         Self {
             links: AtomicU64::new(0),
+            used: [known.0, known.1].map(AtomicU8::new),
             rx: queues(rx),
             tx: queues(tx),
         }
     }
 
+    /// A link with so many queues has come up.
+    pub(crate) fn link(&self, (rx, tx): (u8, u8)) {
+        self.links.fetch_add(1, Ordering::Relaxed);
+        self.used[0].fetch_max(rx, Ordering::Relaxed);
+        self.used[1].fetch_max(tx, Ordering::Relaxed);
+    }
+
     pub(crate) fn snapshot(&self, link_up: bool) -> MemifStats {
-        let queues = |counters: &[QueueCounters]| {
-            let ids = 0u16..;
+        let queues = |counters: &[QueueCounters], used: &AtomicU8| {
+            let ids = 0..used.load(Ordering::Relaxed);
             ids.zip(counters).map(|(id, c)| c.snapshot(id)).collect()
         };
         MemifStats {
             link_up,
             links: self.links.load(Ordering::Relaxed),
-            rx_queues: queues(&self.rx),
-            tx_queues: queues(&self.tx),
+            rx_queues: queues(&self.rx, &self.used[0]),
+            tx_queues: queues(&self.tx, &self.used[1]),
         }
     }
 }
@@ -57,7 +68,7 @@ impl QueueCounters {
         add(&self.ring_full, 1);
     }
 
-    fn snapshot(&self, id: u16) -> QueueStats {
+    fn snapshot(&self, id: u8) -> QueueStats {
         QueueStats {
             id,
             packets: self.packets.load(Ordering::Relaxed),

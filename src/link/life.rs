@@ -25,8 +25,8 @@ impl Link {
             mode: config.mode.number(),
             name: config.name.clone(),
             secret: config.secret.clone(),
-            rx_queues: config.rx_queues.min(255) as u8,
-            tx_queues: config.tx_queues.min(255) as u8,
+            rx_queues: config.rx_queues(),
+            tx_queues: config.tx_queues(),
             buffer_size: config.buffer_size,
             log2_ring_size: config.log2_ring_size,
             allow_unsealed: config.allow_unsealed,
@@ -34,8 +34,11 @@ impl Link {
         let socket = control.socket_args(&config.socket);
         let label = format!("{} id {} on {}", config.role, config.id, config.socket);
         let link = Arc::new(Self {
-            counters: Counters::new(config.rx_queues, config.tx_queues),
-            spins: (0..config.rx_queues).map(|_| AtomicU64::new(0)).collect(),
+            counters: Counters::new(
+                (config.rx_queues(), config.tx_queues()),
+                config.queues.unwrap_or((1, 1)),
+            ),
+            spins: (0..config.rx_queues()).map(|_| AtomicU64::new(0)).collect(),
             bells: Mutex::default(),
             config,
             control,
@@ -85,7 +88,7 @@ impl Link {
         self.control.call(move |l| {
             if let Some(conn) = link.conn.get() {
                 l.close(conn);
-                (0..link.config.rx_queues).for_each(|q| conn.rx_wake(q));
+                (0..link.config.rx_queues()).for_each(|q| conn.rx_wake(q));
             }
         });
         let mut status = lock(&self.status);
@@ -106,7 +109,7 @@ impl Link {
         }
         let mut tries = 0;
         loop {
-            let pending: usize = (0..self.config.tx_queues)
+            let pending: usize = (0..self.queues().1)
                 .map(|q| conn.tx_pending(q))
                 .filter(|(_, err)| *err == 0)
                 .map(|(slots, _)| usize::from(slots))
@@ -128,6 +131,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        self.ring(|| None);
         if !self.closed.swap(true, Ordering::AcqRel) {
             self.flush(Instant::now() + CLOSE_FLUSH);
         }
@@ -158,7 +162,7 @@ impl ConnEvents for Events {
 
     fn connected(&self) {
         let link = self.change(|link, status| {
-            link.counters.links.fetch_add(1, Ordering::Relaxed);
+            link.counters.link(link.queues());
             *status = Status {
                 up: true,
                 last_disconnect: std::mem::take(&mut status.last_disconnect),
@@ -166,6 +170,7 @@ impl ConnEvents for Events {
             };
         });
         if let Some(link) = link {
+            link.ring(|| None); // it may have more queues than the one before
             link.listener.went_up(&link);
         }
     }

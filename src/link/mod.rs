@@ -77,8 +77,8 @@ impl Link {
         Error::memif(code, format!("{}: {doing}", self.label))
     }
 
-    pub(crate) fn set_rx_mode(&self, queue: u16, mode: RxMode) -> Result<(), Error> {
-        self.known(queue, self.config.rx_queues, "receive")?;
+    pub(crate) fn set_rx_mode(&self, queue: u8, mode: RxMode) -> Result<(), Error> {
+        self.known(queue, self.config.rx_queues(), "receive")?;
         let polling = mode != RxMode::Interrupt;
         match self.conn()?.set_polling(queue, polling) {
             0 => {
@@ -90,7 +90,7 @@ impl Link {
     }
 
     /// How many nanoseconds a wait on this queue spins before it sleeps.
-    pub(crate) fn spin(&self, queue: u16) -> u64 {
+    pub(crate) fn spin(&self, queue: u8) -> u64 {
         self.spins[usize::from(queue)].load(Ordering::Relaxed)
     }
 
@@ -132,6 +132,13 @@ impl Link {
 
     pub(crate) fn last_disconnect(&self) -> String {
         lock(&self.status).last_disconnect.clone()
+    }
+
+    /// How many receive and transmit queues the present link has; none when it is down.
+    pub(crate) fn queues(&self) -> (u8, u8) {
+        let (rx, tx) = self.conn.get().map_or((0, 0), Conn::link_queues);
+        let count = |n| u8::try_from(n).unwrap_or(u8::MAX);
+        (count(rx), count(tx))
     }
 
     pub(crate) fn stats(&self) -> MemifStats {
@@ -210,19 +217,19 @@ impl Link {
         }
     }
 
-    pub(crate) fn take_rx(&self, queue: u16) -> Result<RxEnd, Error> {
-        self.known(queue, self.config.rx_queues, "receive")?;
+    pub(crate) fn take_rx(&self, queue: u8) -> Result<RxEnd, Error> {
+        self.known(queue, self.config.rx_queues(), "receive")?;
         let end = self.conn()?.take_rx(queue);
         end.ok_or_else(|| self.owned(queue, "receive"))
     }
 
-    pub(crate) fn take_tx(&self, queue: u16) -> Result<TxEnd, Error> {
-        self.known(queue, self.config.tx_queues, "transmit")?;
+    pub(crate) fn take_tx(&self, queue: u8) -> Result<TxEnd, Error> {
+        self.known(queue, self.config.tx_queues(), "transmit")?;
         let end = self.conn()?.take_tx(queue);
         end.ok_or_else(|| self.owned(queue, "transmit"))
     }
 
-    fn known(&self, queue: u16, count: u16, direction: &str) -> Result<(), Error> {
+    fn known(&self, queue: u8, count: u8, direction: &str) -> Result<(), Error> {
         if queue < count {
             return Ok(());
         }
@@ -230,7 +237,7 @@ impl Link {
         Err(self.error(ErrorKind::UnknownQueue.code(), &doing))
     }
 
-    fn owned(&self, queue: u16, direction: &str) -> Error {
+    fn owned(&self, queue: u8, direction: &str) -> Error {
         Error::Memif {
             kind: ErrorKind::Exists,
             context: format!(

@@ -1,13 +1,13 @@
-//! Filters in libpcap's language.
-
-use std::fmt;
-
-use pcap::{BpfProgram, Capture, Linktype};
+//! Which packets are wanted, in libpcap's language.
 
 use crate::error::Error;
+use crate::ffi::libpcap::Program;
 use crate::packet::link_type::LinkType;
 
-/// A filter expression in the language of tcpdump, compiled by libpcap. Needs the feature `filter`.
+/// A filter expression as tcpdump takes it, compiled by libpcap. Needs the feature `filter`.
+///
+/// libpcap is loaded when the first filter is made. Where it is not installed that fails, with an
+/// error that says so.
 ///
 /// ```
 /// use memif::LinkType;
@@ -19,55 +19,37 @@ use crate::packet::link_type::LinkType;
 /// assert!(error.to_string().contains("syntax error"));
 /// # Ok::<(), memif::Error>(())
 /// ```
-pub struct Filter {
-    program: BpfProgram,
-    expression: String,
-}
+#[derive(Debug)]
+pub struct Filter(Program);
 
 impl Filter {
-    /// Compiles an expression for packets of this link type. An empty expression matches every
-    /// packet. Names in it, for example of hosts, are resolved, which may block.
+    /// Compiles an expression for packets that begin with such a header. An empty one matches every
+    /// packet. Names in it, of hosts for one, are looked up, which may block.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] with libpcap's message if the expression is invalid or does not fit the
-    /// link type.
+    /// [`Error::Config`] with libpcap's message when the expression is wrong, or does not fit the
+    /// link type, and where libpcap is not installed.
     pub fn new(link_type: LinkType, expression: &str) -> Result<Self, Error> {
-        let wrong = |error: pcap::Error| {
-            let says = match error {
-                pcap::Error::PcapError(text) => text,
-                other => other.to_string(),
-            };
-            Error::config(
-                "filter",
-                format!(
-                    "'{expression}': {says}; the language is that of pcap-filter(7), as 'udp port 9'"
-                ),
-            )
-        };
-        // libpcap uses another number for raw IP.
+        // libpcap has a number of its own for raw IP.
         let number = match u32::from(link_type) {
             101 => 12,
             other => i32::try_from(other).unwrap_or(i32::MAX),
         };
-        let program = Capture::dead(Linktype(number))
-            .and_then(|capture| capture.compile(expression, true))
-            .map_err(wrong)?;
-        Ok(Self {
-            program,
-            expression: expression.to_owned(),
-        })
+        let wrong = |says| {
+            let problem = format!(
+                "'{expression}': {says}; the syntax is that of pcap-filter(7), as 'udp port 9'"
+            );
+            Error::config("filter", problem)
+        };
+        Program::compile(number, expression)
+            .map(Self)
+            .map_err(wrong)
     }
 
-    /// Whether a packet matches. Bytes that were cut off match nothing.
+    /// Whether a packet is wanted. Bytes that were cut off don't match anything.
     #[inline]
     pub fn matches(&self, packet: &[u8]) -> bool {
-        self.program.filter(packet)
-    }
-}
-
-impl fmt::Debug for Filter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Filter").field(&self.expression).finish()
+        self.0.matches(packet)
     }
 }

@@ -275,7 +275,7 @@ impl<R: Read> CaptureReader<R> {
             Ok(0) => {
                 let there = self.input.filled().len();
                 Err(self.damage(format!(
-                    "cut short: {size} bytes were to follow, the file ends after {there} of them"
+                    "cut short: truncated packet, expected {size} bytes, found {there}"
                 )))
             }
             Ok(_) => Ok(()),

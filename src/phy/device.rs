@@ -63,7 +63,7 @@ impl MemifDevice {
     ///
     /// [`Error::Memif`] if a queue is not configured or has another owner. [`Error::Config`] in
     /// punt/inject mode, which smoltcp does not support.
-    pub fn new(memif: &Memif, queue: u16) -> Result<Self, Error> {
+    pub fn new(memif: &Memif, queue: u8) -> Result<Self, Error> {
         let medium = match memif.mode() {
             IfMode::Ethernet => Medium::Ethernet,
             IfMode::Ip => Medium::Ip,

@@ -40,22 +40,26 @@ use crate::link::rx_mode::{RxMode, nanos};
 #[derive(Debug)]
 pub struct RxQueue {
     link: Arc<Link>,
-    id: u16,
+    id: u8,
     end: RxEnd,
 }
 
 impl RxQueue {
-    pub(crate) fn new(link: Arc<Link>, id: u16, end: RxEnd) -> Self {
+    pub(crate) fn new(link: Arc<Link>, id: u8, end: RxEnd) -> Result<Self, Error> {
         let mut queue = Self { link, id, end };
+        queue.link.conn()?.rx_prepare(id).map_err(|e| {
+            let doing = format!("{:?}: opening receive queue {id}", queue.link);
+            Error::io(doing, e)
+        })?;
         // A former owner may have chosen another mode.
         if let Err(e) = queue.set_rx_mode(RxMode::Interrupt) {
             log::warn!("{e}");
         }
-        queue
+        Ok(queue)
     }
 
     /// The queue id.
-    pub fn id(&self) -> u16 {
+    pub fn id(&self) -> u8 {
         self.id
     }
 
@@ -213,7 +217,7 @@ impl AsFd for RxQueue {
         self.link
             .conn()
             .ok()
-            .and_then(|conn| conn.rx_fd(self.id))
+            .and_then(|conn| conn.rx_fd(self.id).ok())
             .expect("a receive queue has its descriptor from creation on")
     }
 }

@@ -29,17 +29,17 @@ use crate::link::back_off::back_off;
 #[derive(Debug)]
 pub struct TxQueue {
     link: Arc<Link>,
-    id: u16,
+    id: u8,
     end: TxEnd,
 }
 
 impl TxQueue {
-    pub(crate) fn new(link: Arc<Link>, id: u16, end: TxEnd) -> Self {
+    pub(crate) fn new(link: Arc<Link>, id: u8, end: TxEnd) -> Self {
         Self { link, id, end }
     }
 
     /// The queue id.
-    pub fn id(&self) -> u16 {
+    pub fn id(&self) -> u8 {
         self.id
     }
 

@@ -8,7 +8,7 @@ use memif::{Burst, Eof, ErrorKind, Interrupts, Memif, Role, RxMode, RxQueue, Wai
 
 use crate::common::{LONG, Pair, ROLES, eof, other, pattern, up, writable};
 
-const QUEUES: u16 = 4;
+const QUEUES: u8 = 4;
 
 fn queues(memif: &Memif) -> Vec<RxQueue> {
     (0..QUEUES).map(|q| memif.rx_queue(q).unwrap()).collect()
@@ -19,7 +19,7 @@ fn collect(
     interrupts: &mut Interrupts,
     queues: &mut [RxQueue],
     count: usize,
-) -> Vec<(u16, Vec<u8>)> {
+) -> Vec<(u8, Vec<u8>)> {
     let mut got = Vec::new();
     let mut burst = Burst::new(8);
     while got.len() < count {
@@ -44,7 +44,7 @@ fn every_queue_tells_of_its_packets_in_one_stream() {
         let mut receivers = queues(pair.side(reader));
         let mut interrupts = pair.side(reader).interrupts().unwrap();
         for round in 0..100u64 {
-            let queue = (round * 7 % u64::from(QUEUES)) as u16;
+            let queue = (round * 7 % u64::from(QUEUES)) as u8;
             let packet = pattern(round, 60);
             senders[usize::from(queue)].tx_burst(&[&packet]).unwrap();
             let got = collect(&mut interrupts, &mut receivers, 1);

@@ -7,7 +7,7 @@ use memif::{Burst, Memif, MemifConfig, Role};
 use crate::common::{LONG, Pair, assert_same, context, pattern, socket, up, writable};
 
 /// Log2 of the ring size, buffer size, receive and transmit queues.
-type Side = (u8, u16, u16, u16);
+type Side = (u8, u16, u8, u8);
 
 /// The master's settings and the slave's: the slave's ring and buffers count, and the smaller
 /// number of queues each way.
@@ -36,7 +36,7 @@ fn config(socket: &str, (log2, buffer, rx, tx): Side) -> MemifConfig {
     config.buffer_size(buffer).queues(rx, tx)
 }
 
-fn crosses(from: &Memif, to: &Memif, queue: u16, lengths: &[usize]) {
+fn crosses(from: &Memif, to: &Memif, queue: u8, lengths: &[usize]) {
     let mut sender = from.tx_queue(queue).unwrap();
     let mut receiver = to.rx_queue(queue).unwrap();
     let mut burst = Burst::new(1);
@@ -92,7 +92,7 @@ fn what_is_settled_carries_packets_of_every_size() {
 /// The C library's own test does this with a million packets on each queue.
 #[test]
 fn sixteen_queues_each_way_with_a_thread_each() {
-    const QUEUES: u16 = 16;
+    const QUEUES: u8 = 16;
     const PACKETS: u64 = 5_000;
     let pair = Pair::with(|c| c.queues(QUEUES, QUEUES).log2_ring_size(7).buffer_size(256));
     thread::scope(|scope| {

@@ -191,7 +191,7 @@ fn a_closed_context_closes_its_handles() {
 
 #[test]
 fn an_unknown_queue_is_that_error() {
-    let pair = Pair::new();
+    let pair = Pair::with(|config| config.queues(1, 1));
     for role in ROLES {
         let error = pair.side(role).packet_handle(1, 4).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnknownQueue);

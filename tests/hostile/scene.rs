@@ -113,7 +113,7 @@ impl Scene {
         let victim = match kind {
             Kind::Secret => victim.secret(SECRET),
             Kind::Queues => victim.queues(255, 255),
-            _ => victim,
+            _ => victim.queues(1, 1),
         };
         let victim = context.create_interface(victim).unwrap();
 

@@ -32,7 +32,7 @@ fn two_queues_through_a_dpdk_client() {
     );
 }
 
-fn round_trip(dpdk_role: &str, role: Role, queues: u16, vdev: &str) {
+fn round_trip(dpdk_role: &str, role: Role, queues: u8, vdev: &str) {
     if !installed(&["dpdk-testpmd"]) {
         return;
     }

@@ -7,5 +7,6 @@ mod callbacks;
 mod files;
 mod losing;
 mod making;
+mod queues;
 mod refusals;
 mod support;

@@ -14,7 +14,7 @@ use crate::traffic::{Dice, check, link_of, turn, write};
 struct Case {
     log2: u8,
     buffer: u16,
-    queues: u16,
+    queues: u8,
     /// Of packets.
     sizes: (usize, usize),
     burst: u64,
@@ -53,7 +53,7 @@ fn index(direction: Direction) -> usize {
     usize::from(direction == Direction::ToSlave)
 }
 
-fn sender(memif: &Memif, queue: u16, case: Case, sent: &AtomicU64, stop: &AtomicBool) {
+fn sender(memif: &Memif, queue: u8, case: Case, sent: &AtomicU64, stop: &AtomicBool) {
     let mut tx = memif.tx_queue(queue).unwrap();
     let mut dice = Dice(u64::from(queue) + 88_172_645_463_325_252);
     let mut packets = vec![Vec::new(); case.burst as usize];
@@ -84,7 +84,7 @@ fn sender(memif: &Memif, queue: u16, case: Case, sent: &AtomicU64, stop: &Atomic
     }
 }
 
-fn receiver(memif: &Memif, queue: u16, mode: RxMode, sent: &AtomicU64, done: &AtomicBool) {
+fn receiver(memif: &Memif, queue: u8, mode: RxMode, sent: &AtomicU64, done: &AtomicBool) {
     let mut rx = memif.rx_queue(queue).unwrap();
     rx.set_rx_mode(mode).unwrap();
     let mut burst = Burst::new(64).with_snaplen(16_384);

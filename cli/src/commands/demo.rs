@@ -1,6 +1,5 @@
 //! `memif demo`: a master and a slave in one process, so that one sees it work without a peer.
 
-use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +13,7 @@ use memif::{
 };
 
 use crate::failure::Failure;
+use crate::output::print;
 use crate::pace::{Pacer, Rate};
 use crate::print::Printer;
 use crate::report::{count, rate};
@@ -21,10 +21,10 @@ use crate::report::{count, rate};
 /// Replay a small capture through a memif inside this process, capture it at the other end, compare
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where the captured packets go
+    /// Capture file to write
     #[arg(short, long, default_value = "demo.pcap", value_name = "FILE")]
     write: PathBuf,
-    /// How long to measure at top speed afterwards, in seconds
+    /// Seconds to measure at top speed afterwards
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::seconds)]
     measure: Duration,
 }
@@ -219,12 +219,6 @@ fn measure(
     ))
 }
 
-/// A line on standard output; where nobody reads it, there is nothing left to do.
 fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => process::exit(0),
-        Err(e) => Err(Failure::Failed(format!("standard output: {e}"))),
-        Ok(()) => Ok(()),
-    }
+    print(format!("{line}\n"))
 }

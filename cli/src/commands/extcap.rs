@@ -5,28 +5,31 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
-use std::{env, io, process, thread};
+use std::{env, io, process};
 
 use memif::LinkType;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::failure::{Failure, finish};
 use crate::files::filter::PacketFilter;
+use crate::output::print;
 use crate::report::{notice, start_log};
 
 /// Make memif a capture interface of Wireshark and tshark
 ///
-/// Links this program into the folder where they look for such. In the interface's form, or by
-/// `-o extcap.memif.socket:PATH`, they are told which memif it is.
+/// Links this program into Wireshark's extcap folder. Set the socket in the interface's options, or
+/// with `-o extcap.memif.socket:PATH`.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["install", "remove"])))]
 pub(crate) struct Args {
-    /// Put the link there
+    /// Create the link
     #[arg(long)]
     install: bool,
-    /// Take it away again
+    /// Remove the link
     #[arg(long)]
     remove: bool,
     /// For this user [default]
@@ -66,11 +69,11 @@ pub(crate) fn asked(
 ///
 /// When the fifo closes, tshark shows what it has read of it by then, and no more.
 fn wait_until_told() {
-    let end = Instant::now() + Duration::from_secs(1);
-    while rustix::io::ioctl_fionread(io::stderr()).is_ok_and(|unread| unread > 0)
-        && Instant::now() < end
-    {
-        thread::sleep(Duration::from_millis(1));
+    let stderr = io::stderr();
+    // With room for one write, there is room only once that has been read.
+    if fcntl(&stderr, FcntlArg::F_SETPIPE_SZ(1)).is_ok() {
+        let mut fds = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+        let _ = poll(&mut fds, PollTimeout::from(1000_u16));
     }
 }
 
@@ -133,19 +136,20 @@ impl Call {
     ) -> Result<(), Failure> {
         if self.interfaces {
             let version = env!("CARGO_PKG_VERSION");
-            println!("extcap {{version={version}}}{{display=memif}}");
-            println!("interface {{value={INTERFACE}}}{{display=Shared memory packet interface}}");
-            return Ok(());
+            return print(format!(
+                "extcap {{version={version}}}{{display=memif}}\n\
+                 interface {{value={INTERFACE}}}{{display=Shared memory packet interface}}\n"
+            ));
         }
         if let Some(other) = self.interface.as_deref().filter(|name| *name != INTERFACE) {
             return Err(Failure::Usage(format!(
-                "there is no interface {other}, only {INTERFACE}"
+                "unknown interface {other}; the only one is {INTERFACE}"
             )));
         }
         if self.config {
-            print!("{FORM}");
+            return print(FORM);
         } else if self.dlts {
-            println!("dlt {{number=1}}{{name=EN10MB}}{{display=Ethernet}}");
+            return print("dlt {number=1}{name=EN10MB}{display=Ethernet}\n");
         } else if self.capture {
             return capture(self.capture_options(fifo)?);
         } else if let Some(filter) = self.filter {
@@ -153,7 +157,7 @@ impl Call {
             if let Err(Failure::Usage(text) | Failure::Failed(text)) =
                 PacketFilter::new(&[filter], LinkType::ETHERNET)
             {
-                println!("{text}");
+                return print(format!("{text}\n"));
             }
         }
         Ok(())
@@ -169,7 +173,7 @@ impl Call {
         *held = Some(opened.map_err(|e| Failure::Failed(format!("opening {fifo}: {e}")))?);
         if !self.options.iter().any(|o| o.starts_with("--socket=")) {
             return Err(Failure::Usage(
-                "which memif? Give its control socket in the interface's options, or by -o extcap.memif.socket:PATH".into(),
+                "no control socket: set it in the interface's options, or with -o extcap.memif.socket:PATH".into(),
             ));
         }
         let mut words = vec!["--silent".to_owned(), "--pcapng".into()];
@@ -187,11 +191,11 @@ arg {number=1}{call=--id}{display=Interface id}{tooltip=The same on both sides}{
 arg {number=2}{call=--role}{display=Role}{tooltip=A slave connects, a master listens}{type=selector}{default=slave}
 value {arg=2}{value=slave}{display=slave, connects}{default=true}
 value {arg=2}{value=master}{display=master, listens}{default=false}
-arg {number=3}{call=--secret}{display=Secret}{tooltip=That of the peer, at most 24 bytes}{type=password}{save=false}
-arg {number=4}{call=--mode}{display=Mode}{tooltip=What packets begin with}{type=selector}{default=ethernet}
+arg {number=3}{call=--secret}{display=Secret}{tooltip=The peer's secret, at most 24 bytes}{type=password}{save=false}
+arg {number=4}{call=--mode}{display=Mode}{tooltip=Link header of the packets}{type=selector}{default=ethernet}
 value {arg=4}{value=ethernet}{display=Ethernet}{default=true}
 value {arg=4}{value=ip}{display=IP}{default=false}
-arg {number=5}{call=--snaplen}{display=Snap length}{tooltip=Bytes kept of a packet}{type=unsigned}{range=1,262144}{default=262144}{group=Receiving}
+arg {number=5}{call=--snaplen}{display=Snap length}{tooltip=Bytes captured of each packet}{type=unsigned}{range=1,262144}{default=262144}{group=Receiving}
 arg {number=6}{call=--rx-mode}{display=Receive mode}{tooltip=How to wait for packets}{type=selector}{default=interrupt}{group=Receiving}
 value {arg=6}{value=interrupt}{display=interrupt, sleeps}{default=true}
 value {arg=6}{value=polling}{display=polling, spins}{default=false}
@@ -208,14 +212,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         match fs::symlink_metadata(&link) {
             Ok(there) if !there.is_symlink() => {
                 return Err(Failure::Failed(format!(
-                    "{} is there and no link: nothing was changed",
+                    "{} is not a symbolic link; it was not replaced",
                     link.display()
                 )));
             }
             Ok(_) => fs::remove_file(&link).map_err(|e| failed("removing", e))?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 if args.remove {
-                    notice(format_args!("{} is not there", link.display()));
+                    notice(format_args!("{} does not exist", link.display()));
                     continue;
                 }
             }

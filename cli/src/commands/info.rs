@@ -1,36 +1,37 @@
 //! `memif info`: connects, tells what the two sides agreed on, and leaves.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use memif::{ErrorKind, MemifDetails, QueueDetails, Role};
 use serde_json::json;
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::endpoint::Endpoint;
 use crate::link::refusal::refused;
 use crate::link::session::Session;
+use crate::output::print;
 
 /// Connect, and print both sides' names, queues, rings and memory, or why the peer refuses
 ///
-/// An interface has one link: while it is looked at, nobody else can have it, and what the
-/// peer sends meanwhile is lost. As a slave it tells at once when nobody listens, or it may not
-/// connect; as a master it waits for a slave.
+/// `info` occupies the interface's only link while it runs, and packets that the peer sends
+/// meanwhile are lost. As a slave it fails at once if nobody listens or access is denied; as a
+/// master it waits for a slave.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
-    /// How many seconds the peer has to answer
+    /// Wait up to N seconds for the peer to answer
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Duration,
-    /// Print a JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let session = args.endpoint.open(true)?;
+    let session = args.endpoint.open(&Events::start()?, true)?;
     link(&session, args.timeout)?;
     let details = session.memif.details()?;
     let text = if args.json {
@@ -39,9 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         as_text(&details)
     };
     session.memif.close();
-    io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|e| Failure::Failed(format!("standard output: {e}")))
+    print(text)
 }
 
 /// Waits for the link; the first reason against it, unless time may mend it.
@@ -52,8 +51,10 @@ fn link(session: &Session, timeout: Duration) -> Result<(), Failure> {
     loop {
         match memif.wait_link_up(Some(STEP)) {
             Ok(true) => return Ok(()),
-            Ok(false) if session.stop.is_set() => {
-                return Err(Failure::Failed(format!("{memif}: stopped")));
+            Ok(false) if session.events.is_stopped() => {
+                return Err(Failure::Failed(format!(
+                    "{memif}: interrupted; no peer connected"
+                )));
             }
             Ok(false) => {}
             Err(e) => return Err(refused(&e)),

@@ -2,15 +2,14 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use memif::observe::{Direction, LinkId, Process, Ring};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::metrics::observed::{Host, Observed, Passed, ends, socket, tell_hidden};
-use crate::stop::Stop;
+use crate::output::{print, terminal_width};
 use crate::values::seconds;
 
 /// List the memif links of this host, between any processes
@@ -31,7 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let stop = Stop::on_signals(|| {})?;
+    let events = Events::start()?;
     let usual = if args.watch { 1000 } else { 200 };
     let sample = args.sample.unwrap_or(Duration::from_millis(usual));
     let mut host = Host::new()?;
@@ -43,13 +42,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .map(|(id, observed)| (*id, observed.rings.clone()))
             .collect();
         let start = Instant::now();
-        while start.elapsed() < sample && !stop.is_set() {
+        while start.elapsed() < sample && !events.is_stopped() {
             let pause = host.look()?;
-            thread::sleep(pause.min(sample.saturating_sub(start.elapsed())));
+            events.sleep(pause.min(sample.saturating_sub(start.elapsed())));
         }
         host.look()?;
         let time = start.elapsed().max(Duration::from_millis(1));
-        let clear = args.watch && io::stdout().is_terminal();
+        let clear = args.watch && terminal_width().is_some();
         let mut text = String::from(if clear { "\x1b[H\x1b[2J" } else { "" });
         let mut rows = Vec::new();
         for (id, observed) in host.links.iter().filter(|(_, o)| o.up) {
@@ -67,17 +66,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         if !args.json {
             text += &table(&rows);
         }
-        match io::stdout().lock().write_all(text.as_bytes()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Err(Failure::NobodyReads),
-            Err(e) => return Err(Failure::Failed(format!("standard output: {e}"))),
-            Ok(()) => {}
-        }
+        print(text)?;
         host.forget();
-        if !args.watch || stop.is_set() {
+        if !args.watch || events.is_stopped() {
             return Ok(());
         }
         if sample.is_zero() {
-            thread::sleep(Duration::from_millis(100));
+            events.sleep(Duration::from_millis(100));
         }
     }
 }

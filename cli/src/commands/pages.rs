@@ -1,12 +1,12 @@
 //! `memif completions` and `memif man`: made from the description of the whole command line.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Command;
 use clap_complete::Shell;
 
 use crate::failure::Failure;
+use crate::output::print;
 
 /// Print a completion script for a shell
 ///
@@ -24,17 +24,17 @@ fn shell(text: &str) -> Result<Shell, String> {
         "bash" => Ok(Shell::Bash),
         "zsh" => Ok(Shell::Zsh),
         "fish" => Ok(Shell::Fish),
-        _ => Err("bash, zsh and fish are known".into()),
+        _ => Err("must be bash, zsh or fish".into()),
     }
 }
 
 /// Print the manual page, for `man -l -`
 #[derive(Debug, clap::Args)]
 pub(crate) struct ManArgs {
-    /// The page of this subcommand
+    /// Subcommand [default: the whole command]
     #[arg(conflicts_with = "write_to")]
     subcommand: Option<String>,
-    /// Write all pages into this folder instead, a file each
+    /// Write all pages into a folder, one file each
     #[arg(long, value_name = "FOLDER")]
     write_to: Option<PathBuf>,
 }
@@ -42,7 +42,7 @@ pub(crate) struct ManArgs {
 pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "memif", &mut script);
-    print(&script)
+    print(script)
 }
 
 /// A subcommand's page is titled as its command, `memif capture`, by clap.
@@ -54,21 +54,11 @@ pub(crate) fn man(args: &ManArgs, mut command: Command) -> Result<(), Failure> {
     if let Some(name) = &args.subcommand {
         command.build();
         let found = command.find_subcommand(name).cloned();
-        command = found.ok_or_else(|| Failure::Usage(format!("there is no 'memif {name}'")))?;
+        command = found
+            .ok_or_else(|| Failure::Usage(format!("there is no subcommand 'memif {name}'")))?;
     }
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(command).render(&mut page);
     rendered.map_err(|e| Failure::Failed(format!("the manual page: {e}")))?;
-    print(&page)
-}
-
-/// Whoever reads may stop early, as `head` does.
-fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("standard output: {e}")))
-        }
-        _ => Ok(()),
-    }
+    print(page)
 }

@@ -12,9 +12,11 @@ use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::endpoint::Endpoint;
 use crate::link::session::Linked;
+use crate::mac::Mac;
 use crate::metrics::MetricsArgs;
 use crate::report::{count, notice};
 use crate::values::some_time;
@@ -33,10 +35,10 @@ const LEAST_MTU_IPV6: u16 = 1280;
 const PORT_ECHO: u16 = 7;
 const PORT_HTTP: u16 = 80;
 
-/// Be a host on a memif: answer ARP, NDP and ping, TCP echo on port 7, a page on port 80
+/// Act as a simple host on a memif: answer ARP, NDP and ping, TCP echo on port 7, HTTP on port 80
 ///
-/// Each service takes 8 connections at a time. Goes on when the peer leaves and comes back. Ctrl-C
-/// ends it.
+/// Each service accepts 8 connections at a time. Continues when the peer reconnects. Ctrl-C stops
+/// it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -51,35 +53,35 @@ pub(crate) struct Args {
     ip6: Option<Ipv6Cidr>,
     /// Ethernet address [default: 02:fe and the IPv4 address]
     #[arg(long, value_name = "MAC", value_parser = mac)]
-    mac: Option<EthernetAddress>,
-    /// IPv4 address of the router to other networks
+    mac: Option<Mac>,
+    /// IPv4 address of the default router
     #[arg(long, value_name = "ADDRESS")]
     gateway: Option<Ipv4Addr>,
-    /// Longest IP packet, 576 to 65535
+    /// MTU, 576 to 65535
     #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
-    /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
+    /// Receive mode: interrupt sleeps, polling spins, adaptive does both
     #[arg(long, default_value = "interrupt", value_parser = crate::values::rx_mode)]
     rx_mode: RxMode,
-    /// Fail when there is no link within so many seconds; 0: wait for ever [default: 0]
+    /// Fail if there is no link within N seconds; 0 waits for ever [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Option<StdDuration>,
-    /// Say nothing of peers that come and leave
+    /// No messages when peers connect or leave
     #[arg(short, long)]
     quiet: bool,
 }
 
 fn cidr<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|_| format!("'{text}' is no address with a prefix length, as 192.168.1.1/24"))
+    text.parse().map_err(|_| {
+        format!("'{text}' is not an address with a prefix length, such as 192.168.1.1/24")
+    })
 }
 
-fn mac(text: &str) -> Result<EthernetAddress, String> {
-    match text.parse::<EthernetAddress>() {
-        Ok(address) if address.is_unicast() => Ok(address),
-        _ => Err(format!(
-            "'{text}' is no station's address, as 02:fe:00:00:00:01"
-        )),
+fn mac(text: &str) -> Result<Mac, String> {
+    let mac: Mac = text.parse()?;
+    match EthernetAddress(mac.0).is_unicast() {
+        true => Ok(mac),
+        false => Err(format!("{mac} is not the address of a single host")),
     }
 }
 
@@ -89,31 +91,35 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .collect();
     // smoltcp takes no other.
     if let Some(wrong) = addresses.iter().find(|a| !a.address().is_unicast()) {
-        return Err(Failure::Usage(format!("{wrong} is no host's address")));
+        return Err(Failure::Usage(format!(
+            "{wrong} is not the address of a single host"
+        )));
     }
     if args.endpoint.mode == IfMode::PuntInject {
         let mode = args.endpoint.mode;
         return Err(Failure::Usage(format!(
-            "no host speaks {mode}: ethernet or ip"
+            "a responder needs ethernet or ip mode, not {mode}"
         )));
     }
     if args.ip6.is_some() && args.mtu < LEAST_MTU_IPV6 {
         return Err(Failure::Usage(format!(
-            "an MTU of {} is too small for IPv6: {LEAST_MTU_IPV6} and more",
+            "an MTU of {} is too small for IPv6; the least is {LEAST_MTU_IPV6}",
             args.mtu
         )));
     }
-    let session = args.endpoint.open(args.quiet)?;
-    let _serving = args.metrics.serve("respond", &[&session])?;
+    let events = Events::start()?;
+    let session = args.endpoint.open(&events, args.quiet)?;
+    let _serving = args.metrics.serve("respond", &[&session], &events)?;
     if session.wait_link(some_time(args.timeout))? == Linked::Stopped {
         return Ok(());
     }
     let mut device = MemifDevice::new(&session.memif, 0)?.with_mtu(args.mtu.into());
     device.set_rx_mode(args.rx_mode)?;
 
+    let mac = args.mac.unwrap_or_else(|| default_mac(args.ip));
     let hardware = match args.endpoint.mode {
         IfMode::Ip => HardwareAddress::Ip,
-        _ => args.mac.unwrap_or_else(|| default_mac(args.ip)).into(),
+        _ => EthernetAddress(mac.0).into(),
     };
     let mut config = Config::new(hardware);
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -140,14 +146,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     if !args.quiet {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-        notice(format_args!(
-            "answering as {}{}",
-            list.join(" and "),
-            match hardware {
-                HardwareAddress::Ethernet(mac) => format!(" ({})", colons(mac)),
-                _ => String::new(),
-            }
-        ));
+        let list = list.join(" and ");
+        match hardware {
+            HardwareAddress::Ethernet(_) => notice(format_args!("Answering as {list} ({mac})")),
+            _ => notice(format_args!("Answering as {list}")),
+        }
     }
     loop {
         let now = Instant::now();
@@ -172,14 +175,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As `--mac` takes it; smoltcp has hyphens.
-fn colons(address: EthernetAddress) -> String {
-    address.to_string().replace('-', ":")
-}
-
-fn default_mac(ip: Option<Ipv4Cidr>) -> EthernetAddress {
+fn default_mac(ip: Option<Ipv4Cidr>) -> Mac {
     let [a, b, c, d] = ip.map_or([0, 0, 0, 1], |ip| ip.address().octets());
-    EthernetAddress([0x02, 0xfe, a, b, c, d])
+    Mac([0x02, 0xfe, a, b, c, d])
 }
 
 /// A connection of a service, or the readiness for one.
@@ -321,6 +319,6 @@ mod tests {
         assert!(cidr::<Ipv4Cidr>("192.168.1.1/24").is_ok());
         assert!(cidr::<Ipv4Cidr>("192.168.1.1").is_err());
         let ip = cidr("10.0.0.9/8").unwrap();
-        assert_eq!(colons(default_mac(Some(ip))), "02:fe:0a:00:00:09");
+        assert_eq!(default_mac(Some(ip)).to_string(), "02:fe:0a:00:00:09");
     }
 }

@@ -7,16 +7,16 @@ use nix::unistd::{Group, User};
 
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Access {
-    /// Permissions of the socket's file, when this side listens, in octal [default: 0600, the same user alone]
+    /// Octal permissions of the socket file, when this side listens [default: 0600]
     #[arg(long, value_name = "MODE", value_parser = file_mode)]
     socket_mode: Option<u32>,
-    /// Owner of the socket's file, when this side listens: names or numbers, as with chown
+    /// Owner of the socket file, when this side listens: names or numbers, as with chown
     #[arg(long, value_name = "[USER][:GROUP]")]
     socket_owner: Option<Owner>,
-    /// Peers may only be this user's processes, by name or number; may be given several times
+    /// Accept only peers of this user, by name or number; may be repeated
     #[arg(long = "allow-user", value_name = "USER", value_parser = user)]
     users: Vec<u32>,
-    /// Peers may only be this group's processes (their effective group); may be given several times
+    /// Accept only peers of this group (their effective group); may be repeated
     #[arg(long = "allow-group", value_name = "GROUP", value_parser = group)]
     groups: Vec<u32>,
 }
@@ -59,7 +59,7 @@ impl FromStr for Owner {
     fn from_str(text: &str) -> Result<Self, String> {
         let (owner, of_group) = text.split_once(':').unwrap_or((text, ""));
         if owner.is_empty() && of_group.is_empty() {
-            return Err("neither a user nor a group".into());
+            return Err("must name a user or a group".into());
         }
         let given = |text: &str, id: fn(&str) -> Result<u32, String>| {
             (!text.is_empty()).then(|| id(text)).transpose()
@@ -74,9 +74,7 @@ impl FromStr for Owner {
 fn file_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode @ 1..=0o777) => Ok(mode),
-        _ => Err(format!(
-            "'{text}' is no mode of a file: three octal digits, as 0660"
-        )),
+        _ => Err(format!("'{text}' is not an octal file mode such as 0660")),
     }
 }
 

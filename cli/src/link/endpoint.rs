@@ -6,23 +6,25 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use memif::{Context, IfMode, MemifConfig, Role};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::access::Access;
 use crate::link::session::Session;
-use crate::values::Secret;
+use crate::values::{Secret, mode};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Endpoint {
-    /// Control socket; a leading '@' makes it an abstract name
+    /// Control socket; a leading '@' means an abstract name
     #[arg(short, long, value_name = "PATH")]
     pub(crate) socket: Option<String>,
     /// Interface id, the same on both sides
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) id: u32,
-    /// This side: master (server), which listens, or slave (client), which connects [default: slave, of `bench recv` and `bench pong` master]
+    /// Role of this side: master (server) listens, slave (client) connects [default: slave; master for
+    /// `bench recv` and `bench pong`]
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<Role>,
-    /// Secret, at most 24 bytes; better given by the environment, where others can't see it
+    /// Secret, at most 24 bytes; the environment hides it from other users
     #[arg(
         long,
         env = "MEMIF_SECRET",
@@ -33,25 +35,25 @@ pub(crate) struct Endpoint {
     /// Read the secret from the first line of a file
     #[arg(long, value_name = "FILE", conflicts_with = "secret")]
     pub(crate) secret_file: Option<PathBuf>,
-    /// What packets begin with: ethernet, ip
-    #[arg(long, default_value = "ethernet", value_name = "MODE")]
+    /// Interface mode: ethernet, ip
+    #[arg(long, default_value = "ethernet", value_name = "MODE", value_parser = mode)]
     pub(crate) mode: IfMode,
     /// Queues in each direction, 1 to 255
     #[arg(long, default_value_t = 1, value_name = "N",
-          value_parser = RangedU64ValueParser::<u16>::new().range(1..=255))]
-    pub(crate) queues: u16,
-    /// Slots of a ring as a power of two, 1 to 14; the slave's counts
+          value_parser = RangedU64ValueParser::<u8>::new().range(1..=255))]
+    pub(crate) queues: u8,
+    /// log2 of the ring size, 1 to 14; the slave's value applies
     #[arg(long, default_value_t = 10, value_name = "LOG2",
           value_parser = RangedU64ValueParser::<u8>::new().range(1..=14))]
     pub(crate) ring_size: u8,
-    /// Bytes of a buffer, 64 to 65535; the slave's counts
+    /// Buffer size in bytes, 64 to 65535; the slave's value applies
     #[arg(long, default_value_t = 2048, value_name = "BYTES",
           value_parser = RangedU64ValueParser::<u16>::new().range(64..=65535))]
     pub(crate) buffer_size: u16,
-    /// Interface name told to the peer
+    /// Interface name sent to the peer
     #[arg(long, default_value = "memif", value_name = "NAME")]
     pub(crate) name: String,
-    /// Accept memory that the peer could take away, which would kill this process (DPDK zero-copy)
+    /// Accept memory that the peer can truncate, which would kill this process (DPDK zero-copy)
     #[arg(long)]
     pub(crate) allow_unsealed: bool,
     #[command(flatten)]
@@ -59,8 +61,8 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn open(&self, quiet: bool) -> Result<Session, Failure> {
-        self.open_as(Role::Slave, quiet)
+    pub(crate) fn open(&self, events: &Events, quiet: bool) -> Result<Session, Failure> {
+        self.open_as(Role::Slave, events, quiet)
     }
 
     fn secret(&self) -> Result<String, Failure> {
@@ -73,13 +75,16 @@ impl Endpoint {
     }
 
     /// In this role, unless another was asked for.
-    pub(crate) fn open_as(&self, role: Role, quiet: bool) -> Result<Session, Failure> {
+    pub(crate) fn open_as(
+        &self,
+        role: Role,
+        events: &Events,
+        quiet: bool,
+    ) -> Result<Session, Failure> {
         let role = self.role.unwrap_or(role);
         let context = self.access.apply(Context::builder("memif")).build()?;
         let Some(socket) = &self.socket else {
-            return Err(Failure::Usage(
-                "which memif? --socket PATH is needed".into(),
-            ));
+            return Err(Failure::Usage("no socket given; use --socket PATH".into()));
         };
         let config = MemifConfig::new(socket)
             .id(self.id)
@@ -91,7 +96,7 @@ impl Endpoint {
             .buffer_size(self.buffer_size)
             .name(&self.name)
             .allow_unsealed_regions(self.allow_unsealed);
-        Session::open(context, config, role, self.queues, quiet)
+        Session::open(context, config, role, self.queues, quiet, events)
     }
 }
 

@@ -13,16 +13,16 @@ use crate::failure::Failure;
 pub(crate) fn nobody_listens(socket: &str) -> String {
     let nobody = format!("nobody listens on {socket}");
     if let Some(other) = namesake(socket) {
-        return format!("{nobody}, but there is {other}: give that with --socket");
+        return format!("{nobody}, but {other} exists; use --socket {other}");
     }
     let path = Path::new(socket);
     let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
     match folder.filter(|_| !socket.starts_with('@')) {
         Some(_) if fs::metadata(path).is_ok_and(|m| !m.file_type().is_socket()) => {
-            format!("{nobody}, which is not a socket; give the master's path with --socket")
+            format!("{nobody}, which is not a socket; use the master's path with --socket")
         }
         Some(folder) if !folder.exists() => format!(
-            "{nobody}: there is no folder {}; give the master's path with --socket",
+            "{nobody}: there is no folder {}; use the master's path with --socket",
             folder.display()
         ),
         _ => format!("{nobody}; start the master first, or use --role master"),
@@ -91,10 +91,10 @@ pub(crate) fn refused(error: &Error) -> Failure {
 impl Refusal {
     pub(crate) fn hint(self) -> &'static str {
         match self {
-            Self::Secret => "give the peer's secret with --secret",
-            Self::Mode => "give the peer's mode with --mode",
-            Self::UnknownId => "give the id that the peer has with --id",
-            Self::Busy => "an interface has one link: end the other, or use another --id",
+            Self::Secret => "use the peer's secret with --secret",
+            Self::Mode => "use the peer's mode with --mode",
+            Self::UnknownId => "use the peer's interface id with --id",
+            Self::Busy => "an interface has one link only; end the other one, or use another --id",
             Self::Other => "",
         }
     }

@@ -1,22 +1,22 @@
 //! An open link: waiting for it, and what it tells of itself.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use memif::pcap::InterfaceInfo;
 use memif::{Context, Error, ErrorKind, Memif, MemifConfig, Role};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::refusal::{Refusal, UNKNOWN_ID_PATIENCE, nobody_listens, refusal, refused};
-use crate::report::notice;
-use crate::stop::Stop;
+use crate::report::{notice, notice_later};
 
 /// An interface whose control thread runs, and which tells when it connects and is left.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) memif: Memif,
-    pub(crate) stop: Stop,
+    pub(crate) events: Events,
     quiet: bool,
     /// How many links there have been, the one that is up included.
     links: Arc<AtomicU64>,
@@ -31,24 +31,26 @@ pub(crate) struct Session {
 pub(crate) struct Dropped(Arc<[AtomicU64]>);
 
 impl Dropped {
-    fn new(queues: u16) -> Self {
+    fn new(queues: u8) -> Self {
         Self((0..queues).map(|_| AtomicU64::new(0)).collect())
     }
 
-    pub(crate) fn add(&self, queue: u16, packets: u64) {
+    pub(crate) fn add(&self, queue: u8, packets: u64) {
         self.0[usize::from(queue)].fetch_add(packets, Ordering::Relaxed);
     }
 
-    pub(crate) fn set(&self, queue: u16, packets: u64) {
+    pub(crate) fn set(&self, queue: u8, packets: u64) {
         self.0[usize::from(queue)].store(packets, Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self, queue: u16) -> u64 {
+    pub(crate) fn get(&self, queue: u8) -> u64 {
         self.0
             .get(usize::from(queue))
             .map_or(0, |n| n.load(Ordering::Relaxed))
     }
 }
+
+const PERMISSION_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What ended a wait for the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,22 +60,27 @@ pub(crate) enum Linked {
 }
 
 impl Session {
-    /// Creates the interface; signals close it from then on. The role and queues are the config's.
+    /// Creates the interface, which is closed when the command is stopped. The role and queues are
+    /// the config's.
     pub(crate) fn open(
         context: Context,
         config: MemifConfig,
         role: Role,
-        queues: u16,
+        queues: u8,
         quiet: bool,
+        events: &Events,
     ) -> Result<Self, Failure> {
+        // The library's log tells the same.
+        let quietly = quiet || log::log_enabled!(target: "memif::core", log::Level::Info);
         let links = Arc::<AtomicU64>::default();
         let lost = Arc::<AtomicU64>::default();
         let (counted, gone) = (Arc::clone(&links), Arc::clone(&lost));
+        let interrupted = events.clone();
         let config = config
             .on_connect(move |memif| {
                 counted.fetch_add(1, Ordering::Release);
-                if !quiet && let Ok(details) = memif.details() {
-                    notice(format_args!(
+                if !quietly && let Ok(details) = memif.details() {
+                    notice_later(format_args!(
                         "{memif}: connected to {}, interface {}",
                         shown(&details.remote_name),
                         shown(&details.remote_interface_name)
@@ -82,34 +89,27 @@ impl Session {
             })
             .on_disconnect(move |memif| {
                 gone.fetch_add(1, Ordering::Release);
-                if !quiet && let Ok(details) = memif.details() {
-                    notice(format_args!("{memif}: disconnected: {}", details.error));
+                // Whoever reads a file for this peer need not go on.
+                interrupted.interrupt();
+                if !quietly && let Ok(details) = memif.details() {
+                    notice_later(format_args!("{memif}: disconnected: {}", details.error));
                 }
             });
-        // Before a peer is told of: whoever sees that may send signals.
-        let closing = Arc::<OnceLock<Memif>>::default();
-        let created = Arc::clone(&closing);
-        let stop = Stop::on_signals(move || {
-            if let Some(memif) = closing.get() {
-                memif.close();
-            }
-        })?;
         let memif = context.create_interface(config).map_err(|e| {
             let hint = match (role, e.kind()) {
                 (Role::Slave, _) => "",
                 (Role::Master, ErrorKind::Already) => {
-                    "be its slave with --role slave, or give another path"
+                    "connect to it with --role slave, or use another path"
                 }
-                (Role::Master, _) => "a master needs a path of its own in a folder it may write to",
+                (Role::Master, _) => "a master needs an unused path in a folder it may write to",
             };
             Failure::from(e).hint(hint)
         })?;
-        if created.set(memif.clone()).is_ok() && stop.is_set() {
-            memif.close();
-        }
+        let closed = memif.clone();
+        events.on_stop(move || closed.close());
         Ok(Self {
             memif,
-            stop,
+            events: events.clone(),
             quiet,
             links,
             lost,
@@ -129,11 +129,11 @@ impl Session {
     }
 
     /// What a capture file says of the link's queues: with the peer's name, once there is one.
-    pub(crate) fn interfaces(&self, queues: u16, snaplen: u32) -> Vec<InterfaceInfo> {
+    pub(crate) fn interfaces(&self, queues: u8, snaplen: u32) -> Vec<InterfaceInfo> {
         let memif = &self.memif;
         let details = memif.details().ok();
         let peer = details.map(|d| (d.remote_name, d.remote_interface_name));
-        let info = |queue: u16| {
+        let info = |queue: u8| {
             let several = queues > 1;
             let mut name = format!("memif{}", memif.id());
             let mut about = format!("memif id {} on {}", memif.id(), memif.socket());
@@ -174,7 +174,7 @@ impl Session {
             if self.links() > links {
                 return Ok(Linked::Up);
             }
-            if self.stop.is_set() {
+            if self.events.is_stopped() {
                 return Ok(Linked::Stopped);
             }
             let left = limit.map(|l| l.saturating_sub(start.elapsed()));
@@ -201,6 +201,10 @@ impl Session {
                 }
             }
             let waiting_for = self.waiting_for();
+            // A moment after the socket is there, its permissions may not be yet.
+            if self.may_not_connect() && start.elapsed() >= PERMISSION_PATIENCE {
+                return Err(Failure::Failed(waiting_for));
+            }
             if left.is_some_and(|l| l.is_zero()) {
                 let seconds = limit.unwrap_or_default().as_secs_f64();
                 return Err(Failure::Failed(format!(
@@ -214,6 +218,11 @@ impl Session {
         }
     }
 
+    fn may_not_connect(&self) -> bool {
+        let failure = self.memif.last_failure();
+        failure.is_some_and(|f| f.kind == ErrorKind::PermissionDenied && !f.refused)
+    }
+
     /// Why there is no link yet.
     pub(crate) fn waiting_for(&self) -> String {
         use ErrorKind::{ConnectionRefused, NotFound};
@@ -225,7 +234,7 @@ impl Session {
                 nobody_listens(memif.socket())
             }
             (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
-                "{memif}: {}; the user has to be one that both sides let in (--socket-mode, --socket-owner, --allow-user)",
+                "{memif}: {}; run as a user who may write to the socket (--socket-mode, --socket-owner, --allow-user)",
                 f.reason
             ),
             (Role::Slave, Some(f)) if f.refused => {
@@ -240,7 +249,7 @@ impl Session {
             (_, Some(f)) => format!("{memif}: {}", f.reason),
             (Role::Master, None) => format!("{memif}: no slave has connected"),
             (Role::Slave, None) => {
-                format!("{memif}: the master has taken the connection but does not answer")
+                format!("{memif}: the master accepted the connection but does not answer")
             }
         }
     }

@@ -2,15 +2,16 @@
 //! user may enter. Whoever connects gets a snapshot, as a JSON object.
 
 use std::fs::{self, DirBuilder};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
+use super::server::Server;
 use super::snapshot::{Snapshot, Source};
+use crate::events::Events;
 
 /// How long the other side may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -38,25 +39,31 @@ impl Drop for Listening {
     }
 }
 
-pub(super) fn listen(source: Arc<Source>) -> io::Result<Listening> {
+pub(super) fn listen(source: Arc<Source>, events: &Events) -> io::Result<Listening> {
     let folder = folder();
     match DirBuilder::new().mode(0o700).create(&folder) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
         _ => check(&folder)?,
     }
     let path = folder.join(format!("{}.sock", std::process::id()));
-    // An earlier process of the same id was killed.
-    let _ = fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)?;
-    thread::spawn(move || {
-        for stream in listener.incoming().filter_map(Result::ok) {
-            if let Err(e) = answer(stream, &source) {
-                log::debug!("telling 'memif stats': {e}");
-            }
-        }
-    });
+    let listener = bind(&path)?;
+    let answer = move |_: &[u8]| serde_json::to_vec(&source.snapshot()).ok();
+    events.add(Server::new(listener, Box::new(answer))?);
     Ok(Listening(path))
 }
+
+/// Takes its name only once it listens: one that does not answer is removed by others.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let early = path.with_extension(EARLY);
+    // An earlier process of the same id was killed.
+    let _ = fs::remove_file(&early);
+    let listener = UnixListener::bind(&early)?;
+    fs::rename(&early, path)?;
+    Ok(listener)
+}
+
+/// The extension of a socket that may not listen yet.
+const EARLY: &str = "new";
 
 /// In a folder that others may write to, the socket could be anybody's.
 fn check(folder: &Path) -> io::Result<()> {
@@ -70,11 +77,6 @@ fn check(folder: &Path) -> io::Result<()> {
     )))
 }
 
-fn answer(mut stream: UnixStream, source: &Source) -> io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(&serde_json::to_vec(&source.snapshot())?)
-}
-
 /// The sockets of this user's commands. What killed ones have left is removed.
 pub(crate) fn find() -> Vec<PathBuf> {
     let folder = folder();
@@ -82,6 +84,7 @@ pub(crate) fn find() -> Vec<PathBuf> {
         return Vec::new();
     };
     let mut paths: Vec<_> = entries.flatten().map(|e| e.path()).collect();
+    paths.retain(|path| path.extension().is_none_or(|end| end != EARLY));
     paths.retain(|path| match UnixStream::connect(path) {
         Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
             let _ = fs::remove_file(path);
@@ -101,4 +104,33 @@ pub(crate) fn query(path: &Path) -> io::Result<Snapshot> {
     let mut text = Vec::new();
     stream.take(MOST).read_to_end(&mut text)?;
     Ok(serde_json::from_slice(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever looks in between removes what does not listen yet.
+    #[test]
+    fn a_socket_listens_before_it_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("1.sock");
+        std::thread::scope(|scope| {
+            let seeker = scope.spawn(|| {
+                let mut seen = 0;
+                while seen < 2000 {
+                    match UnixStream::connect(&path) {
+                        Ok(_) => seen += 1,
+                        Err(e) => assert_eq!(e.kind(), io::ErrorKind::NotFound, "{seen}"),
+                    }
+                }
+            });
+            while !seeker.is_finished() {
+                // As the name goes before the socket does.
+                let listener = bind(&path).unwrap();
+                fs::remove_file(&path).unwrap();
+                drop(listener);
+            }
+        });
+    }
 }

@@ -1,24 +1,27 @@
-//! What a long-running command tells of itself: to `memif stats`, and to Prometheus.
+//! The counters that a long-running command publishes: for `memif stats`, and for Prometheus.
 
+mod host;
 pub(crate) mod local;
 pub(crate) mod observed;
 mod prometheus;
+mod server;
 pub(crate) mod snapshot;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::thread;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use server::Server;
 use snapshot::Watched;
-use tiny_http::{Header, Method, Response, Server};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::session::Session;
 use crate::report::notice;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct MetricsArgs {
-    /// Serve /metrics for Prometheus here; a port alone is on 127.0.0.1, an address makes it public
+    /// Serve /metrics for Prometheus; a port alone is on 127.0.0.1 only
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = address)]
     metrics: Option<SocketAddr>,
 }
@@ -27,60 +30,100 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     text.parse()
         .or_else(|_| text.trim_start_matches(':').parse().map(loopback))
-        .map_err(|_| format!("'{text}' is no port and no ADDRESS:PORT, as 9100 or 127.0.0.1:9100"))
+        .map_err(|_| {
+            format!("'{text}' is not a port or ADDRESS:PORT, such as 9100 or 127.0.0.1:9100")
+        })
 }
 
-/// Serves until it is dropped.
+/// Is seen by `memif stats` until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Serving {
     _local: Option<local::Listening>,
 }
 
 impl MetricsArgs {
-    /// Tells of these interfaces, to whom asks, while the result lives.
-    pub(crate) fn serve(&self, command: &str, sessions: &[&Session]) -> Result<Serving, Failure> {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.metrics.is_some()
+    }
+
+    /// Publishes the links of the host.
+    pub(crate) fn serve_host(
+        &self,
+        host: &Arc<Mutex<observed::Host>>,
+        events: &Events,
+    ) -> Result<(), Failure> {
+        let host = Arc::clone(host);
+        let text = move || host::text(&host.lock().unwrap_or_else(PoisonError::into_inner));
+        match self.metrics {
+            Some(address) => serve_http(address, text, events),
+            None => Ok(()),
+        }
+    }
+
+    /// Publishes the counters of these interfaces.
+    pub(crate) fn serve(
+        &self,
+        command: &str,
+        sessions: &[&Session],
+        events: &Events,
+    ) -> Result<Serving, Failure> {
         let watched = sessions.iter().map(|s| Watched::new(s)).collect();
         let source = Arc::new(snapshot::Source::new(command, watched));
         if let Some(address) = self.metrics {
-            serve_http(address, Arc::clone(&source))?;
+            let source = Arc::clone(&source);
+            serve_http(
+                address,
+                move || prometheus::text(&source.snapshot()),
+                events,
+            )?;
         }
         // Without it the command does its work all the same.
-        let local = local::listen(source)
-            .inspect_err(|e| log::info!("'memif stats' won't see this process: {e}"));
+        let local = local::listen(source, events)
+            .inspect_err(|e| log::info!("'memif stats' can't see this process: {e}"));
         Ok(Serving { _local: local.ok() })
     }
 }
 
-fn serve_http(address: SocketAddr, source: Arc<snapshot::Source>) -> Result<(), Failure> {
-    let server = Server::http(address)
-        .map_err(|e| Failure::Failed(format!("serving metrics on {address}: {e}")))?;
-    if let Some(address) = server.server_addr().to_ip() {
-        notice(format_args!("metrics are on http://{address}/metrics"));
-    }
-    thread::spawn(move || {
-        for request in server.incoming_requests() {
-            let path = request.url().split('?').next().unwrap_or_default();
-            let response = match (request.method(), path) {
-                (Method::Get | Method::Head, "/metrics") => {
-                    Response::from_string(prometheus::text(&source.snapshot()))
-                }
-                (Method::Get | Method::Head, _) => {
-                    Response::from_string("metrics are on /metrics\n").with_status_code(404)
-                }
-                _ => Response::from_string("only GET\n").with_status_code(405),
-            };
-            let kind = "text/plain; version=0.0.4; charset=utf-8";
-            let kind = Header::from_bytes("Content-Type", kind);
-            let answered = match kind {
-                Ok(kind) => request.respond(response.with_header(kind)),
-                Err(()) => request.respond(response),
-            };
-            if let Err(e) = answered {
-                log::debug!("answering for metrics: {e}");
-            }
-        }
-    });
+fn serve_http(
+    address: SocketAddr,
+    metrics: impl Fn() -> String + Send + 'static,
+    events: &Events,
+) -> Result<(), Failure> {
+    let failed = |e: io::Error| Failure::Failed(format!("serving metrics on {address}: {e}"));
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let answer = move |request: &[u8]| reply(request, &metrics);
+    events.add(Server::new(listener, Box::new(answer)).map_err(failed)?);
+    notice(format_args!(
+        "Metrics are served on http://{address}/metrics"
+    ));
     Ok(())
+}
+
+/// To a request of HTTP, once it is whole.
+fn reply(request: &[u8], metrics: impl FnOnce() -> String) -> Option<Vec<u8>> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let state = parsed.parse(request);
+    let path = parsed.path.unwrap_or_default().split('?').next();
+    let (status, body) = match (state, parsed.method, path) {
+        (Ok(httparse::Status::Partial), ..) => return None,
+        (Err(_), ..) => ("400 Bad Request", "not HTTP\n".into()),
+        (_, Some("GET" | "HEAD"), Some("/metrics")) => ("200 OK", metrics()),
+        (_, Some("GET" | "HEAD"), _) => ("404 Not Found", "metrics are on /metrics\n".into()),
+        _ => ("405 Method Not Allowed", "only GET\n".into()),
+    };
+    let shown = if parsed.method == Some("HEAD") {
+        ""
+    } else {
+        &body
+    };
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close"
+    );
+    Some(format!("{head}\r\n\r\n{shown}").into())
 }
 
 #[cfg(test)]

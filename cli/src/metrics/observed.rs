@@ -155,7 +155,7 @@ pub(crate) fn tell_hidden(hidden: &[Hidden]) {
     };
     let who = format!("not permitted to examine {}{more}", names.join(", "));
     if names.is_empty() {
-    } else if rustix::process::geteuid().is_root() {
+    } else if nix::unistd::geteuid().is_root() {
         // Those that protect themselves, or that a container does not show.
         log::info!("{who}");
     } else {

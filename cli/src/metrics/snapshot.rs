@@ -48,7 +48,7 @@ impl Direction {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Queue {
     pub(crate) direction: Direction,
-    pub(crate) queue: u16,
+    pub(crate) queue: u8,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     /// Received here and not passed on.

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::link::Mac;
 use super::text::{Part, Text};
+use crate::mac::Mac;
 
 /// What an UDP payload on such ports says; false where it is nothing known.
 pub(super) fn write(

@@ -7,8 +7,8 @@ use etherparse::{LaxLinkExtSlice, LaxNetSlice, LaxSlicedPacket, LinkSlice, Trans
 use memif::{LinkType, Packet};
 use serde::Serialize;
 
-use super::link::Mac;
 use super::printer::Printer;
+use crate::mac::Mac;
 
 /// What is told of a packet; what it does not have is left out.
 #[derive(Debug, Default, Serialize)]

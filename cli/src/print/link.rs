@@ -10,6 +10,7 @@ use memif::LinkType;
 
 use super::text::{Kind, Part, Text};
 use super::{ip, tunnel};
+use crate::mac::Mac;
 
 pub(super) fn write(out: &mut Text, link_type: LinkType, part: Part<'_>) -> fmt::Result {
     match u32::from(link_type) {
@@ -169,13 +170,4 @@ fn arp(out: &mut Text, part: Part<'_>) -> fmt::Result {
         other => write!(out, "Unknown ({other})")?,
     }
     write!(out, ", length {}", part.length)
-}
-
-pub(super) struct Mac(pub(super) [u8; 6]);
-
-impl fmt::Display for Mac {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
 }

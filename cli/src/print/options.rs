@@ -10,31 +10,32 @@ pub(crate) struct PrintArgs {
     /// Print the link header
     #[arg(short = 'e', long)]
     link_level: bool,
-    /// Numbers, no names: always so; understood for the habit
+    /// Accepted for compatibility with tcpdump; names are never resolved
     #[arg(short = 'n', action = clap::ArgAction::Count)]
     numeric: u8,
-    /// -t no time, -tt seconds since 1970, -ttt since the packet before, -tttt with the date, -ttttt since the first packet
+    /// -t no time, -tt seconds since 1970, -ttt since the previous packet, -tttt with the date,
+    /// -ttttt since the first packet
     #[arg(short = 't', action = clap::ArgAction::Count)]
     time: u8,
-    /// TCP's numbers as they are, not counted from the connection's beginning
+    /// Absolute TCP sequence numbers
     #[arg(short = 'S', long)]
     absolute_tcp_sequence_numbers: bool,
-    /// Print the bytes too, -xx with the link header
+    /// Print the bytes in hex, -xx with the link header
     #[arg(short = 'x', action = clap::ArgAction::Count)]
     hex: u8,
-    /// As -x, with the characters beside; -XX with the link header
+    /// Print the bytes in hex and ASCII, -XX with the link header
     #[arg(short = 'X', action = clap::ArgAction::Count)]
     hex_and_ascii: u8,
-    /// Colours: auto has them on a terminal, unless NO_COLOR is set
+    /// Colours: auto uses them on a terminal unless NO_COLOR is set
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     color: When,
-    /// Write each line at once, also into a pipe
+    /// Write each line immediately, also into a pipe
     #[arg(short = 'l', long)]
     line_buffered: bool,
-    /// A JSON object a packet and line
+    /// One JSON object per packet, one per line
     #[arg(long, conflicts_with_all = ["write", "count_only"])]
     json: bool,
-    /// Print nothing of each packet, at the end how many there were
+    /// Print only the number of packets, at the end
     #[arg(long, conflicts_with = "write")]
     count_only: bool,
 }

@@ -120,3 +120,15 @@ fn a_sender_says_what_it_waits_for_and_may_be_stopped() {
     while handle.read_packet_timeout(Some(PATIENCE)).is_ok() {}
     send.finish().good();
 }
+
+#[test]
+fn packets_that_need_many_buffers_or_bytes_are_measured() {
+    for args in [
+        "loop --len 9000 --burst 512",
+        "loop --len 65535 --burst 1024",
+        "replay --len 5000",
+    ] {
+        let words: Vec<&str> = args.split(' ').collect();
+        run(&[&["bench"], &words[..], &["--secs", "0.01"]].concat()).good();
+    }
+}

@@ -1,9 +1,12 @@
 //! `memif bridge` between a capture and a replay.
 
-use memif::{Context, MemifConfig};
+use std::process::{Command, Stdio};
+
+use memif::{Context, MemifConfig, PacketBuf};
+use nix::sys::signal::Signal;
 
 use crate::packets::{assert_numbered, numbered, read, write_numbered};
-use crate::process::{PATIENCE, Place, Process};
+use crate::process::{MEMIF, PATIENCE, Place, Process, wait_until};
 
 #[test]
 fn what_is_recorded_last_is_passed_on_too() {
@@ -24,6 +27,7 @@ fn what_is_recorded_last_is_passed_on_too() {
         &record,
         "-a",
         "packets:10",
+        "--stop-with-recording",
     ];
     let bridge = Process::start(&bridge);
     bridge.wait_said("no slave has connected", 1);
@@ -57,6 +61,7 @@ fn packets_from_both_ends_at_once_are_recorded() {
             &record,
             "-a",
             "packets:2",
+            "--stop-with-recording",
         ];
         let bridge = Process::start(&args);
         let [a, b] = [&left, &right].map(|socket| {
@@ -76,4 +81,146 @@ fn packets_from_both_ends_at_once_are_recorded() {
         bridge.finish().good().says("2 packets recorded");
         assert_eq!(read(&record).len(), 2, "round {round}");
     }
+}
+
+/// A bridge of two sockets, each a master.
+struct Bridge {
+    left: String,
+    right: String,
+    process: Process,
+}
+
+impl Bridge {
+    /// `through` is put before the command.
+    fn start(place: &Place, through: &[&str], options: &[&str]) -> Self {
+        let [left, right] = ["left", "right"].map(|name| place.text(name));
+        let ends = [&left, &right].map(|s| format!("memif:{s},role=master"));
+        let mut words = through.to_vec();
+        words.extend([MEMIF, "bridge", &ends[0], &ends[1]]);
+        words.extend(options);
+        let mut command = Command::new(words[0]);
+        let process = Process::spawn(command.args(&words[1..]).stdin(Stdio::null()));
+        process.wait_said("no slave has connected", 1);
+        Self {
+            left,
+            right,
+            process,
+        }
+    }
+
+    /// Sends a file through it, into a capture.
+    fn pass(&self, place: &Place, file: &str) -> Vec<PacketBuf> {
+        let got = place.text("got.pcap");
+        let capture = Process::start(&["capture", "-s", &self.right, "-w", &got, "--once"]);
+        let count = read(file).len();
+        let replay = Process::start(&["replay", "-s", &self.left, "--pps", "20000", file]);
+        replay.finish().good();
+        wait_until("all that was sent", || {
+            capture.signal(Signal::SIGUSR1);
+            capture
+                .said()
+                .contains(&format!("{count} packets received"))
+        });
+        capture.signal(Signal::SIGINT);
+        capture.finish().good();
+        read(&got)
+    }
+}
+
+/// Files of 16 KiB at most, and an error instead of a signal.
+const SMALL_FILES: [&str; 4] = [
+    "bash",
+    "-c",
+    "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"",
+    MEMIF,
+];
+
+#[test]
+fn a_bridge_whose_recording_fails_forwards_on() {
+    let place = Place::new();
+    let (sent, record) = (place.text("sent.pcap"), place.text("record.pcap"));
+    write_numbered(&sent, 0, 1000, &[64]);
+    let bridge = Bridge::start(&place, &SMALL_FILES[..3], &["-w", &record]);
+    assert_numbered(&bridge.pass(&place, &sent), 0, 1000);
+    bridge.process.wait_said("Recording has ended", 1);
+    bridge.process.signal(Signal::SIGINT);
+    let ended = bridge.process.finish();
+    let whole = read(&record);
+    assert_numbered(&whole, 0, whole.len() as u64);
+    ended
+        .says(": 1000 packets, 64000 bytes; 0 dropped")
+        .says(&format!("{} packets recorded", whole.len()))
+        .says(&format!("{} packets not recorded", 1000 - whole.len()))
+        .failed(1, &["record.pcap", "File too large"]);
+}
+
+#[test]
+fn a_bridge_ends_with_its_recording_where_that_is_asked_for() {
+    let place = Place::new();
+    let (sent, record) = (place.text("sent.pcap"), place.text("record.pcap"));
+    write_numbered(&sent, 0, 1000, &[64]);
+    let options = ["-w", &record, "--stop-with-recording"];
+    let bridge = Bridge::start(&place, &SMALL_FILES[..3], &options);
+    let capture = Process::start(&["capture", "-s", &bridge.right, "--count-only"]);
+    let replay = Process::start(&["replay", "-s", &bridge.left, "--topspeed", &sent]);
+    bridge
+        .process
+        .finish()
+        .failed(1, &["record.pcap", "File too large"]);
+    drop(capture);
+    replay.finish();
+}
+
+#[test]
+fn a_bridge_whose_folder_goes_forwards_on_and_fails_at_its_end() {
+    let place = Place::new();
+    let (sent, folder) = (place.text("sent.pcap"), place.text("folder"));
+    write_numbered(&sent, 0, 100, &[64]);
+    std::fs::create_dir(&folder).unwrap();
+    let record = format!("{folder}/record.pcap");
+    let bridge = Bridge::start(&place, &[], &["-w", &record, "-b", "duration:0.2"]);
+    std::fs::remove_dir_all(&folder).unwrap();
+    bridge.process.wait_said("Recording has ended", 1);
+    assert_numbered(&bridge.pass(&place, &sent), 0, 100);
+    bridge.process.signal(Signal::SIGTERM);
+    bridge
+        .process
+        .finish()
+        .failed(1, &["creating", "No such file"]);
+}
+
+#[test]
+fn a_limit_ends_the_recording_and_not_the_bridge() {
+    let place = Place::new();
+    let (sent, record) = (place.text("sent.pcap"), place.text("record.pcap.zst"));
+    write_numbered(&sent, 0, 1000, &[64]);
+    let after = place.text("after");
+    let command = format!("echo done >{after};:");
+    let options = ["-w", &record, "-a", "packets:10", "--after-file", &command];
+    let bridge = Bridge::start(&place, &[], &options);
+    assert_numbered(&bridge.pass(&place, &sent), 0, 1000);
+    // Complete while the bridge goes on.
+    wait_until("the command after the file", || {
+        place.path("after").exists()
+    });
+    assert_numbered(&read(&record), 0, 10);
+    bridge.process.signal(Signal::SIGINT);
+    bridge
+        .process
+        .finish()
+        .good()
+        .says("10 packets recorded")
+        .says("990 packets not recorded");
+}
+
+#[test]
+fn a_bridge_that_is_stopped_before_its_links_ends_its_file() {
+    let place = Place::new();
+    let (record, after) = (place.text("record.pcap.zst"), place.path("after"));
+    let command = format!("echo done >{};:", after.display());
+    let bridge = Bridge::start(&place, &[], &["-w", &record, "--after-file", &command]);
+    bridge.process.signal(Signal::SIGINT);
+    bridge.process.finish().good().says("0 packets recorded");
+    assert_eq!(read(&record).len(), 0);
+    assert!(after.exists());
 }

@@ -83,7 +83,7 @@ fn a_snap_length_cuts_and_is_told() {
     capture
         .finish()
         .good()
-        .says("200 packets cut by the snap length of 64")
+        .says("200 packets cut to the snap length of 64")
         .says("912900 bytes");
     let got = read(&out);
     for (packet, length) in got.iter().zip([64, 65, 9000].iter().cycle()) {

@@ -1,10 +1,15 @@
 //! Peers that come and leave, and ends by signal.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use memif::{Context, MemifConfig, Role};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::Signal;
 
 use crate::packets::{assert_numbered, read, write_numbered};
-use crate::process::{Place, Process, run, wait_until};
+use crate::process::{MEMIF, Place, Process, memif, run, wait_until};
 use crate::replay::{ROLES, start_capture, start_replay};
 
 #[test]
@@ -180,4 +185,49 @@ fn a_replay_whose_peer_takes_nothing_says_so() {
             .says("sent 100 packets")
             .failed(1, &["the peer left before", &socket]);
     }
+}
+
+#[test]
+fn what_was_to_be_ignored_stays_ignored() {
+    let place = Place::new();
+    let socket = place.socket();
+    let line = "trap '' HUP; exec \"$0\" capture -s \"$1\" --role master";
+    let mut command = Command::new("sh");
+    let capture = Process::spawn(command.args(["-c", line, MEMIF, &socket]));
+    capture.wait_said("waiting", 1);
+    capture.signal(Signal::SIGHUP);
+    // A peer comes and leaves after it.
+    let file = place.text("in.pcap");
+    write_numbered(&file, 0, 10, &[64]);
+    start_replay(&place, "slave", &[&file]).finish().good();
+    capture.wait_said("disconnected", 1);
+    capture.signal(Signal::SIGTERM);
+    capture.finish().good().says("10 packets received");
+}
+
+/// Nobody reads its standard error, which is full.
+#[test]
+fn notices_of_connections_keep_no_peer_waiting() {
+    let place = Place::new();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let mut command = memif(&["capture", "-s", &place.socket(), "--role", "master"]);
+    command
+        .arg("--count-only")
+        .stdout(Stdio::null())
+        .stderr(writer);
+    let mut capture = command.spawn().unwrap();
+    let context = Context::new("peer").unwrap();
+    let up = (0..3).all(|_| {
+        let slave = context
+            .create_interface(MemifConfig::new(place.socket()))
+            .unwrap();
+        slave.wait_link_up(Some(Duration::from_secs(20))).unwrap()
+    });
+    capture.kill().unwrap();
+    capture.wait().unwrap();
+    drop(reader);
+    assert!(up);
 }

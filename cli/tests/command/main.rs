@@ -25,5 +25,6 @@ mod replay_options;
 mod restarts;
 mod rotation;
 mod stopped;
+mod streams;
 mod terminal;
 mod usage;

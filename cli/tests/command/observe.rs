@@ -8,6 +8,7 @@ use memif::{Context, MemifConfig, Role};
 use nix::sys::signal::Signal;
 
 use crate::process::{MEMIF, PATIENCE, Place, Process, memif, run, wait_until};
+use crate::replay::start_capture;
 
 #[test]
 fn completions_and_pages_name_every_subcommand() {
@@ -212,4 +213,32 @@ fn whatever_runs_long_serves_metrics_and_is_found() {
         process.signal(Signal::SIGINT);
         process.finish();
     }
+}
+
+#[test]
+fn idle_connections_to_the_metrics_are_bounded() {
+    let place = Place::new();
+    let socket = place.socket();
+    let capture = start_capture(&place, "master", &["--metrics", "0", "--queues", "2"]);
+    let port = port(&capture);
+    wait_until("its threads", || capture.status("Threads:") >= 3);
+    // As a new one comes the oldest goes, so that others are served.
+    let idle: Vec<_> = (0..200)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
+        .collect();
+    assert!(get(port).unwrap().contains("memif_link_up{"));
+    let slave = Context::new("peer").unwrap();
+    let slave = slave
+        .create_interface(MemifConfig::new(&socket).queues(2, 2))
+        .unwrap();
+    assert!(slave.wait_link_up(Some(PATIENCE)).unwrap());
+    capture.wait_said("connected to", 1);
+    let threads = capture.status("Threads:");
+    assert!(threads <= 4, "{threads} threads");
+    drop(idle);
+}
+
+#[test]
+fn tables_are_not_shown_without_a_pause() {
+    run(&["stats", "-i", "0"]).refused("at least");
 }

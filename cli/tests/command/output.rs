@@ -6,7 +6,7 @@ use std::process::Command;
 use nix::unistd::geteuid;
 
 use crate::packets::{assert_numbered, read, write_numbered};
-use crate::process::{MEMIF, Place, Process, memif, run};
+use crate::process::{Ended, MEMIF, Place, Process, memif, run};
 use crate::replay::start_replay;
 
 #[test]
@@ -111,6 +111,122 @@ fn a_disk_that_becomes_full() {
             "{length}"
         );
         let ended = ended.says(&format!("{} packets written", got.len()));
-        ended.says("as the output failed");
+        ended.says("because the output failed");
     }
+}
+
+/// Runs a line of the shell, in which `$0` is the command.
+fn shell(line: &str, args: &[&str]) -> Ended {
+    let mut command = Command::new("bash");
+    Process::spawn(
+        command
+            .args(["-c", line, MEMIF])
+            .args(args)
+            .env("TZ", "UTC"),
+    )
+    .finish()
+}
+
+#[test]
+fn only_what_came_out_counts_as_printed() {
+    let place = Place::new();
+    let file = place.text("in.pcap");
+    write_numbered(&file, 0, 98, &[64]);
+    shell(r#""$0" capture -r "$1" >/dev/full"#, &[&file])
+        .says(" 0 packets printed")
+        .says("98 packets dropped because the output failed")
+        .failed(1, &["standard output", "No space left"]);
+    // What the pipe took may have been read, or not.
+    write_numbered(&file, 0, 100_000, &[64]);
+    shell(r#""$0" capture -r "$1" | head -2"#, &[&file])
+        .good()
+        .says("packets printed at most; the reader has closed the pipe");
+}
+
+#[test]
+fn a_closed_standard_output_takes_no_capture() {
+    let place = Place::new();
+    let file = place.text("in.pcap");
+    write_numbered(&file, 0, 98, &[64]);
+    let args = [&file[..]];
+    shell(r#""$0" capture -r "$1" -w - >&-"#, &args).failed(1, &["standard output is closed"]);
+    shell(r#""$0" capture -r "$1" -w - >/dev/null"#, &args).good();
+}
+
+#[test]
+fn nothing_panics_on_standard_output() {
+    let form = "--extcap-interface memif --extcap-config";
+    for args in [
+        "bench loop --secs 0.01",
+        "--extcap-interfaces",
+        form,
+        "man",
+        "completions bash",
+    ] {
+        for (to, code) in [(">/dev/full", 1), ("> >(exec <&-)", 0)] {
+            // The reader goes before anything is written.
+            let wait = if code == 0 { "sleep 0.3;" } else { "" };
+            let ended = shell(&format!("exec {to}; {wait} exec \"$0\" {args}"), &[]);
+            assert_eq!(ended.code, Some(code), "{args} {to}: {}", ended.said);
+            assert!(!ended.said.contains("panicked"), "{}", ended.said);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_before_is_not_cut_again() {
+    let place = Place::new();
+    let (file, cut) = (place.text("in.pcap"), place.text("cut.pcap"));
+    write_numbered(&file, 0, 10, &[64]);
+    run(&["capture", "-r", &file, "--snaplen", "40", "-w", &cut])
+        .good()
+        .says("10 packets cut to the snap length of 40");
+    run(&["capture", "-r", &cut, "--count-only"])
+        .good()
+        .says(" 0 packets cut to the snap length of 262144")
+        .says("10 packets were already cut in the file");
+}
+
+#[test]
+fn a_compression_that_is_not_known_is_refused() {
+    for end in ["xz", "bz2", "lz4"] {
+        let name = format!("x.pcap.{end}");
+        run(&["capture", "-s", "x", "-w", &name]).refused(".zst");
+    }
+}
+
+#[test]
+fn names_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let file = place
+        .path("")
+        .join(std::ffi::OsStr::from_bytes(b"in\xff.pcap"));
+    write_numbered(&file, 0, 10, &[64]);
+    let out = place
+        .path("")
+        .join(std::ffi::OsStr::from_bytes(b"out\xff.pcap"));
+    for rotates in [false, true] {
+        let mut command = memif(&["capture", "-r"]);
+        command.arg(&file).arg("-w").arg(&out);
+        if rotates {
+            command.args(["-b", "packets:3"]);
+        }
+        Process::spawn(&mut command)
+            .finish()
+            .good()
+            .says("10 packets written");
+    }
+    assert_numbered(&read(&out), 0, 10);
+    let capture = Process::start(&[
+        "capture",
+        "-s",
+        &place.socket(),
+        "--role",
+        "master",
+        "--once",
+    ]);
+    let mut replay = memif(&["replay", "-s", &place.socket()]);
+    Process::spawn(replay.arg(&file)).finish().good();
+    capture.finish().good().says("10 packets printed");
 }

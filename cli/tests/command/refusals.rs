@@ -67,7 +67,7 @@ fn a_second_master() {
     first.wait_said("waiting", 1);
     for command in [&["capture"][..], &["replay", &file]] {
         let args = [command, &["-s", &socket, "--role", "master"]].concat();
-        let ended = run(&args).failed(1, &["another master listens on", &socket, "--role slave"]);
+        let ended = run(&args).failed(1, &[&socket, "in use by another program", "--role slave"]);
         assert_eq!(ended.said.lines().count(), 1, "{}", ended.said);
     }
     // The first is not disturbed.

@@ -78,7 +78,7 @@ fn a_slow_reader_gets_all_of_them() {
         capture.go_on();
         pipe.read_to_end(&mut got).unwrap();
 
-        replay.finish().good().says("the ring was full");
+        replay.finish().good().says("for a full ring");
         capture.finish().good().says("100000 packets written to -");
         assert_numbered(&all(CaptureReader::new(&got[..]).unwrap()), 0, 100_000);
     }
@@ -199,7 +199,7 @@ fn packets_that_were_cut_are_sent_as_they_are() {
     let file = place.text("in.pcap");
     write_numbered(&file, 0, 100, &[1514]);
     through(&place, "master", &["--snaplen", "100"], &[&file])
-        .says("100 packets cut by the snap length of 100");
+        .says("100 packets cut to the snap length of 100");
     let cut = read(place.path("out.pcap"));
     assert!(
         cut.iter()

@@ -372,3 +372,34 @@ fn a_pipe_shows_what_has_come_even_in_pcapng() {
     capture.finish().good();
     assert!(reader.read_packet().unwrap_err().is_eof());
 }
+
+#[test]
+fn the_summary_names_files_that_are_there() {
+    let place = Place::new();
+    let file = place.text("in.pcap");
+    write_numbered(&file, 0, 10, &[64]);
+    let out = place.text("out.pcap");
+    let ended = run(&[
+        "capture",
+        "-r",
+        &file,
+        "-w",
+        &out,
+        "-b",
+        "packets:3",
+        "-b",
+        "files:2",
+    ])
+    .good();
+    let ended = ended
+        .says("10 packets written to 4 files")
+        .says("2 older files removed again");
+    let line = ended
+        .said
+        .lines()
+        .find(|line| line.contains("written to"))
+        .unwrap();
+    let (_, name) = line.split_once("the last is ").unwrap();
+    let name = name.split(';').next().unwrap();
+    assert_numbered(&read(name), 9, 10);
+}

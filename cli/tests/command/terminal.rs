@@ -197,7 +197,7 @@ fn wrong_options_are_told_with_what_is_right() {
     for (line, says) in [
         ("memif capture -s x --snaplenn 5", "--snaplen"),
         ("memif capture", "--socket"),
-        ("memif capture -s x -w -", "not for a terminal"),
+        ("memif capture -s x -w -", "is a terminal"),
         ("memif capture -s x -c none", "none"),
         ("memif capturee -s x", "capture"),
     ] {

@@ -161,3 +161,8 @@ fn help_and_version_are_no_failures() {
     }
     assert_eq!(run(&[]).code, Some(2));
 }
+
+#[test]
+fn a_wrong_mode_is_told_the_right_ones() {
+    run(&["capture", "-s", "x", "--mode", "foo"]).refused("must be ethernet or ip");
+}

@@ -98,7 +98,6 @@ fn tshark_captures_from_testpmd() {
     from_testpmd(&[]);
 }
 
-#[cfg(feature = "filter")]
 #[test]
 fn tshark_captures_from_testpmd_with_a_filter() {
     from_testpmd(&["-f", "udp port 9"]);
@@ -131,7 +130,6 @@ fn from_testpmd(filter: &[&str]) {
     assert_eq!(ports, "9\n".repeat(100));
 }
 
-#[cfg(feature = "filter")]
 #[test]
 fn a_filter_that_nothing_passes_gives_nothing() {
     if !installed(&["dpdk-testpmd", "tshark"]) {
@@ -166,7 +164,7 @@ fn tshark_shows_what_is_wrong() {
     let home = home();
     // No socket, and one in a folder that is not there.
     for (options, says) in [
-        (&[][..], "which memif?"),
+        (&[][..], "no control socket"),
         (
             &[
                 "-o",
@@ -197,7 +195,7 @@ fn the_error_is_told_before_the_fifo_ends() {
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
     for (options, says) in [
-        (&[][..], "which memif?"),
+        (&[][..], "no control socket"),
         (&["--socket", "/missing/x", "--role=master"], "/missing/x"),
         (&["--socket", "/missing/x", "--snaplen", "none"], "snaplen"),
     ] {
@@ -244,7 +242,7 @@ fn the_calls_of_wireshark() {
     ] {
         assert!(form.contains(&format!("{{call=--{option}}}")), "{form}");
     }
-    if cfg!(feature = "filter") {
+    {
         let check = |filter: &str| {
             call(&[
                 "--extcap-capture-filter",

@@ -5,6 +5,7 @@ mod meanwhile;
 mod on_master;
 mod on_master_bends;
 mod on_slave;
+mod overruns;
 mod rings;
 
 use crate::case::Case;
@@ -14,5 +15,6 @@ use crate::target::Role;
 pub fn all() -> Vec<Case> {
     let on_slave = on_slave::cases().into_iter();
     let on_slave = on_slave.map(|case| case.in_role(Role::Slave));
-    on_master::cases().into_iter().chain(on_slave).collect()
+    let on_master = on_master::cases().into_iter();
+    on_master.chain(on_slave).chain(overruns::cases()).collect()
 }

@@ -344,8 +344,8 @@ const BENDS: &[Bend] = &[
     (Rule::Ring, "log2 size 0", "log2 size", |p| {
         p.steps[P_S2M].put8(at::RING_LOG2, 0)
     }),
-    (Rule::Ring, "log2 size 15", "log2 size", |p| {
-        p.steps[P_S2M].put8(at::RING_LOG2, 15)
+    (Rule::Ring, "log2 size 16", "log2 size", |p| {
+        p.steps[P_S2M].put8(at::RING_LOG2, 16)
     }),
     (Rule::Ring, "log2 size 31", "log2 size", |p| {
         p.steps[P_S2M].put8(at::RING_LOG2, 31)

@@ -55,7 +55,8 @@ typedef struct
  * 0777. NOMEM: nothing is changed. */
 int memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_args_t *args);
 
-/* What went wrong in the last failed call on this socket, in words. */
+/* What went wrong in the last failed call on this socket, in words. NULL, after memif_create_socket
+ * failed with SYSCALL: which call the system lacks, without which a peer could stop a sender. */
 const char *memif_ext_socket_error (memif_socket_handle_t sock);
 
 typedef struct
@@ -77,6 +78,10 @@ typedef struct
   int32_t pid; /* 0: not to be seen from this PID namespace */
   uint32_t uid, gid;
 } memif_ext_peer_t;
+
+/* How many queues the link that is up has, at most as many as configured; 0: it is down. A queue that
+ * it lacks is one without packets, and without room, until a link has it. From any thread. */
+int memif_ext_link_queues (memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx);
 
 /* The peer of the link, or of the last attempt at one. NOCONN: there was none. */
 int memif_ext_get_peer (memif_conn_handle_t conn, memif_ext_peer_t *peer);
@@ -102,6 +107,10 @@ int memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, 
 			uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
 			uint16_t *received);
 
+/* Slots that peers have overwritten before they were read, since the interface was created: VPP
+ * before 26.06 does so with chains. May be called by anybody. */
+int memif_ext_rx_overrun (memif_conn_handle_t conn, uint16_t qid, uint64_t *slots);
+
 enum
 {
   MEMIF_EXT_WAIT_READY = 0,	/* a packet is waiting, or the queue is broken: read */
@@ -118,6 +127,9 @@ int memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_
 
 /* From any thread: ends the running wait, or else the next one, with WOKEN. */
 int memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid);
+
+/* Makes the two descriptors that rx_wait and rx_fd need; else the first of them does. */
+int memif_ext_rx_prepare (memif_conn_handle_t conn, uint16_t qid);
 
 /* A descriptor, the same for the interface's life, that is readable when in
  * interrupt mode a packet arrives, and when the link goes up or down. Read
@@ -145,6 +157,10 @@ int memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
 /* The size of a transmit ring: its buffers, and the bytes that the largest of them takes. Of a
  * master's ring that is what the peer has offered so far. */
 int memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size, uint16_t *slots);
+
+/* Whether a transmit ring has had room since its link is up: a slave offers its buffers to a master a
+ * moment after that. From any thread. */
+int memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered);
 
 /* Published slots that the peer has not taken (slave), or not offered again (master).
  * DISCONNECTED: *slots tells what it had not taken when the link went down. */

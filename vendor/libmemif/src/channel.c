@@ -37,34 +37,76 @@ channel_new (sock_t *s, int fd, channel_state_t state)
   return ch;
 }
 
+/* Unfinished handshakes of this process, and of its user. Silent ones only: who has sent its INIT
+ * knows our secret, and there are no more of these than interfaces. */
+static void
+count_silent (const sock_t *s, const memif_ext_peer_t *peer, unsigned *process, unsigned *user)
+{
+  *process = *user = 0;
+  for (const channel_t *ch = s->channels; ch; ch = ch->next)
+    if (ch->state == CH_MASTER_INIT && ch->peer.uid == peer->uid)
+      {
+	++*user;
+	*process += ch->peer.pid == peer->pid;
+      }
+}
+
+/* The handshake that goes for a new one of this peer, NULL: none need. It is the oldest of the process
+ * that has most of them; of those that have as many, of the user that has most. No process gets all
+ * places, so that there are some for those who need longer. */
+static channel_t *
+one_too_many (const sock_t *s, const memif_ext_peer_t *peer)
+{
+  const unsigned share = s->ext.max_half_open - s->ext.max_half_open / 4;
+  const bool full = s->half_open >= s->ext.max_half_open;
+  unsigned process, user, most_process = 0, most_user = 0;
+  channel_t *goes = NULL;
+
+  count_silent (s, peer, &process, &user);
+  const bool only_own = process >= share;
+  for (channel_t *ch = s->channels; ch && (full || only_own); ch = ch->next)
+    {
+      if (ch->state != CH_MASTER_INIT
+	  || (only_own && (ch->peer.pid != peer->pid || ch->peer.uid != peer->uid)))
+	continue;
+      count_silent (s, &ch->peer, &process, &user);
+      if (process > most_process || (process == most_process && user >= most_user))
+	{
+	  most_process = process;
+	  most_user = user;
+	  goes = ch; /* new ones are at the head, so the last of these is the oldest */
+	}
+    }
+  return goes;
+}
+
 void
 channel_accept (sock_t *s, int fd)
 {
   memif_ext_peer_t peer;
   char why[REASON_SIZE];
   int err = access_check (s, fd, &peer, why, sizeof why);
+  if (!err && foreign_crowded (&peer, false))
+    {
+      text_f (why, sizeof why, "too much of its process, or its user, waits to be closed");
+      err = MEMIF_ERR_AGAIN;
+    }
   if (err)
     {
       peer_logf (s, NULL, MEMIF_EXT_LOG_WARN, "%s: refused process %d: %s", s->path, (int) peer.pid, why);
       disconnect_send (fd, err, why);
-      close (fd);
+      foreign_hang_up (fd, &peer);
       return;
     }
 
-  /* Silent ones only: who has sent its INIT knows our secret, and there are no
-   * more of these than interfaces. */
-  channel_t *oldest = NULL;
-  if (s->half_open >= s->ext.max_half_open)
-    for (channel_t *ch = s->channels; ch; ch = ch->next)
-      if (ch->state == CH_MASTER_INIT)
-	oldest = ch; /* new ones go to the head */
-  if (oldest)
-    channel_close (oldest, MEMIF_ERR_AGAIN, END_OURS, "too many unfinished handshakes");
+  channel_t *goes = one_too_many (s, &peer);
+  if (goes)
+    channel_close (goes, MEMIF_ERR_AGAIN, END_OURS, "too many unfinished handshakes");
 
   channel_t *ch = channel_new (s, fd, CH_MASTER_INIT);
   if (!ch)
     {
-      close (fd);
+      foreign_hang_up (fd, &peer);
       peer_logf (s, NULL, MEMIF_EXT_LOG_ERROR, "%s: no memory for a peer", s->path);
       return;
     }
@@ -100,6 +142,8 @@ channel_connect (conn_t *c)
   socklen_t len = socket_address (s->path, &sun);
   char reason[ERROR_TEXT];
 
+  if (!foreign_ready ())
+    return connect_failed (c, MEMIF_ERR_NOMEM, "no memory for a connection");
   int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0 || connect (fd, (struct sockaddr *) &sun, len) < 0)
     {
@@ -115,15 +159,16 @@ channel_connect (conn_t *c)
   if (err)
     {
       disconnect_send (fd, err, reason);
-      close (fd);
+      foreign_hang_up (fd, &c->peer);
       return connect_failed (c, err, reason);
     }
   channel_t *ch = channel_new (s, fd, CH_SLAVE_HELLO);
   if (!ch)
     {
-      close (fd);
+      foreign_hang_up (fd, &c->peer);
       return connect_failed (c, MEMIF_ERR_NOMEM, "no memory for a connection");
     }
+  ch->peer = c->peer;
   ch->conn = c;
   c->channel = ch;
   return MEMIF_ERR_SUCCESS;
@@ -173,7 +218,7 @@ channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
     disconnect_send (ch->event->fd, err, reason);
   int fd = ch->event->fd;
   event_remove (ch->event);
-  foreign_hang_up (fd);
+  foreign_hang_up (fd, &ch->peer);
   for (channel_t **at = &s->channels; *at; at = &(*at)->next)
     if (*at == ch)
       {

@@ -49,15 +49,17 @@ struct sock
   event_t *events;
   event_t *wake, *timer, *listener;
   int paused_listener; /* not watched for a while, as there are no descriptors; else -1 */
+  bool adopted;	       /* the listener is the program's own, and may be others' too */
   uint64_t resume_at;
   uint64_t listener_dev, listener_ino; /* of the file we made; 0: none */
   uint32_t *allowed;			/* ext's uids, then its gids; NULL: none */
   uint64_t period_ns, first_ns; /* of the connection request timer; 0: never */
   uint64_t next_request;	/* 0: not armed */
   uint64_t armed_at;		/* what the timer is set to; 0: off */
+  uint64_t look_at, look_step;	/* of look.c; 0: none */
 
+  _Atomic bool looking; /* any: look_at is set, or will be */
   _Atomic bool cancelled;
-  _Atomic bool stuck; /* an owner may hang in an eventfd */
   /* Looked at by any thread that asks whether it is the control thread. */
   _Atomic pthread_t control; /* while depth > 0 */
   _Atomic int depth;	     /* of dispatches and calls; the dead are freed at 0 */
@@ -68,6 +70,8 @@ struct sock
   log_limit_t log_limit; /* of lines that belong to no interface */
   char error[ERROR_TEXT];
 };
+
+enum { NO_LINK = UINT16_MAX };
 
 struct conn
 {
@@ -88,10 +92,13 @@ struct conn
   void *queue_memory;
   uint16_t num_rx, num_tx;
   uint16_t run_rx, run_tx; /* as many as the link settled on */
+  _Atomic uint16_t rx_end, tx_end; /* the same while the link is up, for any thread; or NO_LINK */
   uint8_t remote_name[NAME_SIZE + 1], remote_if[NAME_SIZE + 1];
   memif_ext_peer_t peer;
   bool known_peer;
+  _Atomic unsigned held_regions; /* of its links, former ones included */
   log_limit_t log_limit;
+  _Atomic bool overran; /* any: the peer has overrun a ring, of which the log is to tell */
   char error[ERROR_TEXT];
 
   _Atomic int fault_lock; /* guards what follows */
@@ -153,6 +160,11 @@ bool dispatch_end (sock_t *s);
 void timer_update (sock_t *s);
 void timer_event (event_t *e);
 
+/* look.c */
+void loop_ask_look (sock_t *s); /* any thread */
+void looks_begin (sock_t *s);
+void looks_due (sock_t *s, uint64_t now);
+
 /* wake.c */
 void loop_kick (sock_t *s);
 void wake_event (event_t *e);
@@ -168,7 +180,7 @@ void text_from_wire (char *to, const uint8_t *from, size_t size);
 void text_to_wire (uint8_t *field, size_t size, const void *text);
 int message_send (int fd, const message_t *m, int attached);
 /* 1: a message, *attached its descriptor or -1. 0: nothing there. <0: -memif_err_t with *why. */
-int message_receive (int fd, message_t *m, int *attached, const char **why);
+int message_receive (int fd, const memif_ext_peer_t *from, message_t *m, int *attached, const char **why);
 
 /* listener.c */
 int listener_open (sock_t *s);
@@ -211,12 +223,23 @@ void queues_down (conn_t *c);
 void queues_return_external (conn_t *c);
 bool fault_take (conn_t *c, char text[ERROR_TEXT]);
 
+/* Why what a program polls as libmemif has it is refused here. */
+#define NO_CLEARING \
+  "preadv2 can't read an eventfd with RWF_NOWAIT here (Linux 5.8, no filter), so a peer could stop its reader"
+
 static inline queue_t *
 queue_of (conn_t *c, uint16_t qid, bool rx)
 {
   if (!c || qid >= (rx ? c->num_rx : c->num_tx))
     return NULL;
   return rx ? &c->rx[qid] : &c->tx[qid];
+}
+
+/* Whether there is a link, which has fewer queues than that. */
+static inline bool
+queue_lacking (const queue_t *q)
+{
+  return q->qid >= (q->rx ? q->conn->rx_end : q->conn->tx_end);
 }
 
 #endif

@@ -113,7 +113,8 @@ where (const conn_t *c)
 const char *
 memif_ext_socket_error (memif_socket_handle_t sock)
 {
-  return sock ? ((sock_t *) sock)->error : "no socket";
+  const char *lacks = sock ? NULL : eventfds_open ();
+  return sock ? ((sock_t *) sock)->error : lacks ? lacks : "no socket";
 }
 
 uint16_t

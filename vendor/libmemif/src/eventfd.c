@@ -1,43 +1,24 @@
-/* The eventfds of rings. The peer has the same open file and may make it
- * blocking at any time, so neither call may rely on O_NONBLOCK. */
+/* The eventfds of rings. The peer has the same open file and may make it blocking, or fill it, at any
+ * time, so no call may rely on O_NONBLOCK, nor on what poll says. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/aio_abi.h>
-#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
-#include <sys/stat.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base.h"
 
-/* The process's, for good: to destroy one takes some 40 ms. 0: not to be had. */
-static _Atomic aio_context_t aio;
-
 enum { AT_A_TIME = 64 };
 
-void
-eventfds_open (void)
-{
-  aio_context_t made = 0;
-  if (syscall (SYS_io_setup, AT_A_TIME, &made) == 0)
-    atomic_store (&aio, made); /* before any other thread has a queue, which orders it */
-}
-
-uint64_t
-eventfd_clear (int efd)
-{
-  uint64_t count = 0;
-  struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
-  ssize_t n = preadv2 (efd, &iov, 1, -1, RWF_NOWAIT);
-  if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM)) /* seccomp says EPERM */
-    {
-      struct pollfd p = { .fd = efd, .events = POLLIN };
-      n = poll (&p, 1, 0) == 1 ? read (efd, &count, sizeof count) : -1;
-    }
-  return n == (ssize_t) sizeof count ? count : 0;
-}
+/* The process's, for good: to destroy a context takes some 40 ms. 0: not there yet. */
+static _Atomic aio_context_t aio;
+static int file = -1; /* an empty one of ours: to read it waits for nobody */
+static bool can_clear;
 
 static void
 reap (aio_context_t ctx)
@@ -48,39 +29,105 @@ reap (aio_context_t ctx)
 
 /* A read of no bytes, at whose end the kernel itself raises the eventfd: that
  * never waits, however full it is. */
-static int
-signal_by_aio (int efd, int file)
+static bool
+signal_by_aio (aio_context_t ctx, int efd)
 {
-  /* Relaxed: a number for the kernel, no memory of ours is behind it. */
-  aio_context_t ctx = atomic_load_explicit (&aio, memory_order_relaxed);
   struct iocb nothing = { .aio_lio_opcode = IOCB_CMD_PREAD,
 			  .aio_fildes = (uint32_t) file,
 			  .aio_flags = IOCB_FLAG_RESFD,
 			  .aio_resfd = (uint32_t) efd };
   struct iocb *list = &nothing;
-  for (int tries = 0; ctx && tries < AT_A_TIME; tries++ /* others use it too */)
+  for (int tries = 0; tries < AT_A_TIME; tries++ /* others use it too */)
     {
       if (syscall (SYS_io_submit, ctx, 1L, &list) == 1)
-	return 0;
+	return true;
       if (errno != EAGAIN)
-	break;
+	return false;
       reap (ctx);
     }
-  return -1;
+  return false;
+}
+
+#ifdef MEMIF_EMULATED
+/* Under an emulator without asynchronous I/O, to test the rest there. A peer can stop this. */
+bool
+eventfd_signal (int efd)
+{
+  uint64_t one = 1;
+  return is_eventfd (efd) && (write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR);
+}
+
+uint64_t
+eventfd_clear (int efd)
+{
+  uint64_t count;
+  return read (efd, &count, sizeof count) == (ssize_t) sizeof count ? count : 0;
+}
+#else
+bool
+eventfd_signal (int efd)
+{
+  /* Relaxed: a number for the kernel, no memory of ours is behind it. */
+  return signal_by_aio (atomic_load_explicit (&aio, memory_order_relaxed), efd);
+}
+
+uint64_t
+eventfd_clear (int efd)
+{
+  uint64_t count = 0;
+  struct iovec iov = { .iov_base = &count, .iov_len = sizeof count };
+  return preadv2 (efd, &iov, 1, -1, RWF_NOWAIT) == (ssize_t) sizeof count ? count : 0;
+}
+#endif
+
+/* Tried, as a filter may allow one call and not the next. */
+static const char *
+try_out (int efd)
+{
+#ifndef MEMIF_EMULATED
+  aio_context_t made = 0;
+  if (syscall (SYS_io_setup, AT_A_TIME, &made) != 0)
+    return errno == EAGAIN ? "io_setup fails, as fs.aio-max-nr is reached"
+			   : "io_setup, of asynchronous I/O, is not to be had";
+  if (!signal_by_aio (made, efd))
+    {
+      syscall (SYS_io_destroy, made);
+      return "io_submit, of asynchronous I/O, does not signal an eventfd";
+    }
+  reap (made);
+  atomic_store (&aio, made);
+#else
+  eventfd_signal (efd);
+  atomic_store (&aio, 1);
+#endif
+  can_clear = eventfd_clear (efd) == 1;
+  return NULL;
+}
+
+const char *
+eventfds_open (void)
+{
+  static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  const char *lacks = NULL;
+  pthread_mutex_lock (&lock);
+  if (!atomic_load (&aio))
+    {
+      int efd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+      file = efd < 0 ? -1 : memfd_create ("memif nothing", MFD_CLOEXEC);
+      lacks = file < 0 ? "there are no descriptors for an eventfd and a memfd" : try_out (efd);
+      if (lacks && file >= 0)
+	close (file);
+      if (efd >= 0)
+	close (efd);
+    }
+  pthread_mutex_unlock (&lock);
+  return lacks;
 }
 
 bool
-eventfd_signal (int efd, int file)
+eventfds_can_be_cleared (void)
 {
-  if (signal_by_aio (efd, file) == 0)
-    return true;
-  /* No asynchronous I/O here. A peer that fills the eventfd between these two
-   * calls blocks the write until queue_lock reads it. */
-  uint64_t one = 1;
-  struct pollfd p = { .fd = efd, .events = POLLOUT };
-  if (poll (&p, 1, 0) != 1 || !(p.revents & POLLOUT))
-    return !(p.revents & POLLNVAL); /* full is signalled already */
-  return write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR;
+  return can_clear;
 }
 
 bool
@@ -89,12 +136,6 @@ is_eventfd (int fd)
   char link[64], target[64];
   snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
   ssize_t n = readlink (link, target, sizeof target - 1);
-  if (n < 0)
-    {
-      /* No /proc: at least none of the kinds that have a type. */
-      struct stat st;
-      return fstat (fd, &st) == 0 && (st.st_mode & S_IFMT) == 0;
-    }
-  target[n] = 0;
+  target[n < 0 ? 0 : n] = 0;
   return strcmp (target, "anon_inode:[eventfd]") == 0;
 }

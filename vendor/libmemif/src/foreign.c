@@ -1,103 +1,368 @@
-/* Closing what a peer sent, which may be of any kind. The last close of some
- * waits: for the daemon of a file system in user space, or for what a socket
- * with SO_LINGER still has to send. The control thread must not. */
+/* Ending what peers brought: connections, descriptors, memory. That may take as long as a peer
+ * likes: the last close of a file waits for its daemon, that of a socket for what it has to send, and
+ * a socket's queue may hold more of both. So it is never done by who serves the links.
+ *
+ * One thread sorts. What waits for nobody it ends itself: all that a peer by the book brings, which
+ * so never stands behind anything else. The rest goes to a few other threads, of which no process
+ * and no user can hold all. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base.h"
 
-/* Threads that wait in close, and descriptors that wait for a thread, at most.
- * What is beyond stays open: then the process has reached its limit anyway. */
-enum { MAX_THREADS = 16, MAX_WAITING = 1024 };
+enum { THREADS = 8, THREADS_OF_PROCESS = 2, THREADS_OF_USER = 4 };
+/* What may wait of one process; and as parts of the descriptors that we may have, of a user and of all. */
+enum { WAITING_OF_PROCESS = 64, PART_OF_USER = 8, PART_OF_ALL = 4 };
+/* Sockets in the queues of sockets, as deep as the kernel allows. And what a socket's queue holds. */
+enum { DEEPEST = 5, MOST_MESSAGES = 4096, MAX_ATTACHED = 253 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static int waiting[MAX_WAITING];
-static unsigned num_waiting, num_threads;
+/* A descriptor that waits, found by its number: to put one here needs no memory, and can't fail. */
+typedef struct
+{
+  int next; /* -1: the last */
+  foreign_kind_t kind;
+  memif_ext_peer_t from;
+} entry_t;
+
+typedef struct
+{
+  int first, last;
+} list_t;
+
+typedef struct
+{
+  bool running, busy;
+  memif_ext_peer_t from;
+} thread_t;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards all that follows */
+static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
+static entry_t *entries;
+static size_t capacity;
+static list_t fresh = { -1, -1 }, slow = { -1, -1 };
+static mapping_t *mappings;
+static thread_t threads[THREADS];
+static unsigned users;
+static bool sorting;
+static _Atomic unsigned unchecked; /* descriptors here of which nothing is known */
+
+static void
+append (list_t *list, int fd)
+{
+  entries[fd].next = -1;
+  *(list->first < 0 ? &list->first : &entries[list->last].next) = fd;
+  list->last = fd;
+}
+
+static void
+take_out (list_t *list, int before, int fd)
+{
+  *(before < 0 ? &list->first : &entries[before].next) = entries[fd].next;
+  if (list->last == fd)
+    list->last = before;
+}
+
+static unsigned
+busy_for (const memif_ext_peer_t *from, bool whole_user)
+{
+  unsigned n = 0;
+  for (int i = 0; i < THREADS; i++)
+    n += threads[i].busy && threads[i].from.uid == from->uid
+	 && (whole_user || threads[i].from.pid == from->pid);
+  return n;
+}
+
+/* The first whose process and user have not all of their threads in use. */
+static int
+take_slow (void)
+{
+  for (int before = -1, fd = slow.first; fd >= 0; before = fd, fd = entries[fd].next)
+    if (busy_for (&entries[fd].from, false) < THREADS_OF_PROCESS
+	&& busy_for (&entries[fd].from, true) < THREADS_OF_USER)
+      {
+	take_out (&slow, before, fd);
+	return fd;
+      }
+  return -1;
+}
+
+/* Takes most waits away before the close: sockets linger no more, nor do those in their queues. Who shares
+ * them may undo it, and with others of his makes one of these threads wait: as long as he is there. */
+static void
+end (int fd, int depth)
+{
+  const struct linger off = { 0 };
+  int family, inner[MAX_ATTACHED];
+  socklen_t len = sizeof family;
+  setsockopt (fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+  if (depth < DEEPEST && getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX)
+    for (int i = 0; i < MOST_MESSAGES; i++)
+      {
+	union
+	{
+	  struct cmsghdr align;
+	  char bytes[CMSG_SPACE (sizeof (struct ucred)) + CMSG_SPACE (sizeof inner)];
+	} control;
+	struct msghdr mh = { .msg_control = &control, .msg_controllen = sizeof control };
+	if (recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+	  break;
+	if (mh.msg_controllen == 0 && mh.msg_flags == 0)
+	  break; /* the end */
+	for (struct cmsghdr *c = CMSG_FIRSTHDR (&mh); c; c = CMSG_NXTHDR (&mh, c))
+	  {
+	    bool fds = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS;
+	    size_t count = fds ? (c->cmsg_len - CMSG_LEN (0)) / sizeof *inner : 0;
+	    memcpy (inner, CMSG_DATA (c), count * sizeof *inner);
+	    while (count)
+	      end (inner[--count], depth + 1);
+	  }
+      }
+  close (fd);
+}
 
 static void *
-close_waiting (void *unused)
+end_slow (void *arg)
 {
+  thread_t *t = arg;
   pthread_mutex_lock (&lock);
-  while (num_waiting)
+  for (int fd; (fd = take_slow ()) >= 0;)
     {
-      int fd = waiting[--num_waiting];
+      t->busy = true;
+      t->from = entries[fd].from;
       pthread_mutex_unlock (&lock);
-      close (fd);
+      end (fd, 0);
+      atomic_fetch_sub (&unchecked, 1);
       pthread_mutex_lock (&lock);
+      t->busy = false;
     }
-  num_threads--;
+  t->running = false;
+  pthread_mutex_unlock (&lock);
+  return NULL;
+}
+
+/* Nothing more can come, and a message of any kind, as an empty one, would have credentials. */
+static bool
+is_drained (int fd)
+{
+  const int on = 1;
+  struct msghdr mh = { 0 };
+  if (setsockopt (fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+    return false;
+  /* The first call may tell of the connection's end. */
+  for (int i = 0; i < 2; i++)
+    if (recvmsg (fd, &mh, MSG_PEEK | MSG_DONTWAIT) == 0)
+      return mh.msg_flags == 0;
+  return false;
+}
+
+/* Whether to close it waits for nobody. None of this asks a file system. */
+static bool
+ends_at_once (int fd, foreign_kind_t kind)
+{
+  return kind == FOREIGN_CHECKED
+	 || (kind == FOREIGN_CHANNEL ? is_drained (fd) : fcntl (fd, F_GET_SEALS) >= 0 || is_eventfd (fd));
+}
+
+static bool
+start (void *(*run) (void *), void *arg)
+{
+  pthread_t thread;
+  sigset_t all, before;
+  sigfillset (&all); /* signals are for the program's threads */
+  pthread_sigmask (SIG_SETMASK, &all, &before);
+  bool started = pthread_create (&thread, NULL, run, arg) == 0;
+  pthread_sigmask (SIG_SETMASK, &before, NULL);
+  if (started)
+    pthread_detach (thread);
+  return started;
+}
+
+/* One more, which ends when nothing is left for it. */
+static bool
+start_slow (void)
+{
+  for (int i = 0; i < THREADS; i++)
+    if (!threads[i].running)
+      return threads[i].running = start (end_slow, &threads[i]);
+  return true;
+}
+
+static void *
+sort (void *unused)
+{
+  bool tended = true;
+  pthread_mutex_lock (&lock);
+  while (users || fresh.first >= 0 || mappings || !tended)
+    {
+      int fd = fresh.first;
+      if (fd >= 0)
+	{
+	  foreign_kind_t kind = entries[fd].kind;
+	  take_out (&fresh, -1, fd);
+	  pthread_mutex_unlock (&lock);
+	  bool quick = ends_at_once (fd, kind);
+	  if (quick)
+	    {
+	      close (fd);
+	      if (kind != FOREIGN_CHECKED)
+		atomic_fetch_sub (&unchecked, 1);
+	    }
+	  pthread_mutex_lock (&lock);
+	  if (!quick)
+	    {
+	      append (&slow, fd);
+	      tended = start_slow ();
+	    }
+	}
+      else if (mappings)
+	{
+	  mapping_t *m = mappings;
+	  mappings = NULL;
+	  pthread_mutex_unlock (&lock);
+	  mappings_end (m);
+	  pthread_mutex_lock (&lock);
+	}
+      else if (tended)
+	pthread_cond_wait (&work, &lock);
+      else
+	{
+	  /* The system has no thread for us. */
+	  struct timespec at;
+	  clock_gettime (CLOCK_REALTIME, &at);
+	  at.tv_sec++;
+	  pthread_cond_timedwait (&work, &lock, &at);
+	  tended = start_slow ();
+	}
+    }
+  sorting = false;
   pthread_mutex_unlock (&lock);
   return unused;
 }
 
-static bool
-start_thread (pthread_t *thread)
+bool
+foreign_open (void)
 {
-  sigset_t all, before;
-  sigfillset (&all); /* signals are for the program's threads */
-  pthread_sigmask (SIG_SETMASK, &all, &before);
-  int err = pthread_create (thread, NULL, close_waiting, NULL);
-  pthread_sigmask (SIG_SETMASK, &before, NULL);
-  return err == 0;
+  pthread_mutex_lock (&lock);
+  bool ok = sorting = sorting || start (sort, NULL);
+  users += ok;
+  pthread_mutex_unlock (&lock);
+  return ok;
+}
+
+void
+foreign_done (void)
+{
+  pthread_mutex_lock (&lock);
+  users--;
+  pthread_cond_signal (&work);
+  pthread_mutex_unlock (&lock);
+}
+
+/* With the lock held: room for descriptors up to this one. Pages that are never touched cost nothing. */
+static bool
+make_room (size_t count)
+{
+  size_t bytes = count * sizeof *entries;
+  void *grown = count <= capacity ? entries
+		: entries	  ? mremap (entries, capacity * sizeof *entries, bytes, MREMAP_MAYMOVE)
+				  : mmap (NULL, bytes, PROT_READ | PROT_WRITE,
+					  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (grown == MAP_FAILED)
+    return false;
+  entries = grown;
+  if (count > capacity)
+    capacity = count;
+  return true;
+}
+
+bool
+foreign_ready (void)
+{
+  struct rlimit limit;
+  if (getrlimit (RLIMIT_NOFILE, &limit) < 0)
+    return false;
+  pthread_mutex_lock (&lock);
+  bool ready = make_room (limit.rlim_cur);
+  pthread_mutex_unlock (&lock);
+  return ready;
+}
+
+void
+foreign_close (int fd, foreign_kind_t kind, const memif_ext_peer_t *from)
+{
+  pthread_mutex_lock (&lock);
+  /* Beyond foreign_ready only when the program has raised its limit since; it stays open if there
+   * is no memory at just that moment. */
+  if (make_room ((size_t) fd + 1))
+    {
+      entries[fd] = (entry_t){ .kind = kind, .from = *from };
+      if (kind != FOREIGN_CHECKED)
+	atomic_fetch_add (&unchecked, 1);
+      append (&fresh, fd);
+      pthread_cond_signal (&work);
+    }
+  pthread_mutex_unlock (&lock);
+}
+
+void
+foreign_hang_up (int fd, const memif_ext_peer_t *from)
+{
+  shutdown (fd, SHUT_RDWR); /* the peer is told now, and can send nothing more */
+  foreign_close (fd, FOREIGN_CHANNEL, from);
 }
 
 static void
-close_elsewhere (const int *fds, unsigned count)
+count (const list_t *list, const memif_ext_peer_t *from, unsigned *process, unsigned *user)
 {
-  pthread_t thread;
-  bool started = false;
+  for (int fd = list->first; fd >= 0; fd = entries[fd].next)
+    if (entries[fd].kind != FOREIGN_CHECKED && entries[fd].from.uid == from->uid)
+      {
+	++*user;
+	*process += entries[fd].from.pid == from->pid;
+      }
+}
+
+bool
+foreign_crowded (const memif_ext_peer_t *from, bool process_only)
+{
+  unsigned process = 0, user = 0;
+  if (atomic_load (&unchecked) < WAITING_OF_PROCESS)
+    return false;
   pthread_mutex_lock (&lock);
-  for (unsigned i = 0; i < count && num_waiting < MAX_WAITING; i++)
-    waiting[num_waiting++] = fds[i];
-  if (num_threads < MAX_THREADS && (started = start_thread (&thread)))
-    num_threads++;
+  count (&fresh, from, &process, &user);
+  count (&slow, from, &process, &user);
+  bool crowded = process >= WAITING_OF_PROCESS || (!process_only && user >= capacity / PART_OF_USER);
   pthread_mutex_unlock (&lock);
-  if (!started)
+  return crowded;
+}
+
+bool
+foreign_full (void)
+{
+  pthread_mutex_lock (&lock);
+  bool full = atomic_load (&unchecked) >= capacity / PART_OF_ALL;
+  pthread_mutex_unlock (&lock);
+  return full;
+}
+
+void
+foreign_unmap (mapping_t *list)
+{
+  mapping_t *last = list;
+  if (!last)
     return;
-  /* Nearly always it is done at once, and then nothing of it is left. */
-  for (int i = 0; i < 100; i++)
-    {
-      if (pthread_tryjoin_np (thread, NULL) == 0)
-	return;
-      nanosleep (&(struct timespec){ .tv_nsec = 100000 }, NULL);
-    }
-  pthread_detach (thread);
-}
-
-void
-foreign_close_all (int *fds, unsigned count)
-{
-  unsigned others = 0;
-  for (unsigned i = 0; i < count; i++)
-    /* Memory, pipes and eventfds wait for nobody. A local socket may have anything in
-     * its queue. None of these asks a file system. */
-    if (fcntl (fds[i], F_GET_SEALS) >= 0 || fcntl (fds[i], F_GETPIPE_SZ) >= 0 || is_eventfd (fds[i]))
-      close (fds[i]);
-    else
-      fds[others++] = fds[i];
-  if (others)
-    close_elsewhere (fds, others);
-}
-
-void
-foreign_close (int fd)
-{
-  foreign_close_all (&fd, 1);
-}
-
-void
-foreign_hang_up (int fd)
-{
-  /* Nothing more comes; what is unread may have descriptors. */
-  char byte;
-  shutdown (fd, SHUT_RD);
-  if (recv (fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0)
-    close_elsewhere (&fd, 1);
-  else
-    close (fd);
+  while (last->next)
+    last = last->next;
+  pthread_mutex_lock (&lock);
+  last->next = mappings;
+  mappings = list;
+  pthread_cond_signal (&work);
+  pthread_mutex_unlock (&lock);
 }

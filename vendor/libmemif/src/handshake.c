@@ -95,12 +95,18 @@ handshake_hello (channel_t *ch)
   return message_send (ch->event->fd, &m, -1);
 }
 
+/* In the same time, whatever they are. Both end at their NUL: some peers have something behind it. */
 static bool
 secrets_equal (const uint8_t *a, const uint8_t *b)
 {
-  volatile uint8_t different = 0;
+  volatile uint8_t different = 0, in_a = 0xff, in_b = 0xff;
   for (int i = 0; i < SECRET_SIZE; i++)
-    different |= a[i] ^ b[i];
+    {
+      /* 0 from the NUL on. */
+      in_a &= (uint8_t) -(a[i] != 0);
+      in_b &= (uint8_t) -(b[i] != 0);
+      different |= (a[i] & in_a) ^ (b[i] & in_b);
+    }
   return different == 0;
 }
 
@@ -134,7 +140,7 @@ on_init (channel_t *ch, input_t *in)
     return refuse (in, MEMIF_ERR_MODE, "mode mismatch: we have %u, you have %u", c->args.mode,
 		   init->mode);
   queues_return_external (c);
-  c->link = link_new (&ch->sock->memory, &ch->sock->external, c->private_ctx);
+  c->link = link_new (&ch->sock->memory, &ch->sock->external, c->private_ctx, &ch->peer, &c->held_regions);
   if (!c->link)
     return refuse (in, MEMIF_ERR_NOMEM, "out of memory");
   c->channel = ch;
@@ -230,7 +236,7 @@ on_hello (channel_t *ch, input_t *in)
 
   const char *why = NULL;
   queues_return_external (c);
-  c->link = link_new (&ch->sock->memory, &ch->sock->external, c->private_ctx);
+  c->link = link_new (&ch->sock->memory, &ch->sock->external, c->private_ctx, &ch->peer, &c->held_regions);
   int err = !c->link ? MEMIF_ERR_NOMEM
 		     : link_create_slave (c->link, &c->args, c->num_tx < max_s2m ? c->num_tx : max_s2m,
 					  c->num_rx < max_m2s ? c->num_rx : max_m2s, log2, &why);
@@ -244,7 +250,8 @@ on_hello (channel_t *ch, input_t *in)
   m.init.version = PROTOCOL_VERSION;
   m.init.id = c->args.interface_id;
   m.init.mode = (uint8_t) c->args.mode;
-  memcpy (m.init.secret, c->args.secret, SECRET_SIZE);
+  /* Not what a program may have left behind the NUL. */
+  memcpy (m.init.secret, c->args.secret, strnlen ((const char *) c->args.secret, SECRET_SIZE));
   text_to_wire (m.init.name, NAME_SIZE, ch->sock->app_name);
   ch->state = CH_SLAVE_INIT;
   return send_or_refuse (ch, in, &m, -1);
@@ -325,7 +332,13 @@ handshake_event (event_t *e)
   const char *why = "";
   int err;
 
-  int got = message_receive (e->fd, &m, &in.fd, &why);
+  /* Of who has sent its INIT only its own count: another's of the same user must not end a link. */
+  if (foreign_crowded (&ch->peer, ch->state != CH_MASTER_INIT))
+    {
+      channel_close (ch, MEMIF_ERR_AGAIN, END_OURS, "too much of it waits to be closed");
+      return;
+    }
+  int got = message_receive (e->fd, &ch->peer, &m, &in.fd, &why);
   if (got == 0)
     return;
   if (got < 0)
@@ -338,7 +351,7 @@ handshake_event (event_t *e)
       char reason[REASON_SIZE + 1];
       text_from_wire (reason, m.disconnect.reason, REASON_SIZE);
       if (in.fd >= 0)
-	foreign_close (in.fd);
+	foreign_close (in.fd, FOREIGN_ANY, &ch->peer);
       /* Some peers give an error number that is also ours. */
       err = m.disconnect.code >= MEMIF_ERR_PROTO && m.disconnect.code <= MEMIF_ERR_NO_INTFD
 	      ? (int) m.disconnect.code
@@ -361,7 +374,7 @@ handshake_event (event_t *e)
 	break;
       }
   if (in.fd >= 0)
-    foreign_close (in.fd);
+    foreign_close (in.fd, FOREIGN_ANY, &ch->peer);
   explicit_bzero (&m, sizeof m); /* a secret, perhaps */
   if (err)
     channel_close (ch, err, END_OURS, "%s", in.why);

@@ -39,6 +39,8 @@ memif_ext_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
   int err = check_args (s, &checked);
   if (err)
     return err;
+  if (on_interrupt && !eventfds_can_be_cleared ())
+    return fail (s, MEMIF_ERR_SYSCALL, "%s", NO_CLEARING);
   conn_t *c = zalloc (&s->memory, sizeof *c);
   if (!c)
     return fail (s, MEMIF_ERR_NOMEM, "no memory for an interface");

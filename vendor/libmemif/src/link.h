@@ -53,7 +53,7 @@ typedef struct
 {
   void *addr; /* NULL: not mapped yet */
   uint64_t size;
-  int fd; /* -1: closed, as it is mapped */
+  int fd; /* -1: closed, as it is mapped and need not be sent */
   bool external; /* the program mapped it, and has its descriptor */
 } region_t;
 
@@ -78,10 +78,13 @@ enum { LINGER = 64 };
 typedef struct link
 {
   _Atomic unsigned refs;
+  memif_ext_peer_t peer;
   allocator_t memory;
   external_t external;
   void *external_ctx;
   region_t *regions;
+  mapping_t *mappings; /* of the regions that are not external */
+  _Atomic unsigned *held; /* regions of all links of the interface that are not freed */
   link_ring_t *s2m, *m2s;
   uint32_t buffer_size; /* slave */
   uint16_t num_regions, num_s2m, num_m2s;
@@ -128,10 +131,11 @@ desc_offer (shared_desc_t *d, desc_t in)
 }
 
 /* region.c */
-link_t *link_new (const allocator_t *memory, const external_t *external, void *external_ctx);
+link_t *link_new (const allocator_t *memory, const external_t *external, void *external_ctx,
+		  const memif_ext_peer_t *peer, _Atomic unsigned *held);
 bool link_is_external (const link_t *l);
 void link_unref (link_t *l);
-void link_close_fds (link_t *l); /* of the regions: a link that is drained needs its mappings only */
+void link_close_fds (link_t *l); /* of the regions: a link that is up needs its mappings only */
 int link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, unsigned num_m2s,
 		       unsigned log2, const char **why);
 /* Maps it; takes the descriptor over on success. */

@@ -51,7 +51,13 @@ static void
 on_listener (event_t *e)
 {
   sock_t *s = e->sock;
-  int fd = accept4 (e->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int fd = -1;
+  if (!foreign_ready ())
+    errno = ENOMEM;
+  else if (foreign_full ())
+    errno = EMFILE; /* soon, with what waits to be closed */
+  else
+    fd = accept4 (e->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd >= 0)
     channel_accept (s, fd);
   else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
@@ -67,7 +73,48 @@ on_listener (event_t *e)
     }
 }
 
-/* Whether the path is a socket that nobody listens on. */
+/* A connection that will be no channel. */
+static void
+hang_up (const sock_t *s, int fd)
+{
+  memif_ext_peer_t peer;
+  char why[REASON_SIZE];
+  access_check (s, fd, &peer, why, sizeof why);
+  foreign_hang_up (fd, &peer);
+}
+
+/* The name is free when this returns. Closing a listener closes what nobody has accepted, and what
+ * that was sent: so it is emptied first, which nothing can undo. */
+static void
+end_listener (const sock_t *s, int fd)
+{
+  int peer = -1;
+  if (!s->adopted)
+    {
+      shutdown (fd, SHUT_RD);
+      do
+	{
+	  peer = foreign_ready () ? accept4 (fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC) : -1;
+	  if (peer >= 0)
+	    hang_up (s, peer);
+	}
+      while (peer >= 0 || errno == EINTR || errno == ECONNABORTED);
+      if (errno == EAGAIN || errno == EINVAL)
+	{
+	  close (fd);
+	  return;
+	}
+    }
+  /* Others may have it too, or there are no descriptors: it may have peers. */
+  foreign_close (fd, FOREIGN_ANY, &(memif_ext_peer_t){ .pid = getpid (), .uid = getuid () });
+}
+
+/* Whether the path is a socket that nobody has bound any more.
+ *
+ * The kernel is asked, not the peer: some servers die of a connection that is closed at once. A
+ * socket of another type can't be connected, and the kernel looks for the one that is bound to the
+ * file before it says so. Other than the kernel's lists of sockets, this finds those of other
+ * network namespaces too. */
 static int
 check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
 {
@@ -77,22 +124,21 @@ check_stale (sock_t *s, const struct sockaddr_un *sun, socklen_t len)
 			   : fail (s, error_of_errno (errno), "can't look at %s (errno %d)",
 				   s->path, errno);
   if (!S_ISSOCK (st.st_mode))
-    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s exists and is %s, not a socket: it is left alone",
-		 s->path, S_ISDIR (st.st_mode) ? "a folder" : "a file");
+    return fail (s, MEMIF_ERR_FILE_NOT_SOCK, "%s is %s; it was not replaced", s->path,
+		 S_ISDIR (st.st_mode) ? "a folder" : "a regular file");
 
-  int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int fd = socket (AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return fail (s, error_of_errno (errno), "can't make a socket (errno %d)", errno);
-  int connected = connect (fd, (const struct sockaddr *) sun, len);
-  int why = errno;
+  int why = connect (fd, (const struct sockaddr *) sun, len) < 0 ? errno : 0;
   close (fd);
-  if (connected == 0 || why == EAGAIN)
-    return fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+  if (why == EPROTOTYPE)
+    return fail (s, MEMIF_ERR_ALREADY, "%s is in use by another program", s->path);
   if (why == EACCES)
     return fail (s, MEMIF_ERR_ACCES, "%s is another user's, who may be listening on it: it is left alone",
 		 s->path);
   if (why != ECONNREFUSED)
-    return fail (s, why == EPROTOTYPE ? MEMIF_ERR_ALREADY : error_of_errno (why),
+    return fail (s, why ? error_of_errno (why) : MEMIF_ERR_ALREADY,
 		 "%s is in use by something other than memif (errno %d)", s->path, why);
   logf_ (s, MEMIF_EXT_LOG_INFO, "replacing the socket %s, on which nobody listens", s->path);
   if (unlink (s->path) < 0 && errno != ENOENT)
@@ -130,7 +176,7 @@ listener_open (sock_t *s)
   if (bound < 0 && errno == EADDRINUSE)
     {
       if (s->path[0] == '@')
-	err = fail (s, MEMIF_ERR_ALREADY, "another master listens on %s", s->path);
+	err = fail (s, MEMIF_ERR_ALREADY, "%s is in use by another program", s->path);
       else if (!(err = check_stale (s, &sun, len)))
 	bound = bind (fd, (struct sockaddr *) &sun, len);
     }
@@ -147,7 +193,7 @@ listener_open (sock_t *s)
     }
   if (err)
     {
-      close (fd);
+      end_listener (s, fd);
       remove_own_file (s);
     }
   return err;
@@ -167,6 +213,7 @@ listener_adopt (sock_t *s, int fd)
   if (fcntl (fd, F_SETFL, flags | O_NONBLOCK) < 0)
     return fail (s, error_of_errno (errno), "descriptor %d: errno %d", fd, errno);
   listener_close (s);
+  s->adopted = true;
   s->listener = event_add (s, fd, on_listener, s);
   return s->listener ? MEMIF_ERR_SUCCESS : fail (s, event_error (), "can't watch descriptor %d", fd);
 }
@@ -178,8 +225,9 @@ listener_close (sock_t *s)
   if (fd < 0)
     return;
   event_remove (s->listener);
-  close (fd);
+  end_listener (s, fd);
   s->listener = NULL;
   s->paused_listener = -1;
+  s->adopted = false;
   remove_own_file (s);
 }

@@ -1,7 +1,6 @@
 /* Who may touch a queue: its owner, or somebody else. See queue_enter. */
 #define _GNU_SOURCE
 #include <linux/membarrier.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -21,7 +20,6 @@ membarrier (int command)
 static void
 open_once (void)
 {
-  eventfds_open ();
   if (membarrier (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0)
     atomic_store (&owner_needs_fence, false);
 }
@@ -71,36 +69,6 @@ barrier (void)
   atomic_thread_fence (memory_order_seq_cst);
 }
 
-/* Where eventfd_signal has no asynchronous I/O, a peer can make its eventfd
- * blocking, and fill it just as the owner writes to it. Only then is it full;
- * at all other times its count is a wake-up. */
-void
-link_unblock (const link_t *l)
-{
-  for (unsigned i = 0; l && i < (unsigned) l->num_s2m + l->num_m2s; i++)
-    {
-      int efd = i < l->num_s2m ? l->s2m[i].efd : l->m2s[i - l->num_s2m].efd;
-      struct pollfd p = { .fd = efd, .events = POLLOUT };
-      if (efd >= 0 && poll (&p, 1, 0) == 0)
-	eventfd_clear (efd);
-    }
-}
-
-/* The owner may hang in its eventfd: the control thread knows the link. */
-static void
-help_owner (queue_t *q)
-{
-  sock_t *s = q->conn->sock;
-  if (s->depth > 0 && pthread_equal (s->control, pthread_self ()))
-    link_unblock (q->conn->link);
-  else
-    {
-      /* Before the kick, whose handler takes it. */
-      atomic_store (&s->stuck, true);
-      loop_kick (s);
-    }
-}
-
 void
 queue_lock (queue_t *q)
 {
@@ -110,11 +78,7 @@ queue_lock (queue_t *q)
   barrier ();
   /* Acquire: what the owner did, before queue_leave's release. */
   for (unsigned spins = 0; atomic_load_explicit (&q->busy, memory_order_acquire); spins++)
-    {
-      back_off (spins);
-      if (spins > 1000 && spins % 16 == 0)
-	help_owner (q);
-    }
+    back_off (spins);
 }
 
 void

@@ -53,20 +53,20 @@ message_send (int fd, const message_t *m, int attached)
   return n == (ssize_t) sizeof *m ? MEMIF_ERR_SUCCESS : error_of_errno (errno);
 }
 
-/* What a message carries at most (SCM_MAX_FD). Where there is less room the kernel closes the
- * rest in our thread, which waits if that waits. */
-enum { MAX_ATTACHED = 253 };
-
+/* Looks at the message, and takes it out of the queue only when it is as it should be: until then all
+ * that it brought is in the queue too, so whatever the kernel finds no room for, it does not close.
+ * A message that stays there goes with its connection. */
 int
-message_receive (int fd, message_t *m, int *attached, const char **why)
+message_receive (int fd, const memif_ext_peer_t *from, message_t *m, int *attached, const char **why)
 {
-  /* A byte more than a message has, to see that one is too long. */
+  /* A byte more than a message has, and a descriptor more, to see that there is too much. */
   uint8_t bytes[MESSAGE_SIZE + 1];
+  int fds[2];
   struct iovec iov = { .iov_base = bytes, .iov_len = sizeof bytes };
   union
   {
     struct cmsghdr align;
-    char bytes[CMSG_SPACE (MAX_ATTACHED * sizeof (int))];
+    char bytes[CMSG_SPACE (sizeof fds)];
   } control;
   struct msghdr mh = { .msg_iov = &iov,
 		       .msg_iovlen = 1,
@@ -75,10 +75,13 @@ message_receive (int fd, message_t *m, int *attached, const char **why)
   ssize_t n;
 
   *attached = -1;
+  *why = "no memory for a message's descriptor";
+  if (!foreign_ready ())
+    return -MEMIF_ERR_NOMEM;
   bool reset = false;
   do
     {
-      n = recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+      n = recvmsg (fd, &mh, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
       /* The peer closed with messages of ours unread; its last ones may follow. */
       if (n < 0 && errno == ECONNRESET && !reset)
 	{
@@ -100,33 +103,32 @@ message_receive (int fd, message_t *m, int *attached, const char **why)
       return -error_of_errno (errno);
     }
 
-  int extra[MAX_ATTACHED];
-  unsigned fds = 0;
-  for (struct cmsghdr *c = CMSG_FIRSTHDR (&mh); c; c = CMSG_NXTHDR (&mh, c))
+  unsigned count = 0;
+  const struct cmsghdr *c = CMSG_FIRSTHDR (&mh);
+  if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
     {
-      if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-	continue;
-      size_t count = (c->cmsg_len - CMSG_LEN (0)) / sizeof (int);
-      for (size_t i = 0; i < count && fds <= MAX_ATTACHED; i++, fds++)
-	memcpy (fds == 0 ? attached : &extra[fds - 1], CMSG_DATA (c) + i * sizeof (int), sizeof (int));
+      count = (unsigned) ((c->cmsg_len - CMSG_LEN (0)) / sizeof *fds);
+      memcpy (fds, CMSG_DATA (c), count * sizeof *fds);
     }
-  if (fds > 1)
-    foreign_close_all (extra, fds - 1);
+  const bool more = mh.msg_flags & MSG_CTRUNC;
   if (n == 0)
     *why = "the peer closed its control socket";
-  else if (fds <= 1 && (mh.msg_flags & MSG_CTRUNC))
+  else if (count == 0 && more)
     *why = "a message's descriptor could not be taken: too many open files";
-  else if (fds > 1)
+  else if (count > 1 || more)
     *why = "a message came with more than one descriptor";
   else if (n != MESSAGE_SIZE || (mh.msg_flags & MSG_TRUNC))
     *why = "a message has a size other than 128 bytes";
+  else if (recv (fd, NULL, 0, MSG_DONTWAIT) < 0)
+    *why = "the control socket failed";
   else
     {
+      if (count)
+	*attached = fds[0];
       memcpy (m, bytes, sizeof *m);
       return 1;
     }
-  if (*attached >= 0)
-    foreign_close (*attached);
-  *attached = -1;
+  while (count)
+    foreign_close (fds[--count], FOREIGN_ANY, from);
   return n == 0 ? -MEMIF_ERR_DISCONNECTED : -MEMIF_ERR_MFMSG;
 }

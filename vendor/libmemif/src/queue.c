@@ -9,17 +9,48 @@
 #include "control.h"
 #include "tx.h"
 
+/* With the lock held: the waiter wakes when the ring's eventfd is written. */
+static void
+watch_ring (queue_t *q)
+{
+  /* Edges: rx_wait needs no call to clear what it has seen. */
+  struct epoll_event ee = { .events = EPOLLIN | EPOLLET };
+  if (q->epfd >= 0 && q->efd >= 0)
+    epoll_ctl (q->epfd, EPOLL_CTL_ADD, q->efd, &ee);
+}
+
 /* What the waiter sleeps on, the same over all links: it holds the ring's
- * eventfd while there is one, and the wake descriptor. */
+ * eventfd while there is one, and the wake descriptor. With the lock held. */
 static int
 waiting_open (queue_t *q)
 {
-  q->epfd = epoll_create1 (EPOLL_CLOEXEC);
-  q->wake_fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
+  int epfd = epoll_create1 (EPOLL_CLOEXEC);
+  int wake_fd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
   struct epoll_event ee = { .events = EPOLLIN };
-  if (q->epfd < 0 || q->wake_fd < 0 || epoll_ctl (q->epfd, EPOLL_CTL_ADD, q->wake_fd, &ee) < 0)
-    return error_of_errno (errno);
+  if (epfd < 0 || wake_fd < 0 || epoll_ctl (epfd, EPOLL_CTL_ADD, wake_fd, &ee) < 0)
+    {
+      int err = error_of_errno (errno);
+      if (epfd >= 0)
+	close (epfd);
+      if (wake_fd >= 0)
+	close (wake_fd);
+      return err;
+    }
+  q->wake_fd = wake_fd;
+  q->epfd = epfd;
+  watch_ring (q);
   return MEMIF_ERR_SUCCESS;
+}
+
+int
+queue_prepare (queue_t *q)
+{
+  if (q->epfd >= 0 || !q->rx || !q->conn->ext.keep_unread)
+    return MEMIF_ERR_SUCCESS;
+  queue_lock (q);
+  int err = q->epfd < 0 ? waiting_open (q) : MEMIF_ERR_SUCCESS;
+  queue_unlock (q);
+  return err;
 }
 
 int
@@ -29,6 +60,7 @@ queues_create (conn_t *c)
   bool slave = !c->args.is_master;
   c->num_rx = slave ? c->args.num_m2s_rings : c->args.num_s2m_rings;
   c->num_tx = slave ? c->args.num_s2m_rings : c->args.num_m2s_rings;
+  c->rx_end = c->tx_end = NO_LINK;
 
   /* The program's allocator need not know of cache lines. */
   const size_t align = _Alignof (queue_t);
@@ -52,9 +84,6 @@ queues_create (conn_t *c)
       c->rx[i].pending = zalloc (&s->memory, MAX_PENDING_LINKS * sizeof (pending_link_t));
       if (!c->rx[i].pending)
 	return MEMIF_ERR_NOMEM;
-      int err = waiting_open (&c->rx[i]);
-      if (err)
-	return err;
     }
   return MEMIF_ERR_SUCCESS;
 }
@@ -74,6 +103,7 @@ release (queue_t *q)
   q->num_regions = 0;
   q->efd = -1;
   q->armed = false;
+  atomic_store_explicit (&q->armed_at, 0, memory_order_relaxed);
   q->fault = FAULT_NONE;
   /* After a fault packets are left, which nobody is to look for any more. */
   q->next = q->done = q->peer = q->limit = 0;
@@ -149,12 +179,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
     queue_disarm (q);
   else
     queue_arm (q);
-  if (q->epfd >= 0)
-    {
-      /* Edges: rx_wait needs no call to clear what it has seen. */
-      struct epoll_event ee = { .events = EPOLLIN | EPOLLET };
-      epoll_ctl (q->epfd, EPOLL_CTL_ADD, q->efd, &ee);
-    }
+  watch_ring (q);
 }
 
 static bool
@@ -184,6 +209,17 @@ on_queue_event (event_t *e)
     eventfd_clear (e->fd); /* of before the mode was changed */
   else if (c->on_interrupt && c->up)
     c->on_interrupt (c, c->private_ctx, q->qid);
+}
+
+/* Tells the queues that the link lacks of its coming and going. */
+static void
+set_queues (conn_t *c, uint16_t rx_end, uint16_t tx_end)
+{
+  /* Before the wake-ups, whose writes are system calls. */
+  c->rx_end = rx_end;
+  c->tx_end = tx_end;
+  for (unsigned i = c->run_rx; i < c->num_rx; i++)
+    queue_attention (&c->rx[i]);
 }
 
 void
@@ -218,6 +254,7 @@ queues_up (conn_t *c)
 	logf_ (c->sock, MEMIF_EXT_LOG_ERROR, "%s: the interrupts of queue %u can't be watched",
 	       where (c), q->qid);
     }
+  set_queues (c, c->run_rx, c->run_tx);
 }
 
 void
@@ -254,10 +291,12 @@ go_down (queue_t *q)
 	}
       return;
     }
+  /* Acquire, as above. */
+  q->limit = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head, memory_order_acquire);
+  q->state = QUEUE_DRAINING;
   /* Unsealed memory belongs to the peer's pool, which goes on using it. */
   int published = q->link->unsealed ? 0 : rx_published (q);
   q->limit = q->peer = (uint16_t) (q->next + (published > 0 ? published : 0));
-  q->state = QUEUE_DRAINING;
   /* A program of libmemif 4.0 may hold buffers still; a fault is still to be told. */
   if (published == 0 && q->pending && queue_holds_none (q))
     queue_drained (q);
@@ -266,6 +305,7 @@ go_down (queue_t *q)
 void
 queues_down (conn_t *c)
 {
+  set_queues (c, NO_LINK, NO_LINK);
   for (unsigned i = 0; i < (unsigned) c->run_rx + c->run_tx; i++)
     {
       bool rx = i < c->run_rx;
@@ -382,4 +422,16 @@ int
 memif_ext_tx_state (memif_conn_handle_t conn, uint16_t qid, int *state)
 {
   return state_of (conn, qid, false, state);
+}
+
+int
+memif_ext_link_queues (memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx)
+{
+  const conn_t *c = conn;
+  if (!c || !rx || !tx)
+    return c ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOCONN;
+  uint16_t rx_end = c->rx_end, tx_end = c->tx_end;
+  *rx = rx_end == NO_LINK ? 0 : rx_end;
+  *tx = tx_end == NO_LINK ? 0 : tx_end;
+  return MEMIF_ERR_SUCCESS;
 }

@@ -26,11 +26,15 @@ typedef enum
   QUEUE_DRAINING = MEMIF_EXT_QUEUE_DRAINING,
 } queue_state_t;
 
-/* The peer broke the protocol: nothing more is taken from this link. */
+/* What is the matter with the peer. */
 typedef enum
 {
   FAULT_NONE,
-  FAULT_NEW,  /* the queue's owner has not been told */
+  /* Receiving, see rx_unusual.c: the next packet is a chain whose rest is not there yet; */
+  FAULT_CHAIN,
+  FAULT_OVERRUN, /* the peer has overrun the ring, and is stopped while it is read: up to limit */
+  /* It broke the protocol: nothing more is taken from this link. */
+  FAULT_NEW, /* the queue's owner has not been told */
   FAULT_TOLD,
 } fault_t;
 
@@ -70,7 +74,7 @@ struct queue
   _Alignas (64) uintptr_t last; /* owner, master: where the last single packet lay */
   intptr_t stride; /* owner: and how far from the one before; a hint, never followed */
   uint32_t idle;   /* owner: bursts in a row that found nothing */
-  uint16_t limit;  /* link, draining: what was published when the link went down */
+  uint16_t limit;  /* link, draining: what was published when the link went down. owner: FAULT_OVERRUN */
   bool armed;	   /* owner: interrupts are enabled in the ring */
   bool chained;	   /* owner: chains were handed out since the link came up */
   _Atomic bool polling; /* any, with queue_lock: the receive mode asked for */
@@ -89,10 +93,14 @@ struct queue
   uint16_t qid;	     /* made */
   uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */
   /* Receiving: */
+  _Atomic uint64_t overrun; /* owner: slots that the peer has overwritten before they were read */
   struct event *event;	/* control: with on_interrupt, efd in the control loop */
-  int epfd, wake_fd;	/* made when packets are kept or waited for; else -1 */
+  _Atomic int epfd, wake_fd; /* any, with the lock: made by queue_prepare; else -1 */
   _Atomic bool woken;	/* any: rx_wake asks the waiter to return */
   _Atomic bool watched; /* any: the program waits on epfd or efd itself */
+  bool clears;		/* any, with queue_lock: it has efd, which must not stay readable */
+  _Atomic uint32_t armed_at; /* owner: the counter it slept on, with SLEEPS_ON; 0: it is not armed */
+  _Atomic bool fresh;	/* owner: armed since the control thread looked last */
   pending_link_t *pending; /* made; link: links after this one, oldest first */
   uint16_t num_pending;	/* link */
   /* Sending: */
@@ -146,13 +154,20 @@ queue_leave (queue_t *q)
 void locks_open (void); /* once, before any queue is there */
 void queue_lock (queue_t *q);
 void queue_unlock (queue_t *q);
-void link_unblock (const link_t *l); /* control thread */
 
 /* queue.c */
+/* Makes what waiting takes, where packets are kept. */
+int queue_prepare (queue_t *q);
 /* With the lock held: the link breaks, the control thread hears of it. Returns MFMSG. */
 int queue_fault (queue_t *q, const char *format, ...) __attribute__ ((format (printf, 2, 3)));
 /* With the lock held: nothing left on a draining queue. Takes the next link, or is gone. */
 void queue_drained (queue_t *q);
+
+enum { SLEEPS_ON = 1 << 16 };
+/* Looks at a ring after it was armed; see look.c. */
+#define FIRST_LOOK_NS 1000000ull
+#define LAST_LOOK_NS 1000000000ull
+enum { LOOK_FACTOR = 10 };
 
 /* wait.c; arm, disarm and clear_event with the lock held */
 void queue_arm (queue_t *q);
@@ -176,7 +191,7 @@ queue_heed (queue_t *q)
 static inline bool
 queue_signal (queue_t *q)
 {
-  return eventfd_signal (q->efd, q->regions[0].fd);
+  return eventfd_signal (q->efd);
 }
 
 /* The bytes of a buffer, or NULL where it does not lie in the peer's memory. */

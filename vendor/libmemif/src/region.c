@@ -13,7 +13,8 @@
 #include "link.h"
 
 link_t *
-link_new (const allocator_t *memory, const external_t *external, void *external_ctx)
+link_new (const allocator_t *memory, const external_t *external, void *external_ctx,
+	  const memif_ext_peer_t *peer, _Atomic unsigned *held)
 {
   link_t *l = zalloc (memory, sizeof *l);
   if (!l)
@@ -22,6 +23,8 @@ link_new (const allocator_t *memory, const external_t *external, void *external_
   l->memory = *memory;
   l->external = *external;
   l->external_ctx = external_ctx;
+  l->peer = *peer;
+  l->held = held;
   return l;
 }
 
@@ -40,7 +43,7 @@ rings_free (link_t *l, link_ring_t *rings, unsigned count)
   for (unsigned i = 0; i < count; i++)
     {
       if (rings[i].efd >= 0)
-	close (rings[i].efd);
+	foreign_close (rings[i].efd, FOREIGN_CHECKED, &l->peer);
       give_back (&l->memory, rings[i].own);
       give_back (&l->memory, rings[i].spare[0]);
       give_back (&l->memory, rings[i].spare[1]);
@@ -64,10 +67,10 @@ link_unref (link_t *l)
       if (r->external && l->external.del)
 	l->external.del (r->addr, (uint32_t) r->size, r->fd, l->external_ctx);
       else if (r->external && r->fd >= 0)
-	close (r->fd);
-      else if (!r->external && r->addr)
-	munmap (r->addr, r->size);
+	foreign_close (r->fd, FOREIGN_ANY, &l->peer);
     }
+  foreign_unmap (l->mappings);
+  atomic_fetch_sub (l->held, l->num_regions);
   give_back (&l->memory, l->regions);
   give_back (&l->memory, l);
 }
@@ -80,20 +83,26 @@ link_close_fds (link_t *l)
       if (l->regions[i].external)
 	continue;
       if (l->regions[i].fd >= 0)
-	foreign_close (l->regions[i].fd);
+	foreign_close (l->regions[i].fd, l->unsealed ? FOREIGN_ANY : FOREIGN_CHECKED, &l->peer);
       l->regions[i].fd = -1;
     }
 }
 
-/* Takes the descriptor over on success. */
+/* Takes the descriptor and the mapping (or NULL) over on success. */
 static int
-region_append (link_t *l, region_t region)
+region_append (link_t *l, region_t region, mapping_t *mapping)
 {
   region_t *grown = grow (&l->memory, l->regions, (l->num_regions + 1u) * sizeof *grown);
   if (!grown)
     return MEMIF_ERR_NOMEM;
   l->regions = grown;
   grown[l->num_regions++] = region;
+  atomic_fetch_add (l->held, 1);
+  if (mapping)
+    {
+      mapping->next = l->mappings;
+      l->mappings = mapping;
+    }
   return MEMIF_ERR_SUCCESS;
 }
 
@@ -109,7 +118,7 @@ region_add_external (link_t *l, uint64_t size, const char **why)
   /* So that the peer can't take it from under us; where it can't be, as huge
    * pages, that is the program's choice. */
   (void) fcntl (r.fd, F_ADD_SEALS, F_SEAL_SHRINK);
-  err = region_append (l, r);
+  err = region_append (l, r, NULL);
   *why = NULL;
   if (err && l->external.del)
     l->external.del (r.addr, (uint32_t) size, r.fd, l->external_ctx);
@@ -118,21 +127,23 @@ region_add_external (link_t *l, uint64_t size, const char **why)
 
 /* Slave: makes a region that the peer can't be hurt by. */
 static int
-region_create (link_t *l, uint64_t size)
+region_create (link_t *l, uint64_t size, const char **why)
 {
   int err = MEMIF_ERR_SYSCALL;
   int fd = memfd_create ("memif region", MFD_ALLOW_SEALING | MFD_CLOEXEC);
   if (fd < 0)
     return error_of_errno (errno);
-  void *addr = MAP_FAILED;
+  mapping_t *m = NULL;
   if (ftruncate (fd, (off_t) size) == 0 && fcntl (fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0)
-    addr = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (addr == MAP_FAILED)
+    m = mapping_new (fd, size, why);
+  if (!m)
     err = error_of_errno (errno);
-  else if (!(err = region_append (l, (region_t){ .addr = addr, .size = size, .fd = fd })))
-    return MEMIF_ERR_SUCCESS;
-  if (addr != MAP_FAILED)
-    munmap (addr, size);
+  else if (!(err = region_append (l, (region_t){ .addr = m->addr, .size = size, .fd = fd }, m)))
+    {
+      *why = NULL;
+      return MEMIF_ERR_SUCCESS;
+    }
+  mappings_end (m); /* nobody else has it yet */
   close (fd);
   return err;
 }
@@ -190,7 +201,7 @@ small_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t at)
 static int
 region_of_buffers (link_t *l, uint64_t size, const char **why)
 {
-  return l->external.add ? region_add_external (l, size, why) : region_create (l, size);
+  return l->external.add ? region_add_external (l, size, why) : region_create (l, size, why);
 }
 
 /* The buffers follow region 0 in as few regions as 32-bit offsets allow. */
@@ -274,7 +285,7 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
   l->num_s2m = (uint16_t) num_s2m;
   l->num_m2s = (uint16_t) num_m2s;
 
-  err = region_create (l, count * ring_bytes (log2));
+  err = region_create (l, count * ring_bytes (log2), why);
   for (unsigned i = 0; i < count && !err; i++)
     err = ring_create (l, ring_at (l, i), log2, i * ring_bytes (log2));
   if (!err)
@@ -300,6 +311,8 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
 
 /* Sparse files cost a peer nothing, but us the addresses. Offset and length have 32 bits. */
 static const uint64_t MAX_REGION_SIZE = 1ull << 33, MAX_LINK_SIZE = 1ull << 34;
+/* Of an interface, with those of former links whose packets nobody has read. */
+enum { MAX_HELD = 4 * MAX_REGIONS };
 
 int
 link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const char **why)
@@ -310,6 +323,9 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   *why = "its size is 0, or beyond the 8 GiB that descriptors reach";
   if (size == 0 || size > MAX_REGION_SIZE)
     return MEMIF_ERR_MFMSG;
+  *why = "with those of former links, whose packets are not read, there are too many";
+  if (atomic_load (l->held) >= MAX_HELD)
+    return MEMIF_ERR_MAXREG;
   uint64_t total = size;
   for (unsigned i = 0; i < l->num_regions; i++)
     total += l->regions[i].size;
@@ -333,26 +349,22 @@ link_add_region (link_t *l, uint64_t size, int fd, bool allow_unsealed, const ch
   *why = "it is larger than its file";
   if (fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || (uint64_t) st.st_size < size)
     return MEMIF_ERR_MFMSG;
-  region_t r = { .size = size, .fd = fd };
-  const bool first = l->num_regions == 0;
-  if (l->external.get_addr && !first)
+  if (l->external.get_addr && l->num_regions > 0)
     {
       *why = "out of memory";
-      return region_append (l, r); /* the program maps it, when the rings are known */
+      /* The program maps it, when the rings are known. */
+      return region_append (l, (region_t){ .size = size, .fd = fd }, NULL);
     }
-  r.addr = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  *why = "it can't be mapped";
-  if (r.addr == MAP_FAILED)
-    return error_of_errno (errno);
-  /* So that a peer's 256 regions cost us one descriptor: eventfd_signal wants a file. */
-  if (!first)
-    r.fd = -1;
+  mapping_t *m = mapping_new (fd, size, why);
+  if (!m)
+    return MEMIF_ERR_NOMEM;
   *why = "out of memory";
-  int err = region_append (l, r);
+  int err = region_append (l, (region_t){ .addr = m->addr, .size = size, .fd = -1 }, m);
   if (err)
-    munmap (r.addr, size);
-  else if (!first)
-    foreign_close (fd);
+    foreign_unmap (m);
+  else
+    /* A peer's 256 regions cost us no descriptor. */
+    foreign_close (fd, seals >= 0 ? FOREIGN_CHECKED : FOREIGN_ANY, &l->peer);
   return err;
 }
 
@@ -385,14 +397,14 @@ link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char 
   if (r->offset + ring_bytes (r->log2_ring_size) > l->regions[r->region].size)
     return MEMIF_ERR_MFMSG;
   *why = "its descriptor is no eventfd";
-  int flags = fcntl (fd, F_GETFL);
-  if (!is_eventfd (fd) || flags < 0 || fcntl (fd, F_SETFL, flags | O_NONBLOCK) < 0)
+  if (!eventfd_signal (fd))
     return MEMIF_ERR_NO_INTFD;
-  /* A semaphore gives one event at a time, and would wake us for ever. */
+  int flags = fcntl (fd, F_GETFL);
+  if (flags < 0 || fcntl (fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    return MEMIF_ERR_NO_INTFD;
+  /* A semaphore gives one event at a time, and would wake those for ever who have to clear it. */
   *why = "its eventfd is a semaphore, or in use";
-  int file = l->regions[0].fd;
-  eventfd_clear (fd);
-  if (!eventfd_signal (fd, file) || !eventfd_signal (fd, file) || eventfd_clear (fd) < 2)
+  if (eventfds_can_be_cleared () && (!eventfd_signal (fd) || eventfd_clear (fd) < 2))
     return MEMIF_ERR_NO_INTFD;
 
   *why = "out of memory";

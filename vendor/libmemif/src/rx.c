@@ -8,7 +8,7 @@ rx_published (queue_t *q)
 }
 
 void
-rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
+rx_restore (queue_t *q, uint16_t count, uint16_t headroom)
 {
   if (q->slave)
     {
@@ -28,6 +28,14 @@ rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
 	}
     }
   q->done = (uint16_t) (q->done + count);
+}
+
+void
+rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
+{
+  rx_restore (q, count, headroom);
+  if (__builtin_expect (q->fault == FAULT_OVERRUN, 0))
+    return rx_resume (q);
   /* Our reads of the buffers, or our writes of the descriptors, come first: release. */
   atomic_store_explicit (q->slave ? &q->ring->head : &q->ring->tail, q->done,
 			 memory_order_release);

@@ -4,12 +4,26 @@
 
 #include "queue.h"
 
+/* rx_unusual.c, with the lock held */
+int rx_published_unusual (queue_t *q); /* when there is a fault */
+/* More is published than there can be: reads on among the newest, or ends the link. */
+int rx_overrun (queue_t *q, uint16_t counter, unsigned published, unsigned most);
+/* The chain at this slot goes on beyond what is published. False: that ends the link. */
+bool rx_chain_unfinished (queue_t *q, uint16_t at);
+/* Whether what was read from the next slot on may have been written meanwhile. */
+bool rx_overwritten (queue_t *q, uint16_t slots);
+/* Lets a peer that was stopped go on, when all has been read and given back. */
+void rx_resume (queue_t *q);
+
+/* rx.c: makes slots ready to be given back. */
+void rx_restore (queue_t *q, uint16_t count, uint16_t headroom);
+
 /* As rx_published, in line. */
 static inline int
 rx_count_published (queue_t *q)
 {
   if (q->fault != FAULT_NONE)
-    return q->fault == FAULT_NEW ? -1 : 0;
+    return rx_published_unusual (q);
   if (q->state == QUEUE_GONE)
     return 0;
 
@@ -22,10 +36,7 @@ rx_count_published (queue_t *q)
   uint16_t held = (uint16_t) (q->next - q->done); /* master */
   unsigned most = q->slave ? (uint16_t) (q->done - q->next) : q->mask + 1u - held;
   if (published > most)
-    {
-      queue_fault (q, "%u slots are published where at most %u can be", published, most);
-      return -1;
-    }
+    return rx_overrun (q, counter, published, most);
   q->peer = counter;
   return published;
 }

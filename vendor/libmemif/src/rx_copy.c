@@ -33,7 +33,8 @@ keep_interrupts (queue_t *q, int published)
   return rx_published (q);
 }
 
-/* Copies the packet that begins at slot *at. 1: done. 0: the arena is full. -1: fault. */
+/* Copies the packet that begins at slot *at. 1: done. 0: the arena is full, or the rest of a chain
+ * is not there. -1: fault. */
 static int __attribute__ ((noinline))
 copy_out (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snaplen,
 	     memif_ext_packet_t *packet)
@@ -46,10 +47,7 @@ copy_out (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snaplen
   do
     {
       if (slot == q->peer)
-	{
-	  queue_fault (q, "the chain at slot %u goes on beyond what is published", *at & q->mask);
-	  return -1;
-	}
+	return rx_chain_unfinished (q, *at) ? 0 : -1;
       d = desc_read (&q->ring->desc[slot & q->mask]);
       const uint8_t *from = rx_received_at (q, slot, &d);
       if (!from)
@@ -80,6 +78,29 @@ copy_out (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snaplen
     rx_clear_chain (q, *at, slot);
   *at = slot;
   return 1;
+}
+
+/* The packets from slot *at on, whatever they are, behind n others. Returns how many there are now. */
+static uint16_t __attribute__ ((noinline))
+copy_others_out (queue_t *q, uint16_t *at, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+		 memif_ext_packet_t *packets, uint16_t n, uint16_t count, uint64_t used)
+{
+  while (n < count && *at != q->peer && used <= arena_len && used < BURST_BYTES)
+    {
+      if (copy_out (q, at, arena + used, (uint32_t) (arena_len - used), snaplen, &packets[n]) <= 0)
+	break;
+      packets[n].offset = (uint32_t) used;
+      used = (used + packets[n].captured + 63) & ~63ull;
+      n++;
+    }
+  /* Who sends chains may overrun the ring; looking for that costs a line of the peer's cache. */
+  if ((uint16_t) (*at - q->next) != n && q->fault != FAULT_OVERRUN && rx_overwritten (q, 0))
+    {
+      *at = q->next; /* which the next look finds too */
+      q->peer = q->next;
+      return 0;
+    }
+  return n;
 }
 
 /* What most bursts are: packets of one buffer each, that came to a master. Stops
@@ -179,8 +200,8 @@ look_for_packets (queue_t *q, int *err)
 	queue_drained (q);
       if (q->state == QUEUE_GONE)
 	{
-	  *err = MEMIF_ERR_DISCONNECTED;
-	  return -1;
+	  *err = queue_lacking (q) ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
+	  return 0;
 	}
     }
   if (published < 0)
@@ -221,22 +242,16 @@ receive_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   else
     n = copy_singles_out (q, arena, arena_len, snaplen, packets, count, &used);
   uint16_t at = (uint16_t) (q->next + n);
-  while (n < count && at != q->peer && used <= arena_len && used < BURST_BYTES)
-    {
-      int copied = copy_out (q, &at, arena + used, (uint32_t) (arena_len - used), snaplen,
-				&packets[n]);
-      if (copied <= 0)
-	break;
-      packets[n].offset = (uint32_t) used;
-      used = (used + packets[n].captured + 63) & ~63ull;
-      n++;
-    }
+  if (n < count && at != q->peer)
+    n = copy_others_out (q, &at, arena, arena_len, snaplen, packets, n, count, used);
   uint16_t slots = (uint16_t) (at - q->next);
+  if (__builtin_expect (q->fault == FAULT_OVERRUN, 0) && rx_overwritten (q, slots))
+    n = 0;
   q->next = at;
   if (slots && q->state == QUEUE_UP)
     rx_give_back (q, slots, 0);
   *received = n;
-  if (q->state == QUEUE_DRAINING && at == q->limit && q->fault == FAULT_NONE)
+  if (q->state == QUEUE_DRAINING && at == q->limit && q->fault < FAULT_NEW)
     queue_drained (q); /* so that a wait looks at what comes next */
   if (n == 0 && q->fault == FAULT_NEW)
     {

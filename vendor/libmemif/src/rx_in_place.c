@@ -51,12 +51,12 @@ hand_out (queue_t *q, memif_buffer_t *bufs, uint16_t most, uint16_t *n)
       uint16_t slot = (uint16_t) (q->next + i);
       desc_t d = desc_read (&q->ring->desc[slot & q->mask]);
       uint8_t *data = rx_received_at (q, slot, &d);
-      bool more = d.flags & DESC_NEXT;
+      bool more = d.flags & DESC_NEXT, unfinished = more && (uint16_t) (slot + 1) == q->peer;
       if (!data)
 	rx_bad_descriptor (q, slot, &d);
-      else if (more && (uint16_t) (slot + 1) == q->peer)
-	queue_fault (q, "the chain at slot %u goes on beyond what is published", slot & q->mask);
-      if (q->fault != FAULT_NONE)
+      else if (unfinished)
+	rx_chain_unfinished (q, (uint16_t) (q->next + whole));
+      if (!data || unfinished)
 	{
 	  *n = whole;
 	  return;
@@ -109,7 +109,7 @@ hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
       q->fault = FAULT_TOLD;
       return MEMIF_ERR_MFMSG;
     }
-  if (published <= *rx)
+  if (published <= *rx || q->fault == FAULT_CHAIN)
     return MEMIF_ERR_SUCCESS;
   /* Packets are left, so the event must be there for the next wait. */
   return cleared && !queue_signal (q) ? MEMIF_ERR_INT_WRITE : MEMIF_ERR_NOBUF;

@@ -15,6 +15,7 @@ sock_free (sock_t *s)
     }
   give_back (&s->memory, s->allowed);
   s->memory.free (s);
+  foreign_done ();
 }
 
 void
@@ -42,12 +43,19 @@ memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, voi
   if (!sock || !args || !args->path[0] || !memchr (args->path, 0, sizeof args->path))
     return MEMIF_ERR_INVAL_ARG;
   locks_open ();
+  if (eventfds_open ())
+    return MEMIF_ERR_SYSCALL; /* memif_ext_socket_error tells */
   const allocator_t memory = { args->alloc ? args->alloc : malloc,
 			       args->realloc ? args->realloc : realloc,
 			       args->free ? args->free : free };
   sock_t *s = zalloc (&memory, sizeof *s);
   if (!s)
     return MEMIF_ERR_NOMEM;
+  if (!foreign_open ())
+    {
+      memory.free (s);
+      return MEMIF_ERR_NOMEM;
+    }
 
   s->memory = memory;
   s->on_control_fd_update = args->on_control_fd_update;

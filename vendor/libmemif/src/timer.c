@@ -1,5 +1,5 @@
 /* The timer of the control loop: connections that are asked for again, handshakes that take too
- * long, a listener that pauses, lines that were left out. */
+ * long, a listener that pauses, looks at rings, lines that were left out. */
 #define _GNU_SOURCE
 #include <sys/timerfd.h>
 #include <time.h>
@@ -51,6 +51,7 @@ timer_event (event_t *e)
 	}
     }
   listener_resume (s);
+  looks_due (s, now);
   log_tell (s, now);
   if (s->next_request && s->next_request <= now)
     {
@@ -80,6 +81,8 @@ timer_update (sock_t *s)
       at = ch->deadline;
   if (s->paused_listener >= 0 && (!at || s->resume_at < at))
     at = s->resume_at;
+  if (s->look_at && (!at || s->look_at < at))
+    at = s->look_at;
   uint64_t log_at = log_due (s);
   if (log_at && (!at || log_at < at))
     at = log_at;

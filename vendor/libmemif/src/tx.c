@@ -156,6 +156,8 @@ count_slots (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slo
     }
   else if (pending)
     *slots = q->untaken;
+  else if (queue_lacking (q))
+    err = MEMIF_ERR_SUCCESS;
   if (pending)
     queue_unlock (q);
   else
@@ -187,4 +189,16 @@ memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size
   *slots = !up ? 0 : q->slave ? (uint16_t) (q->mask + 1u) : q->offered;
   queue_leave (q);
   return up ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
+}
+
+int
+memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q || !offered)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_lock (q);
+  *offered = q->state == QUEUE_UP && (q->slave || q->done != 0 || tx_free_slots (q) > 0);
+  queue_unlock (q);
+  return MEMIF_ERR_SUCCESS;
 }

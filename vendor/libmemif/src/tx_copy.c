@@ -163,7 +163,7 @@ send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
   uint16_t n = 0;
 
   if (q->state != QUEUE_UP)
-    return MEMIF_ERR_DISCONNECTED;
+    return queue_lacking (q) ? MEMIF_ERR_NOBUF_RING : MEMIF_ERR_DISCONNECTED;
   if (q->next != q->done)
     return MEMIF_ERR_INVAL_ARG; /* buffers are reserved for memif_tx_burst */
   if (q->fault != FAULT_NONE)

@@ -17,9 +17,16 @@ queue_arm (queue_t *q)
   atomic_store_explicit (&q->ring->flags, flags & (uint16_t) ~RING_NO_INTERRUPT,
 			 memory_order_relaxed);
   q->armed = true;
+  const bool watched = atomic_load_explicit (&q->watched, memory_order_relaxed);
+  atomic_store_explicit (&q->armed_at, SLEEPS_ON | q->next, memory_order_relaxed);
+  if (watched)
+    atomic_store_explicit (&q->fresh, true, memory_order_relaxed);
   /* The counter is looked at again after this: either the producer sees the
    * flag, or we see its packet. Pairs with the fence in tx_publish. */
   atomic_thread_fence (memory_order_seq_cst);
+  /* Some producers have no fence: see look.c. */
+  if (watched)
+    loop_ask_look (q->conn->sock);
 }
 
 void
@@ -29,6 +36,7 @@ queue_disarm (queue_t *q)
   uint16_t flags = atomic_load_explicit (&q->ring->flags, memory_order_relaxed);
   atomic_store_explicit (&q->ring->flags, flags | RING_NO_INTERRUPT, memory_order_relaxed);
   q->armed = false;
+  atomic_store_explicit (&q->armed_at, 0, memory_order_relaxed);
 }
 
 void
@@ -41,8 +49,11 @@ queue_clear_event (queue_t *q)
 void
 queue_spend_event (queue_t *q)
 {
+  struct epoll_event events[2];
   /* Relaxed: one that is set meanwhile is heeded at the next look. */
-  if (q->conn->on_interrupt || atomic_load_explicit (&q->watched, memory_order_relaxed))
+  if (q->epfd >= 0 && atomic_load_explicit (&q->watched, memory_order_relaxed))
+    (void) epoll_wait (q->epfd, events, 2, 0); /* an edge, which is taken so */
+  if (q->conn->on_interrupt || q->clears)
     queue_clear_event (q);
 }
 
@@ -97,14 +108,17 @@ memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t q
 
 /* The program waits by itself from now on; an event of before is gone after the next look. */
 static void
-queue_watched (queue_t *q)
+queue_watched (queue_t *q, bool by_efd)
 {
-  if (atomic_load_explicit (&q->watched, memory_order_relaxed))
+  if (atomic_load_explicit (&q->watched, memory_order_relaxed) && !by_efd)
     return;
   queue_lock (q);
   q->idle = 0;
+  q->clears |= by_efd;
   /* Relaxed: seen by the owner with the lock. */
   atomic_store_explicit (&q->watched, true, memory_order_relaxed);
+  if (q->state == QUEUE_UP && q->armed)
+    queue_arm (q); /* from now on with the looks of the control thread */
   queue_unlock (q);
 }
 
@@ -116,11 +130,20 @@ memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
     return MEMIF_ERR_NOCONN;
   if (!q || !fd)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  queue_watched (q);
+  if (!eventfds_can_be_cleared ())
+    return fail (q->conn->sock, MEMIF_ERR_SYSCALL, "%s", NO_CLEARING);
+  queue_watched (q, true);
   queue_lock (q);
   *fd = q->efd;
   queue_unlock (q);
   return *fd < 0 ? MEMIF_ERR_DISCONNECTED : MEMIF_ERR_SUCCESS;
+}
+
+int
+memif_ext_rx_prepare (memif_conn_handle_t conn, uint16_t qid)
+{
+  queue_t *q = queue_of (conn, qid, true);
+  return q ? queue_prepare (q) : MEMIF_ERR_QID;
 }
 
 int
@@ -129,7 +152,10 @@ memif_ext_rx_fd (memif_conn_handle_t conn, uint16_t qid, int *fd)
   queue_t *q = queue_of (conn, qid, true);
   if (!q || !fd)
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  queue_watched (q);
+  int err = queue_prepare (q);
+  if (err)
+    return err;
+  queue_watched (q, false);
   *fd = q->epfd;
   return q->epfd < 0 ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_SUCCESS;
 }
@@ -159,7 +185,7 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
   if (atomic_exchange_explicit (&q->woken, false, memory_order_acquire))
     result = MEMIF_EXT_WAIT_WOKEN;
   else if (q->state == QUEUE_GONE)
-    result = through_down ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
+    result = through_down || queue_lacking (q) ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
   else if (rx_published (q) != 0)
     result = MEMIF_EXT_WAIT_READY;
   else if (sleeping && q->state == QUEUE_UP)
@@ -210,6 +236,9 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
     return MEMIF_ERR_QID;
+  int err = queue_prepare (q);
+  if (err)
+    return err;
   if (!result || q->epfd < 0)
     return MEMIF_ERR_INVAL_ARG;
   if ((*result = wait_look (q, through_down, false)) >= 0)
@@ -219,7 +248,7 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
   uint64_t end = timeout_ns > UINT64_MAX - start ? UINT64_MAX : start + timeout_ns;
   uint64_t spin_end = spin_ns > UINT64_MAX - start ? UINT64_MAX : start + spin_ns;
   uint64_t now = start;
-  while (now < spin_end && now < end)
+  while (now < spin_end && now < end && !queue_lacking (q))
     {
       for (int i = 0; i < LOOKS_PER_CLOCK; i++)
 	{
@@ -229,6 +258,8 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
 	}
       now = now_ns ();
     }
+  /* As the looks of look.c, for a producer without a fence. */
+  uint64_t step = FIRST_LOOK_NS, look = now + step;
   for (;;)
     {
       if ((*result = wait_look (q, through_down, true)) >= 0)
@@ -239,7 +270,13 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
 	  *result = MEMIF_EXT_WAIT_TIMED_OUT;
 	  return MEMIF_ERR_SUCCESS;
 	}
-      if (sleep_on (q->epfd, end == UINT64_MAX ? end : end - now) < 0 && errno != EINTR)
+      if (now >= look)
+	{
+	  step *= LOOK_FACTOR;
+	  look = step > LAST_LOOK_NS ? UINT64_MAX : now + step;
+	}
+      uint64_t until = look < end ? look : end;
+      if (sleep_on (q->epfd, until == UINT64_MAX ? until : until - now) < 0 && errno != EINTR)
 	return error_of_errno (errno);
     }
 }

@@ -19,10 +19,12 @@ wake_event (event_t *e)
 {
   sock_t *s = e->sock;
   loop_drain (e->fd);
-  /* After the drain: help_owner sets it before it kicks, so none is missed. */
-  if (atomic_exchange (&s->stuck, false))
-    for (const conn_t *c = s->conns; c; c = c->next)
-      link_unblock (c->link);
+  looks_begin (s);
+  for (conn_t *c = s->conns; c; c = c->next)
+    /* Acquire: what the queue's owner did before. */
+    if (atomic_exchange_explicit (&c->overran, false, memory_order_acquire))
+      peer_logf (s, c, MEMIF_EXT_LOG_WARN, "%s: the peer overruns the ring, and packets are lost%s",
+		 where (c), strncmp ((const char *) c->remote_name, "VPP", 3) ? "" : ": VPP before 26.06 does so with chains");
   for (conn_t *c = s->conns; c; c = c->next)
     {
       char fault[ERROR_TEXT];

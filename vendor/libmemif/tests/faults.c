@@ -1,13 +1,10 @@
 /* Faults at home: memory that is refused, descriptors that run out, an eventfd that can't be written. */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -156,7 +153,7 @@ each_allocation_may_be_refused (void)
       until_refused = -1;
       both_delete (&b);
       EQUAL (blocks, 0);
-      EQUAL (open_fds (), fds);
+      FDS_BACK (fds);
       if (done)
 	break;
       refusals++;
@@ -207,7 +204,7 @@ descriptors_may_run_out (void)
       else
 	both_work (&b);
       both_delete (&b);
-      EQUAL (open_fds (), fds);
+      FDS_BACK (fds);
       EQUAL (blocks, 0);
     }
   CHECK (setrlimit (RLIMIT_NOFILE, &limit) == 0);
@@ -259,105 +256,10 @@ an_eventfd_that_can_t_be_written_ends_the_link (void)
   pair_close (&p);
 }
 
-/* A TCP socket with more to send than its other end has room for, whose close waits a minute for it. */
-static int
-lingering_socket (int *other_end)
-{
-  struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
-  socklen_t len = sizeof at;
-  int listener = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  CHECK (bind (listener, (struct sockaddr *) &at, len) == 0 && listen (listener, 1) == 0);
-  CHECK (getsockname (listener, (struct sockaddr *) &at, &len) == 0);
-  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  CHECK (connect (fd, (struct sockaddr *) &at, len) == 0);
-  *other_end = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
-  CHECK (*other_end >= 0);
-  close (listener);
-
-  static const char bytes[65536];
-  while (send (fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-    ;
-  struct linger minute = { .l_onoff = 1, .l_linger = 60 };
-  CHECK (setsockopt (fd, SOL_SOCKET, SO_LINGER, &minute, sizeof minute) == 0);
-  return fd;
-}
-
-enum { AT_ONCE = 20 };
-
-/* An INIT may not have a descriptor: they are refused, and closed, by us last of all.
- * Returns the connection. */
-static int
-send_init_with (const char *path, const int *fds, size_t count)
-{
-  struct sockaddr_un at = { .sun_family = AF_UNIX };
-  size_t len = strlen (path);
-  memcpy (at.sun_path + 1, path + 1, len - 1);
-  int wire = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  CHECK (connect (wire, (struct sockaddr *) &at,
-		  (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len)) == 0);
-  uint8_t message[128] = { 3, 0, 0, 2 };
-  union
-  {
-    char bytes[CMSG_SPACE (AT_ONCE * sizeof (int))];
-    struct cmsghdr align;
-  } control;
-  memset (&control, 0, sizeof control);
-  struct iovec iov = { .iov_base = message, .iov_len = sizeof message };
-  struct msghdr mh = { .msg_iov = &iov,
-		       .msg_iovlen = 1,
-		       .msg_control = &control,
-		       .msg_controllen = CMSG_SPACE (count * sizeof *fds) };
-  struct cmsghdr *c = CMSG_FIRSTHDR (&mh);
-  c->cmsg_level = SOL_SOCKET;
-  c->cmsg_type = SCM_RIGHTS;
-  c->cmsg_len = CMSG_LEN (count * sizeof *fds);
-  memcpy (CMSG_DATA (c), fds, count * sizeof *fds);
-  CHECK (sendmsg (wire, &mh, 0) == sizeof message);
-  for (size_t i = 0; i < count; i++)
-    close (fds[i]);
-  return wire;
-}
-
-/* The control thread waits for no close, of however many descriptors. */
-static void
-a_descriptor_whose_close_waits_holds_nobody_up (void)
-{
-  enum { PEERS = 20, ALL = PEERS + AT_ONCE };
-  const char *path = fresh_path ();
-  unsigned fds_before = open_fds ();
-  side_t master = { 0 };
-  int other_end[ALL], fds[AT_ONCE];
-  uint64_t start = now_ms ();
-  side_open (&master, path, true, (settings_t){ 0 });
-  for (int i = 0; i < AT_ONCE; i++)
-    fds[i] = lingering_socket (&other_end[PEERS + i]);
-  for (int i = 0; i <= PEERS; i++)
-    {
-      /* At first a message of many, at last what waits one by one. */
-      int one = i > 0 ? lingering_socket (&other_end[i - 1]) : -1;
-      int wire = send_init_with (path, i > 0 ? &one : fds, i > 0 ? 1 : AT_ONCE);
-      /* The message is read, or thrown away with the connection. */
-      if (i % 2)
-	close (wire);
-      for (int turns = 0; turns < 3; turns++)
-	OK (memif_poll_event (master.sock, 0));
-      if (i % 2 == 0)
-	close (wire);
-    }
-  CHECK (now_ms () - start < 30000);
-  side_close (&master);
-
-  for (int i = 0; i < ALL; i++)
-    close (other_end[i]); /* ends what waits */
-  while (open_fds () > fds_before)
-    CHECK (now_ms () - start < LONG_MS);
-}
-
 static const test_t tests[] = {
   { "each_allocation_may_be_refused", each_allocation_may_be_refused },
   { "descriptors_may_run_out", descriptors_may_run_out },
   { "an_eventfd_that_can_t_be_written_ends_the_link", an_eventfd_that_can_t_be_written_ends_the_link },
-  { "a_descriptor_whose_close_waits_holds_nobody_up", a_descriptor_whose_close_waits_holds_nobody_up },
 };
 
 int

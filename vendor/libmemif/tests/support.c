@@ -38,6 +38,9 @@ int
 run_tests (int argc, char **argv, const test_t *tests, size_t count)
 {
   setvbuf (stdout, NULL, _IOLBF, 0);
+  /* What the process keeps for good is made once. */
+  memif_socket_handle_t sock = socket_new (fresh_path (), 0);
+  OK (memif_delete_socket (&sock));
   for (size_t i = 0; i < count; i++)
     {
       bool named = argc == 1;
@@ -46,7 +49,9 @@ run_tests (int argc, char **argv, const test_t *tests, size_t count)
       if (!named)
 	continue;
       uint64_t start = now_ms ();
+      unsigned fds = open_fds ();
       tests[i].run ();
+      FDS_BACK (fds); /* or the next one would count them as its own */
       printf ("  %s: ok (%llu ms)\n", tests[i].name, (unsigned long long) (now_ms () - start));
     }
   return 0;
@@ -115,6 +120,19 @@ mapped_regions (void)
     count += strstr (line, "memfd:") != NULL;
   fclose (f);
   return count;
+}
+
+void
+back (const char *file, int line, unsigned (*count) (void), unsigned before)
+{
+  uint64_t end = now_ms () + LONG_MS;
+  unsigned now;
+  while ((now = count ()) > before)
+    {
+      if (now_ms () > end)
+	check_equal (file, line, count == open_fds ? "open descriptors" : "mapped regions", now, before);
+      nanosleep (&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
 }
 
 static _Atomic long blocks;

@@ -15,7 +15,7 @@ use crate::files::input::BATCH;
 pub(crate) struct Args {
     #[command(flatten)]
     load: Load,
-    /// Where the file goes, and is deleted; best on a tmpfs [default: in the temporary folder]
+    /// Temporary file, deleted at the end; best on a tmpfs [default: in /dev/shm or the temporary folder]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -35,7 +35,9 @@ impl Args {
 }
 
 /// A file begins anew after so many packets, so that memory does not fill up.
-const PACKETS_A_FILE: u64 = 1_000_000;
+fn packets_a_file(load: &Load) -> u64 {
+    (256 << 20) / (u64::from(load.len) + 64)
+}
 
 /// Half a ring: filled, then emptied.
 const IN_RING: usize = 512;
@@ -48,7 +50,7 @@ pub(super) fn capture(args: &Args) -> Result<Report, Failure> {
 }
 
 fn capture_to(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
-    let mut both = Both::new(args.load.burst)?;
+    let mut both = Both::new(&args.load)?;
     let load = Load {
         burst: IN_RING as u16,
         ..args.load
@@ -57,7 +59,7 @@ fn capture_to(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
     let (mut packets, mut busy) = (0u64, Duration::ZERO);
     while busy < args.load.secs {
         let mut file = PcapWriter::create(path, LinkType::ETHERNET, DEFAULT_SNAPLEN)?;
-        let end = packets + PACKETS_A_FILE;
+        let end = packets + packets_a_file(&load);
         while packets < end && busy < args.load.secs {
             let mut list = Vec::with_capacity(IN_RING);
             numbered.burst(&mut list, IN_RING);
@@ -88,7 +90,7 @@ pub(super) fn replay(args: &Args) -> Result<Report, Failure> {
 }
 
 fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
-    let mut both = Both::new(args.load.burst)?;
+    let mut both = Both::new(&args.load)?;
     write_file(args, path)?;
     let (mut packets, mut busy) = (0u64, Duration::ZERO);
     let mut expected = 0u64;
@@ -101,7 +103,7 @@ fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
             while in_ring < IN_RING && !ended {
                 let mut list = [Packet::default(); BATCH];
                 match file.read_packets(&mut list) {
-                    Ok(count) => in_ring += send_now(&mut both, &list[..count])?,
+                    Ok(count) => in_ring += both.sender.write_packets(&list[..count])?,
                     Err(Error::Eof(Eof::EndOfFile)) => ended = true,
                     Err(e) => return Err(e.into()),
                 }
@@ -109,7 +111,7 @@ fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
             busy += start.elapsed();
             for _ in 0..in_ring {
                 let n = number(&both.receiver.read_packet()?);
-                if n != Some(expected % PACKETS_A_FILE) {
+                if n != Some(expected % packets_a_file(&args.load)) {
                     return Err(Failure::Failed(format!("packet {expected} came as {n:?}")));
                 }
                 expected += 1;
@@ -120,19 +122,10 @@ fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
     Ok(per_packet("replay", args, packets, busy))
 }
 
-/// To a ring that has room for them.
-fn send_now(both: &mut Both, packets: &[Packet<'_>]) -> Result<usize, Error> {
-    let sent = both.sender.write_packets(packets)?;
-    if sent < packets.len() {
-        return Err(Eof::Full.into());
-    }
-    Ok(sent)
-}
-
 fn write_file(args: &Args, path: &PathBuf) -> Result<(), Failure> {
     let mut file = PcapWriter::create(path, LinkType::ETHERNET, DEFAULT_SNAPLEN)?;
     let mut data = vec![0; args.load.len.into()];
-    for n in 0..PACKETS_A_FILE {
+    for n in 0..packets_a_file(&args.load) {
         data[..8].copy_from_slice(&n.to_ne_bytes());
         let info = CaptureInfo::whole(data.len(), Timestamp::from_nanos(n));
         file.write_packet(&Packet::new(&data, info))?;

@@ -9,15 +9,15 @@ use memif::{Context, Error, Memif, MemifConfig, PacketHandle, Role, RxMode};
 /// What is sent.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Load {
-    /// Bytes of a packet, at least 8 for its number
+    /// Packet size in bytes, at least 8
     #[arg(long, default_value_t = 64, value_name = "BYTES",
           value_parser = clap::value_parser!(u16).range(8..))]
     pub(crate) len: u16,
-    /// Packets sent and taken at a time
+    /// Packets per burst
     #[arg(long, default_value_t = 32, value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) burst: u16,
-    /// How long
+    /// Duration in seconds
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::some_seconds)]
     pub(crate) secs: Duration,
 }
@@ -134,18 +134,20 @@ pub(crate) struct Both {
 }
 
 impl Both {
-    pub(crate) fn new(burst: u16) -> Result<Self, Error> {
+    pub(crate) fn new(load: &Load) -> Result<Self, Error> {
         let context = Context::new("memif bench")?;
         let socket = format!("@memif-bench-{}", process::id());
         let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
-        let slave = context.create_interface(MemifConfig::new(&socket))?;
+        // A buffer for a packet, so that a burst of any length fits into the ring.
+        let config = MemifConfig::new(&socket).buffer_size(load.len.max(2048));
+        let slave = context.create_interface(config)?;
         slave.wait_link_up(None)?;
         master.wait_link_up(None)?;
-        let mut receiver = master.packet_handle(0, burst)?;
+        let mut receiver = master.packet_handle(0, load.burst)?;
         receiver.set_rx_mode(RxMode::Polling)?;
         Ok(Self {
             receiver,
-            sender: slave.packet_handle(0, burst)?,
+            sender: slave.packet_handle(0, load.burst)?,
             _interfaces: [master, slave],
             _context: context,
         })

@@ -11,12 +11,13 @@ use clap::Subcommand;
 use memif::Error;
 
 use crate::failure::Failure;
+use crate::output::print;
 use measure::{Both, Load, Numbered, Report, number, recycle};
 
 /// Measure packets per second, round trips, capture and replay
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// One JSON object instead of text
+    /// Print one JSON object instead of text
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -29,7 +30,7 @@ enum What {
     Loop(Load),
     /// Send numbered packets to `bench recv` in another process
     Send(pair::SendArgs),
-    /// Receive what `bench send` sends, and check that none is missing
+    /// Receive the packets of `bench send`, and check that none is missing
     Recv(pair::RecvArgs),
     /// Send packets one at a time to `bench pong`, and measure until they come back
     Ping(rtt::PingArgs),
@@ -51,12 +52,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         What::Capture(args) => files::capture(args)?,
         What::Replay(args) => files::replay(args)?,
     };
-    println!("{}", report.show(args.json));
-    Ok(())
+    print(format!("{}\n", report.show(args.json)))
 }
 
 fn one_thread(load: &Load) -> Result<Report, Failure> {
-    let mut both = Both::new(load.burst)?;
+    let mut both = Both::new(load)?;
     let mut numbered = Numbered::new(load);
     let burst = usize::from(load.burst);
     let (mut packets, mut received, mut wrong) = (0u64, 0u64, 0u64);

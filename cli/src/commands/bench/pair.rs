@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use memif::{Eof, Error, PacketHandle, Role, RxMode, Wait};
 
 use super::measure::{Load, Numbered, Report, number, recycle};
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
@@ -24,7 +25,7 @@ pub(crate) struct RecvArgs {
     endpoint: Endpoint,
     #[command(flatten)]
     load: Load,
-    /// How to wait for packets: polling, interrupt or adaptive
+    /// Receive mode: polling spins, interrupt sleeps, adaptive does both
     #[arg(long, default_value = "polling", value_parser = rx_mode)]
     rx_mode: RxMode,
 }
@@ -35,7 +36,7 @@ pub(super) fn connect(
     role: Role,
     burst: u16,
 ) -> Result<(Session, PacketHandle), Failure> {
-    let session = endpoint.open_as(role, false)?;
+    let session = endpoint.open_as(role, &Events::start()?, false)?;
     let handle = session.memif.packet_handle(0, burst)?;
     match session.wait_link(None)? {
         Linked::Up => Ok((session, handle)),
@@ -52,7 +53,7 @@ pub(super) fn send(args: &SendArgs) -> Result<Report, Failure> {
     let (mut packets, mut full) = (0u64, 0u64);
     let start = Instant::now();
     let mut time = Duration::ZERO;
-    while time < args.load.secs && !session.stop.is_set() {
+    while time < args.load.secs && !session.events.is_stopped() {
         for _ in 0..CLOCK_EVERY {
             let mut list = recycle(slices);
             numbered.burst(&mut list, burst);
@@ -63,7 +64,7 @@ pub(super) fn send(args: &SendArgs) -> Result<Report, Failure> {
                     Err(Error::Eof(Eof::Full)) => {
                         full += 1;
                         handle.wait_writable(Some(Duration::from_millis(100)))?;
-                        if session.stop.is_set() {
+                        if session.events.is_stopped() {
                             break;
                         }
                     }
@@ -102,7 +103,7 @@ pub(super) fn left_alone(session: &Session, error: Error) -> Failure {
     match error {
         Error::Eof(Eof::LinkDown) => Failure::Failed(format!("{memif}: the peer left")),
         Error::Eof(Eof::Empty) => Failure::Failed(format!(
-            "{memif}: the peer sent nothing back; is it 'memif bench pong'?"
+            "{memif}: no reply; the peer must run 'memif bench pong'"
         )),
         other => other.into(),
     }

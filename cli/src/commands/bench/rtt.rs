@@ -18,14 +18,14 @@ use crate::values::rx_mode;
 pub(crate) struct PingArgs {
     #[command(flatten)]
     endpoint: Endpoint,
-    /// Bytes of a packet
+    /// Packet size in bytes
     #[arg(long, default_value_t = 64, value_name = "BYTES",
           value_parser = clap::value_parser!(u16).range(8..))]
     len: u16,
-    /// How long
+    /// Duration in seconds
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::some_seconds)]
     secs: Duration,
-    /// How to wait for packets: polling, interrupt or adaptive
+    /// Receive mode: polling spins, interrupt sleeps, adaptive does both
     #[arg(long, default_value = "polling", value_parser = rx_mode)]
     rx_mode: RxMode,
 }
@@ -34,7 +34,7 @@ pub(crate) struct PingArgs {
 pub(crate) struct PongArgs {
     #[command(flatten)]
     endpoint: Endpoint,
-    /// How to wait for packets: polling, interrupt or adaptive
+    /// Receive mode: polling spins, interrupt sleeps, adaptive does both
     #[arg(long, default_value = "polling", value_parser = rx_mode)]
     rx_mode: RxMode,
 }
@@ -87,7 +87,7 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
     let mut n = 0u64;
     let watch = Watch::start(handle.closer());
     let start = Instant::now();
-    while start.elapsed() < args.secs && !session.stop.is_set() {
+    while start.elapsed() < args.secs && !session.events.is_stopped() {
         packet[..8].copy_from_slice(&n.to_ne_bytes());
         let sent = Instant::now();
         let back = handle

@@ -1,19 +1,18 @@
 //! The ends of a bridge: what they are called, and packets in and out of them.
 
-use std::fmt::Display;
-use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use memif::{Burst, Eof, Error, IfMode, Packet, RxMode, RxQueue, TxQueue, Wait};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::access::Access;
 use crate::link::endpoint::Endpoint;
 use crate::link::kernel_tap::{Tap, TapReader};
 use crate::link::session::{Linked, Session};
 use crate::report::notice;
-use crate::stop::Stop;
+use crate::values::{mode, number_in};
 
 /// Packets taken from a ring at a time.
 const BURST: u16 = 256;
@@ -37,25 +36,25 @@ impl FromStr for Spec {
         let mut parts = rest.split(',');
         let name = parts.next().unwrap_or_default().to_owned();
         if name.is_empty() {
-            return Err(format!("'{text}' names no socket or device"));
+            return Err(format!("'{text}' has no socket or device name"));
         }
         let mut options = parts.map(|option| {
             option
                 .split_once('=')
-                .ok_or_else(|| format!("'{option}' is no NAME=VALUE"))
+                .ok_or_else(|| format!("'{option}' is not NAME=VALUE"))
         });
         match kind {
             "tap" => {
                 // As Linux has it.
                 if name.len() > 15 || name.contains(['/', ':', ' ']) {
                     return Err(format!(
-                        "'{name}' is no device's name: at most 15 bytes, without '/', ':' and spaces"
+                        "'{name}' is not a device name: at most 15 bytes, without '/', ':' or spaces"
                     ));
                 }
                 let mut mtu = None;
                 for option in options {
                     match option? {
-                        ("mtu", value) => mtu = Some(number_in(value, 68..=65_521)?),
+                        ("mtu", value) => mtu = Some(number_in("MTU", value, 68..=65_521)?),
                         (other, _) => return Err(format!("a tap has no option '{other}'")),
                     }
                 }
@@ -80,42 +79,25 @@ impl FromStr for Spec {
                 let name = format!("memif:{name}:{}", endpoint.id);
                 Ok(Self::Memif { endpoint, name })
             }
-            _ => Err(format!("'{kind}' is no kind of endpoint: memif or tap")),
+            _ => Err(format!("'{kind}' is not an endpoint type: memif or tap")),
         }
     }
-}
-
-fn number<N: FromStr>(text: &str) -> Result<N, String> {
-    text.parse()
-        .map_err(|_| format!("'{text}' is no number that fits"))
-}
-
-fn number_in<N: FromStr + PartialOrd + Display>(
-    text: &str,
-    range: RangeInclusive<N>,
-) -> Result<N, String> {
-    let number = number(text)?;
-    if range.contains(&number) {
-        return Ok(number);
-    }
-    let (least, most) = range.into_inner();
-    Err(format!("{number} is not within {least} and {most}"))
 }
 
 impl Endpoint {
     fn set(&mut self, (name, value): (&str, &str)) -> Result<(), String> {
         match name {
-            "id" => self.id = number(value)?,
+            "id" => self.id = number_in("id", value, 0..=u32::MAX)?,
             "role" => self.role = Some(value.parse()?),
             "secret" => self.secret = Some(value.to_owned().into()),
             "secret-file" => self.secret_file = Some(value.into()),
-            "mode" => self.mode = value.parse()?,
-            "ring-size" => self.ring_size = number_in(value, 1..=14)?,
-            "buffer-size" => self.buffer_size = number_in(value, 64..=65535)?,
+            "mode" => self.mode = mode(value)?,
+            "ring-size" => self.ring_size = number_in("ring size", value, 1..=14)?,
+            "buffer-size" => self.buffer_size = number_in("buffer size", value, 64..=65535)?,
             "allow-unsealed" => {
                 self.allow_unsealed = value
                     .parse()
-                    .map_err(|_| format!("'{value}' is neither true nor false"))?;
+                    .map_err(|_| format!("allow-unsealed must be true or false, not '{value}'"))?;
             }
             other if self.access.set(other, value)? => {}
             other => return Err(format!("a memif has no option '{other}'")),
@@ -151,10 +133,15 @@ impl Spec {
         this
     }
 
-    pub(super) fn open(&self, quiet: bool) -> Result<Port, Failure> {
+    pub(super) fn open(&self, events: &Events, quiet: bool) -> Result<Port, Failure> {
         Ok(match self {
-            Self::Memif { endpoint, .. } => Port::Memif(endpoint.open(quiet)?),
-            Self::Tap { name, mtu } => Port::Tap(Tap::open(name, *mtu)?),
+            Self::Memif { endpoint, .. } => Port::Memif(endpoint.open(events, quiet)?),
+            Self::Tap { name, mtu } => {
+                let tap = Tap::open(name, *mtu)?;
+                let closed = tap.clone();
+                events.on_stop(move || closed.close());
+                Port::Tap(tap)
+            }
         })
     }
 }
@@ -200,16 +187,6 @@ impl Port {
         }
     }
 
-    pub(super) fn close(&self) {
-        match self {
-            Self::Memif(session) => {
-                session.stop.set();
-                session.memif.close();
-            }
-            Self::Tap(tap) => tap.close(),
-        }
-    }
-
     pub(super) fn source(&self, rx_mode: RxMode) -> Result<Source<'_>, Failure> {
         Ok(match self {
             Self::Memif(session) => {
@@ -225,11 +202,11 @@ impl Port {
         })
     }
 
-    pub(super) fn sink(&self) -> Result<Sink<'_>, Failure> {
+    pub(super) fn sink<'a>(&'a self, events: &'a Events) -> Result<Sink<'a>, Failure> {
         Ok(match self {
             Self::Memif(session) => Sink::Memif {
                 queue: session.memif.tx_queue(0)?,
-                stop: &session.stop,
+                events,
             },
             Self::Tap(tap) => Sink::Tap(tap),
         })
@@ -284,26 +261,32 @@ impl Source<'_> {
 }
 
 pub(super) enum Sink<'a> {
-    Memif { queue: TxQueue, stop: &'a Stop },
+    Memif { queue: TxQueue, events: &'a Events },
     Tap(&'a Tap),
 }
 
 impl Sink<'_> {
-    /// Passes packets on, waiting for room; how many the other side got, and their bytes.
-    pub(super) fn send(&mut self, mut packets: &[Packet<'_>]) -> Result<(usize, usize), Failure> {
-        let (queue, stop) = match self {
-            Self::Tap(tap) => return Ok(tap.write(packets)),
-            Self::Memif { queue, stop } => (queue, stop),
+    /// Passes packets on, waiting for room; adds how many the other side got, and their bytes.
+    pub(super) fn send(
+        &mut self,
+        mut packets: &[Packet<'_>],
+        (sent, bytes): &mut (usize, usize),
+    ) -> Result<(), Failure> {
+        let (queue, events) = match self {
+            Self::Tap(tap) => {
+                (*sent, *bytes) = tap.write(packets);
+                return Ok(());
+            }
+            Self::Memif { queue, events } => (queue, events),
         };
-        let (mut sent, mut bytes) = (0, 0);
-        while !packets.is_empty() && !stop.is_set() {
+        while !packets.is_empty() && !events.is_stopped() {
             match queue.tx_burst(packets) {
                 Ok(0) => {
                     queue.wait_writable(Some(STEP))?;
                 }
                 Ok(count) => {
-                    sent += count;
-                    bytes += packets[..count].iter().map(|p| p.len()).sum::<usize>();
+                    *sent += count;
+                    *bytes += packets[..count].iter().map(|p| p.len()).sum::<usize>();
                     packets = &packets[count..];
                 }
                 Err(Error::Eof(_)) => break,
@@ -316,7 +299,7 @@ impl Sink<'_> {
                 Err(e) => return Err(e.into()),
             }
         }
-        Ok((sent, bytes))
+        Ok(())
     }
 }
 
@@ -359,17 +342,17 @@ mod tests {
         );
         for (text, says) in [
             ("mf0", "memif:SOCKET"),
-            ("memif:x,ring-size=15", "within 1 and 14"),
-            ("memif:x,buffer-size=1", "within 64 and 65535"),
+            ("memif:x,ring-size=15", "ring size must be between 1 and 14"),
+            ("memif:x,buffer-size=1", "between 64 and 65535"),
             ("tun:mf0", "'tun'"),
             ("tap:", "names no"),
             ("tap:a/b", "no device's name"),
             ("tap:a123456789012345", "at most 15 bytes"),
-            ("tap:x,mtu=67", "within 68 and 65521"),
-            ("tap:x,mtu=65522", "within 68 and 65521"),
+            ("tap:x,mtu=67", "MTU must be between 68 and 65521"),
+            ("tap:x,mtu=65522", "MTU must be between 68 and 65521"),
             ("memif:,id=1", "names no"),
             ("memif:x,id", "NAME=VALUE"),
-            ("memif:x,id=y", "'y'"),
+            ("memif:x,id=y", "id must be"),
             ("memif:x,role=boss", "'boss'"),
             ("memif:x,color=red", "'color'"),
             ("tap:x,id=1", "'id'"),

@@ -5,11 +5,10 @@ use std::thread;
 
 use memif::RxMode;
 
+use crate::events::Events;
 use crate::failure::Failure;
-use crate::files::record::{Next, Timer};
-use crate::link::kernel_tap::Tap;
+use crate::files::record::Recording;
 use crate::report::{count, notice};
-use crate::stop::Stop;
 
 mod ends;
 mod options;
@@ -17,7 +16,7 @@ mod recording;
 
 use ends::Port;
 pub(crate) use options::Args;
-use recording::Recording;
+use recording::Described;
 
 /// What went one way.
 #[derive(Default)]
@@ -31,11 +30,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let (a, b) = (&args.a, &args.b);
     if a.name() == b.name() {
         let name = a.name();
-        return Err(Failure::Usage(format!("{name} can't be both ends")));
+        return Err(Failure::Usage(format!("{name} is given for both ends")));
     }
     if a.mode() != b.mode() {
         return Err(Failure::Usage(format!(
-            "{} begins packets with {}, {} with {}: they can't be joined",
+            "{} is in {} mode, {} in {} mode; both ends need the same mode",
             a.name(),
             a.mode(),
             b.name(),
@@ -43,66 +42,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         )));
     }
     let names = [a.name(), b.name()];
+    let events = Events::start()?;
     // Opened first: what can't be written must not cost packets.
-    let recording = Recording::new(args, a.mode().link_type())?;
-    let ports = [
-        a.with_secret_of("MEMIF_SECRET_A").open(args.quiet)?,
-        b.with_secret_of("MEMIF_SECRET_B").open(args.quiet)?,
-    ];
-    let timer = Timer::default();
-    let taps: Vec<Tap> = ports
-        .iter()
-        .filter_map(|port| match port {
-            Port::Tap(tap) => Some(tap.clone()),
-            Port::Memif(_) => None,
-        })
-        .collect();
-    // Each memif's session has its own handler, which closes it.
-    let _stop = Stop::on_signals(move || taps.iter().for_each(Tap::close))?;
-
-    let sessions: Vec<_> = ports.iter().filter_map(Port::session).collect();
-    let _serving = args.metrics.serve("bridge", &sessions)?;
-
-    // Whoever is there first waits, its packets on its ring, until somebody can take them.
-    for port in &ports {
-        if !port.wait_link()? {
-            return Ok(());
+    let recorded = recording::start(args, a.mode().link_type(), &events)?;
+    let ports = [(a, "MEMIF_SECRET_A"), (b, "MEMIF_SECRET_B")]
+        .map(|(spec, variable)| spec.with_secret_of(variable).open(&events, args.quiet));
+    let ports = match ports {
+        [Ok(a), Ok(b)] => [a, b],
+        [Err(failure), _] | [_, Err(failure)] => {
+            recorded.inspect(|recording| drop(recording.end()));
+            return Err(failure);
         }
-    }
+    };
     let passed = [Passed::default(), Passed::default()];
-    let results = thread::scope(|scope| {
-        if let Some(recording) = &recording {
-            let (timer, ports) = (&timer, &ports);
-            scope.spawn(move || {
-                timer.run(|| {
-                    recording.look().unwrap_or_else(|| {
-                        ports.iter().for_each(Port::close);
-                        Next::Never
-                    })
-                });
-            });
-        }
-        let ways = [0, 1].map(|from| {
-            let (ports, passed, recording) = (&ports, &passed[from], &recording);
-            scope.spawn(move || {
-                let way = Way {
-                    from,
-                    ports,
-                    passed,
-                    recording: recording.as_ref(),
-                };
-                let result = way.run(args.rx_mode);
-                ports.iter().for_each(Port::close);
-                result
-            })
-        });
-        let results = ways.map(|way| {
-            way.join()
-                .unwrap_or_else(|_| Err(Failure::Failed("a direction panicked".into())))
-        });
-        timer.end();
-        results
-    });
+    let result = join(args, &events, &ports, recorded.as_ref(), &passed);
+    events.stop();
     for (from, passed) in passed.iter().enumerate() {
         notice(format_args!(
             "{} to {}: {}, {}; {} dropped",
@@ -113,8 +67,45 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             passed.lost.load(Ordering::Relaxed),
         ));
     }
-    let recorded = recording.map_or(Ok(()), |recording| recording.end(&ports));
-    results.into_iter().collect::<Result<(), _>>().and(recorded)
+    let ended = recorded.map_or(Ok(()), |recording| {
+        let (summary, ended) = recording.end();
+        recording::tell(&summary);
+        ended
+    });
+    result.and(ended)
+}
+
+/// Passes packets until the bridge is stopped.
+fn join(
+    args: &Args,
+    events: &Events,
+    ports: &[Port; 2],
+    recording: Option<&Recording>,
+    passed: &[Passed; 2],
+) -> Result<(), Failure> {
+    let sessions: Vec<_> = ports.iter().filter_map(Port::session).collect();
+    let _serving = args.metrics.serve("bridge", &sessions, events)?;
+
+    // Whoever is there first waits, its packets on its ring, until somebody can take them.
+    for port in ports {
+        if !port.wait_link()? {
+            return Ok(());
+        }
+    }
+    let described = recording.map(|recording| Described::new(args, ports, recording));
+    let way = |from| Way {
+        from,
+        ports,
+        passed: &passed[from],
+        recording: described.as_ref(),
+        events,
+    };
+    thread::scope(|scope| {
+        let back = scope.spawn(|| way(1).run(args.rx_mode));
+        let there = way(0).run(args.rx_mode);
+        let panicked = |_| Err(Failure::Failed("a direction panicked".into()));
+        there.and(back.join().unwrap_or_else(panicked))
+    })
 }
 
 /// One direction of a bridge.
@@ -122,19 +113,27 @@ struct Way<'a> {
     from: usize,
     ports: &'a [Port; 2],
     passed: &'a Passed,
-    recording: Option<&'a Recording>,
+    recording: Option<&'a Described<'a>>,
+    events: &'a Events,
 }
 
 impl Way<'_> {
+    /// When it ends, so does the other way.
     fn run(&self, rx_mode: RxMode) -> Result<(), Failure> {
+        let result = self.pass(rx_mode);
+        self.events.stop();
+        result
+    }
+
+    fn pass(&self, rx_mode: RxMode) -> Result<(), Failure> {
         let (from, to) = (&self.ports[self.from], &self.ports[1 - self.from]);
-        let (mut source, mut sink) = (from.source(rx_mode)?, to.sink()?);
+        let (mut source, mut sink) = (from.source(rx_mode)?, to.sink(self.events)?);
         loop {
             match source.fill()? {
                 None => return Ok(()),
                 Some(0) => {
                     if let Some(recording) = self.recording {
-                        recording.idle()?;
+                        recording.idle();
                     }
                     if !source.wait()? {
                         return Ok(());
@@ -142,26 +141,24 @@ impl Way<'_> {
                 }
                 Some(_) => {
                     let packets = source.packets();
-                    let goes_on = match self.recording {
-                        Some(recording) => {
-                            recording.take(self.from as u32, &packets, self.ports)?
-                        }
-                        None => true,
-                    };
-                    // Also what came with the last that is recorded: it has left the ring.
-                    let (sent, bytes) = sink.send(&packets)?;
+                    // Before it is recorded, which may end the bridge: it has left the ring.
+                    let mut sent = (0, 0);
+                    let result = sink.send(&packets, &mut sent);
+                    let lost = (packets.len() - sent.0) as u64;
                     self.passed
                         .packets
-                        .fetch_add(sent as u64, Ordering::Relaxed);
-                    self.passed.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-                    let lost = packets.len() - sent;
-                    self.passed.lost.fetch_add(lost as u64, Ordering::Relaxed);
-                    if let Some(session) = self.ports[self.from].session() {
-                        session.dropped.add(0, lost as u64);
+                        .fetch_add(sent.0 as u64, Ordering::Relaxed);
+                    self.passed
+                        .bytes
+                        .fetch_add(sent.1 as u64, Ordering::Relaxed);
+                    self.passed.lost.fetch_add(lost, Ordering::Relaxed);
+                    if let Some(session) = from.session() {
+                        session.dropped.add(0, lost);
                     }
-                    if !goes_on {
-                        return Ok(());
+                    if let Some(recording) = self.recording {
+                        recording.take(self.from as u32, &packets);
                     }
+                    result?;
                 }
             }
         }

@@ -7,13 +7,14 @@ use crate::files::record::RecordArgs;
 use crate::metrics::MetricsArgs;
 use crate::values::rx_mode;
 
-/// Join two endpoints, and record what passes between them
+/// Forward packets between two endpoints, and record them
 ///
 /// An endpoint is memif:SOCKET[,id=N][,role=master|slave][,secret=S][,secret-file=FILE]
 /// [,mode=ethernet|ip][,ring-size=LOG2][,buffer-size=BYTES], or tap:NAME[,mtu=N], a TAP device that is created if it
-/// is missing (needs CAP_NET_ADMIN). Packets pass once both ends have been up. A full ring holds the
-/// other side back: nothing is dropped while both links are up. Secrets are better given by files, or in the environment as MEMIF_SECRET_A and
-/// MEMIF_SECRET_B, where others can't see them. Ctrl-C ends the bridge with a summary.
+/// is missing (needs CAP_NET_ADMIN). Forwarding starts when both ends are up. A full ring holds the
+/// other side back: nothing is dropped while both links are up. The recording may end, by a limit or
+/// a full disk; the bridge forwards on, and exits 1 if the recording failed. Give secrets in files,
+/// or in the environment as MEMIF_SECRET_A and MEMIF_SECRET_B, where others can't see them. Ctrl-C ends the bridge with a summary.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// One end
@@ -22,10 +23,10 @@ pub(crate) struct Args {
     /// The other end
     #[arg(value_name = "B")]
     pub(super) b: Spec,
-    /// Which packets are recorded, in libpcap's filter language; all are passed on
+    /// Record only these packets, in libpcap's filter language; all are forwarded
     #[arg(value_name = "EXPRESSION")]
     pub(super) filter: Vec<String>,
-    /// Bytes kept of a packet that is recorded, 1 to 262144
+    /// Bytes recorded of each packet, 1 to 262144
     #[arg(long, default_value_t = memif::DEFAULT_SNAPLEN, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1..=262_144))]
     pub(super) snaplen: u32,
@@ -33,10 +34,13 @@ pub(crate) struct Args {
     pub(super) metrics: MetricsArgs,
     #[command(flatten)]
     pub(super) record: RecordArgs,
-    /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
+    /// End the bridge when its recording ends: at a limit of -a, or because it can't be written
+    #[arg(long, requires = "write")]
+    pub(super) stop_with_recording: bool,
+    /// Receive mode: interrupt sleeps, polling spins, adaptive does both
     #[arg(long, default_value = "interrupt", value_parser = rx_mode)]
     pub(super) rx_mode: RxMode,
-    /// Say nothing of peers that come and leave
+    /// No messages when peers connect or leave
     #[arg(short, long)]
     pub(super) quiet: bool,
 }

@@ -1,154 +1,103 @@
 //! What a bridge records: every packet once, where it arrives.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use memif::pcap::{Direction, InterfaceInfo};
+use memif::pcap::InterfaceInfo;
 use memif::{LinkType, Packet};
 
 use super::ends::Port;
 use super::options::Args;
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
-use crate::files::record::{Next, Put, Recorder};
-use crate::report::{count, notice};
+use crate::files::record::{Recorder, Recording, Setup, Summary};
+use crate::report::{count, notice_later};
 
-pub(super) struct Recording {
-    inner: Mutex<Inner>,
-    names: [String; 2],
-    snaplen: u32,
+/// `None` where nothing is to be recorded.
+pub(super) fn start(
+    args: &Args,
     link_type: LinkType,
-    stop_at: Option<Instant>,
+    events: &Events,
+) -> Result<Option<Recording>, Failure> {
+    let filter = PacketFilter::new(&args.filter, link_type)?;
+    let Some(plan) = args.record.plan()? else {
+        if !filter.is_open() {
+            return Err(Failure::Usage(
+                "a filter selects the packets that are recorded: -w FILE is missing".into(),
+            ));
+        }
+        return Ok(None);
+    };
+    let setup = Setup {
+        filter,
+        snaplen: args.snaplen,
+        limits: args.record.limits(),
+        ends_command: args.stop_with_recording,
+    };
+    let recorder = Box::new(Recorder::create(plan, link_type, args.snaplen)?);
+    Recording::start(recorder, setup, events, tell).map(Some)
 }
 
-struct Inner {
-    recorder: Recorder,
-    filter: PacketFilter,
-    left: Option<u64>,
-    full: bool,
-    /// Links of both ends that the file tells of.
-    described: Option<u64>,
+pub(super) fn tell(summary: &Summary) {
+    let done = count(summary.done, "packet");
+    notice_later(format_args!("{done} recorded, {}", summary.what));
+    if summary.lost > 0 {
+        let lost = count(summary.lost, "packet");
+        notice_later(format_args!(
+            "{lost} not recorded because the output failed"
+        ));
+    }
+    if summary.discarded > 0 {
+        let discarded = count(summary.discarded, "packet");
+        notice_later(format_args!(
+            "{discarded} not recorded after the limit was reached"
+        ));
+    }
 }
 
-impl Recording {
-    /// `None` where nothing is to be recorded.
-    pub(super) fn new(args: &Args, link_type: LinkType) -> Result<Option<Self>, Failure> {
-        let filter = PacketFilter::new(&args.filter, link_type)?;
-        let Some(plan) = args.record.plan()? else {
-            if !filter.is_open() {
-                return Err(Failure::Usage(
-                    "a filter says which packets are recorded: -w FILE is missing".into(),
-                ));
-            }
-            return Ok(None);
+/// A recording that is told who the peers are.
+pub(super) struct Described<'a> {
+    recording: &'a Recording,
+    args: &'a Args,
+    ports: &'a [Port; 2],
+    /// Links of both ends, when they were last described, and one more.
+    links: AtomicU64,
+}
+
+impl<'a> Described<'a> {
+    pub(super) fn new(args: &'a Args, ports: &'a [Port; 2], recording: &'a Recording) -> Self {
+        let this = Self {
+            recording,
+            args,
+            ports,
+            links: AtomicU64::new(u64::MAX),
         };
-        let stop = args.record.stop();
-        let recorder = Recorder::create(plan, link_type, args.snaplen)?;
-        Ok(Some(Self {
-            inner: Mutex::new(Inner {
-                recorder,
-                filter,
-                left: stop.packets,
-                full: false,
-                described: None,
-            }),
-            names: [args.a.name(), args.b.name()],
-            snaplen: args.snaplen,
-            link_type,
-            stop_at: stop.duration.map(|time| Instant::now() + time),
-        }))
+        this.describe();
+        this
     }
 
-    /// Packets that arrived at an end; false when the last file is full.
-    pub(super) fn take(
-        &self,
-        from: u32,
-        packets: &[Packet<'_>],
-        ports: &[Port; 2],
-    ) -> Result<bool, Failure> {
-        let inner = &mut *self.lock();
-        // By one way, while the other waits: no packet may come before its interface.
-        self.describe(inner, ports)?;
-        let (mut accepted, mut full) = (0, false);
-        for packet in packets.iter().filter(|packet| inner.filter.matches(packet)) {
-            full |= inner.left == Some(0) || inner.full;
-            if full {
-                break;
-            }
-            match inner.recorder.put(packet, from, Direction::Inbound)? {
-                Put::Full => full = true,
-                Put::Taken => {
-                    accepted += 1;
-                    inner.left = inner.left.map(|left| left - 1);
-                }
-            }
-        }
-        inner.full |= full || inner.left == Some(0);
-        if let Some(counts) = inner.recorder.counts.get_mut(from as usize) {
-            counts.received += packets.len() as u64;
-            counts.accepted += accepted;
-        }
-        if inner.recorder.is_pipe() {
-            inner.recorder.flush()?;
-        }
-        Ok(!inner.full)
+    pub(super) fn take(&self, from: u32, packets: &[Packet<'_>]) {
+        self.describe();
+        self.recording.take(from, packets);
     }
 
-    /// Nothing is waiting: what is held back goes out.
-    pub(super) fn idle(&self) -> Result<(), Failure> {
-        self.lock().recorder.idle()
+    pub(super) fn idle(&self) {
+        self.recording.idle();
     }
 
-    /// Does what is due by the clock; `None` when the bridge is to end.
-    pub(super) fn look(&self) -> Option<Next> {
-        let mut inner = self.lock();
-        let now = Instant::now();
-        match inner.recorder.tick() {
-            Ok(Put::Taken) => {}
-            Ok(Put::Full) => inner.full = true,
-            Err(Failure::Failed(text) | Failure::Usage(text)) => {
-                notice(text);
-                inner.full = true;
-            }
-            Err(Failure::NobodyReads) => inner.full = true,
+    fn describe(&self) {
+        let links = self.ports.iter().map(Port::links).sum();
+        if self.links.swap(links, Ordering::AcqRel) == links {
+            return;
         }
-        if inner.full || self.stop_at.is_some_and(|at| at <= now) {
-            return None;
-        }
-        Some(Next::first([self.stop_at, inner.recorder.deadline()]))
-    }
-
-    pub(super) fn end(self, ports: &[Port; 2]) -> Result<(), Failure> {
-        let inner = &mut *self.lock();
-        self.describe(inner, ports)?;
-        inner.recorder.end(false)?;
-        let (files, name) = inner.recorder.files();
-        let packets = count(inner.recorder.packets_written(), "packet");
-        match files {
-            1 => notice(format_args!("{packets} recorded in {name}")),
-            files => notice(format_args!("{packets} recorded in {files} files, {name}")),
-        }
-        Ok(())
-    }
-
-    /// Tells the file who the peers are, when there are others.
-    fn describe(&self, inner: &mut Inner, ports: &[Port; 2]) -> Result<(), Failure> {
-        let links = Some(ports.iter().map(Port::links).sum());
-        if inner.described == links {
-            return Ok(());
-        }
-        let interfaces = [0, 1].map(|end| {
-            let mut info = InterfaceInfo::new(self.names[end].clone(), self.link_type);
-            info.snaplen = self.snaplen;
-            info.description = ports[end].about(self.snaplen);
+        let (args, link_type) = (self.args, self.args.a.mode().link_type());
+        let interfaces = [(&args.a, &self.ports[0]), (&args.b, &self.ports[1])];
+        let interfaces = interfaces.map(|(spec, port)| {
+            let mut info = InterfaceInfo::new(spec.name(), link_type);
+            info.snaplen = args.snaplen;
+            info.description = port.about(args.snaplen);
             info
         });
-        inner.recorder.describe(interfaces.into())?;
-        inner.described = links;
-        Ok(())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recording.describe(interfaces.into());
     }
 }

@@ -1,190 +1,187 @@
 //! `memif capture`: what tcpdump does.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use memif::pcap::{CaptureReader, FileReader, InterfaceInfo};
-use memif::{Burst, Eof, Error, Memif, PacketSource, RxQueue};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use memif::pcap::InterfaceInfo;
+use memif::{Burst, Eof, Error, PacketSource, RxQueue};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
-use crate::files::input;
-use crate::files::record::{Next, Timer};
+use crate::files::input::{self, Input};
+use crate::files::record::{Output, Recorder, Recording, Setup, Summary};
 use crate::link::session::{Linked, Session};
-use crate::metrics::Serving;
+use crate::print::Lines;
 use crate::report::notice;
-use crate::stop::{Request, Requests, Stop};
 use crate::values::some_time;
 
+mod observe;
 mod options;
-mod state;
 
 pub(crate) use options::Args;
-use state::State;
 
 /// Packets taken from the ring at a time.
 const BURST: u16 = 256;
-
-/// What the threads of a capture share.
-struct Capture<'a> {
-    args: &'a Args,
-    state: Mutex<State>,
-    timer: Timer,
-}
 
 pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     if let (Some(from), Some(to)) = (&args.read, &args.record.write)
         && input::is_same(from, to)
     {
         return Err(Failure::Usage(format!(
-            "{to} is the file that is read: writing would empty it; give another name with -w"
+            "{} is also the file that is read; give another name with -w",
+            to.display()
         )));
     }
-    let file = args.read.as_deref().map(input::open).transpose()?;
+    let events = Events::start()?;
+    let mut file = match &args.read {
+        None => None,
+        Some(path) => {
+            let end = args
+                .limits()
+                .duration
+                .and_then(|time| Instant::now().checked_add(time));
+            end.into_iter().for_each(|end| events.stop_at(end));
+            match input::open(path, &events) {
+                Err(_) if events.is_stopped() => {
+                    notice("stopped before there was anything to read");
+                    return Ok(());
+                }
+                file => Some(file?),
+            }
+        }
+    };
     let link_type = match &file {
         Some(file) => file.link_type(),
         None => args.endpoint.mode.link_type(),
     };
-    let filter = PacketFilter::new(&args.filter, link_type)?;
+    let setup = Setup {
+        filter: PacketFilter::new(&args.filter, link_type)?,
+        snaplen: args.snaplen,
+        limits: args.limits(),
+        ends_command: true,
+    };
     // Opened first: what can't be written must not cost a peer's packets.
-    let state = State::open(args, link_type, filter, verbose)?;
-    let watched = state.pipe();
-    let capture = Capture {
-        args,
-        state: Mutex::new(state),
-        timer: Timer::default(),
+    let output: Box<dyn Output> = match args.record.plan()? {
+        Some(plan) => Box::new(Recorder::create(plan, link_type, args.snaplen)?),
+        None => Box::new(Lines::new(link_type, &args.print, verbose, args.quiet)?),
+    };
+    let silent = args.silent;
+    let tell = move |summary: &Summary| {
+        if !silent {
+            summary.tell();
+        }
     };
     // Before a peer is told of: whoever sees that may send signals.
-    let mut requests = Requests::new()?;
-    let (mut source, stopper) = Source::open(args, file)?;
-    let result = thread::scope(|scope| {
-        let handle = requests.handle();
-        let (capture, stopper) = (&capture, &stopper);
-        scope.spawn(move || {
-            while let Some(request) = requests.wait() {
-                match request {
-                    Request::Statistics => capture.state().summary(args),
-                    Request::Flush => capture.state().flush(),
-                }
-            }
-        });
-        scope.spawn(move || capture.keep_time(stopper));
-        if let Some(pipe) = watched {
-            scope.spawn(move || capture.watch_reader(&pipe, stopper));
+    let recording = Recording::start(output, setup, &events, tell)?;
+    let result = match (&mut file, &args.observe) {
+        (Some(file), _) => read_file(args, file, &events, &recording),
+        (None, Some(target)) => observe::run(args, target, &events, &recording),
+        (None, None) => {
+            let session = args.endpoint.open(&events, args.quiet || args.silent);
+            // Without one there is nothing to tell.
+            let session = session.inspect_err(|_| drop(recording.end()))?;
+            read_memif(args, &session, &recording)
         }
-        let result = match &mut source {
-            Source::Memif { session, .. } => capture.read_link(session, stopper),
-            Source::File(file) => capture.read_file(file, stopper),
-        };
-        capture.timer.end();
-        handle.close();
-        result
-    });
-    let state = capture.state.into_inner();
-    let ended = state.unwrap_or_else(PoisonError::into_inner).end(args);
+    };
+    let (summary, ended) = recording.end();
+    tell(&summary);
     result.and(ended)
 }
 
-/// Where packets come from.
-enum Source {
-    Memif { session: Session, _serving: Serving },
-    File(Box<CaptureReader<FileReader>>),
-}
-
-impl Source {
-    fn open(
-        args: &Args,
-        file: Option<CaptureReader<FileReader>>,
-    ) -> Result<(Self, Stopper), Failure> {
-        if let Some(file) = file {
-            let stop = Stop::on_signals(|| {})?;
-            return Ok((Self::File(Box::new(file)), Stopper { stop, memif: None }));
-        }
-        let session = args.endpoint.open(args.quiet || args.silent)?;
-        let serving = args.metrics.serve("capture", &[&session])?;
-        let stopper = Stopper {
-            stop: session.stop.clone(),
-            memif: Some(session.memif.clone()),
+fn read_file(
+    args: &Args,
+    file: &mut Input,
+    events: &Events,
+    recording: &Recording,
+) -> Result<(), Failure> {
+    let path = args.read.as_deref().unwrap_or(Path::new("-"));
+    let mut info = InterfaceInfo::new("file", file.link_type());
+    info.description = path.display().to_string();
+    info.snaplen = args.snaplen;
+    recording.describe(vec![info]);
+    while !events.is_stopped() {
+        match file.read_packet() {
+            Ok(packet) => recording.take(0, [packet]),
+            Err(Error::Eof(_)) => break,
+            // By what stops the command.
+            Err(_) if events.is_stopped() => break,
+            Err(e) => return Err(e.into()),
         };
-        Ok((
-            Self::Memif {
-                session,
-                _serving: serving,
-            },
-            stopper,
-        ))
     }
+    Ok(())
 }
 
-/// Ends the reading, from any thread.
-struct Stopper {
-    stop: Stop,
-    memif: Option<Memif>,
+fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(), Failure> {
+    let _serving = args.metrics.serve("capture", &[session], &session.events)?;
+    let queues = (0..args.endpoint.queues)
+        .map(|q| session.memif.rx_queue(q))
+        .collect::<Result<Vec<_>, _>>()?;
+    let linked = session.wait_link_after(0, some_time(args.timeout))?;
+    let reader = Reader {
+        args,
+        session,
+        recording,
+    };
+    reader.describe();
+    if linked == Linked::Stopped {
+        // Wireshark shows a reason only when it has stopped, and failures only.
+        return match args.silent {
+            true => Err(Failure::Failed(session.waiting_for())),
+            false => Ok(()),
+        };
+    }
+    let mut queues = queues.into_iter();
+    let first = queues.next();
+    thread::scope(|scope| {
+        for queue in queues {
+            scope.spawn(|| reader.read(queue));
+        }
+        if let Some(queue) = first {
+            reader.read(queue);
+        }
+    });
+    Ok(())
 }
 
-impl Stopper {
-    fn stop(&self) {
-        self.stop.set();
-        if let Some(memif) = &self.memif {
-            memif.close();
+/// Takes packets from queues.
+struct Reader<'a> {
+    args: &'a Args,
+    session: &'a Session,
+    recording: &'a Recording,
+}
+
+impl Reader<'_> {
+    /// Tells the file who the peer is.
+    fn describe(&self) {
+        let queues = self.args.endpoint.queues;
+        let interfaces = self.session.interfaces(queues, self.args.snaplen);
+        self.recording.describe(interfaces);
+    }
+
+    fn read(&self, queue: RxQueue) {
+        if let Err(failure) = self.read_queue(queue) {
+            self.recording.fail(failure);
         }
     }
-}
 
-impl Capture<'_> {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn read_link(&self, session: &Session, stopper: &Stopper) -> Result<(), Failure> {
-        let args = self.args;
-        let queues = (0..args.endpoint.queues)
-            .map(|q| session.memif.rx_queue(q))
-            .collect::<Result<Vec<_>, _>>()?;
-        if session.wait_link_after(0, some_time(args.timeout))? == Linked::Stopped {
-            self.state().describe(self.interfaces(session));
-            return Ok(());
-        }
-        self.state().describe(self.interfaces(session));
-        thread::scope(|scope| {
-            for queue in queues {
-                scope.spawn(|| {
-                    let result = self.read_queue(session, queue);
-                    let mut state = self.state();
-                    if let Err(failure) = result {
-                        state.fail(failure);
-                    }
-                    if state.done() {
-                        stopper.stop();
-                    }
-                });
-            }
-        });
-        Ok(())
-    }
-
-    fn interfaces(&self, session: &Session) -> Vec<InterfaceInfo> {
-        session.interfaces(self.args.endpoint.queues, self.args.snaplen)
-    }
-
-    fn read_queue(&self, session: &Session, mut queue: RxQueue) -> Result<(), Failure> {
+    fn read_queue(&self, mut queue: RxQueue) -> Result<(), Failure> {
+        let (session, recording) = (self.session, self.recording);
         queue.set_rx_mode(self.args.rx_mode)?;
         let number = u32::from(queue.id());
         // A filter looks at whole packets.
-        let snaplen = self.state().filtered().then_some(u32::MAX);
-        let snaplen = snaplen.unwrap_or(self.args.snaplen);
+        let snaplen = match recording.filters() {
+            true => u32::MAX,
+            false => self.args.snaplen,
+        };
         let new_burst = |size: u16| Burst::new(size).with_snaplen(snaplen);
         let mut burst = new_burst(BURST);
-        let counted = self.state().left().is_some();
-        loop {
+        let counted = recording.left().is_some();
+        while !recording.is_done() {
             if counted {
                 // Near the end no more than is wanted, so that the rest stays with the peer.
-                let taken = self.state().left().unwrap_or(0);
+                let taken = recording.left().unwrap_or(0);
                 if taken < u64::from(BURST) && taken > 0 && burst.capacity() as u64 != taken {
                     burst = new_burst(taken as u16);
                 }
@@ -192,94 +189,29 @@ impl Capture<'_> {
             let links = session.links();
             match queue.rx_burst(&mut burst) {
                 Ok(0) => {
-                    if !self.rest() {
+                    recording.idle();
+                    if !recording.is_done() {
                         queue.wait(None)?;
                     }
                 }
                 Ok(_) => {
-                    let dropped = self.state().take(number, &burst);
+                    let dropped = recording.take(number, &burst);
                     session.dropped.add(queue.id(), dropped);
                 }
                 Err(Error::Eof(Eof::LinkDown)) => {
-                    if self.rest()
-                        || self.args.once
-                        || session.wait_link_after(links, None)? == Linked::Stopped
-                    {
+                    recording.idle();
+                    if self.args.once || session.wait_link_after(links, None)? == Linked::Stopped {
                         return Ok(());
                     }
                     // Another peer, perhaps.
-                    self.state().describe(self.interfaces(session));
+                    self.describe();
                 }
                 Err(Error::Eof(_)) => return Ok(()),
                 // The link goes down; the capture goes on with the next.
                 Err(e) if e.kind() == memif::ErrorKind::MalformedMessage => notice(&e),
                 Err(e) => return Err(e.into()),
             }
-            if self.state().done() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Nothing is waiting: lets out what is held back. True when all is done.
-    fn rest(&self) -> bool {
-        let mut state = self.state();
-        state.idle();
-        state.done()
-    }
-
-    fn read_file(
-        &self,
-        file: &mut CaptureReader<FileReader>,
-        stopper: &Stopper,
-    ) -> Result<(), Failure> {
-        let path = self.args.read.as_deref().unwrap_or(Path::new("-"));
-        let mut info = InterfaceInfo::new("file", file.link_type());
-        info.description = path.display().to_string();
-        info.snaplen = self.args.snaplen;
-        self.state().describe(vec![info]);
-        while !stopper.stop.is_set() {
-            let packet = match file.read_packet() {
-                Ok(packet) => packet,
-                Err(Error::Eof(_)) => break,
-                Err(e) => return Err(e.into()),
-            };
-            let mut state = self.state();
-            state.take(0, [packet]);
-            if state.done() {
-                break;
-            }
         }
         Ok(())
-    }
-
-    /// Looks at the clock where that decides something: files that end by time, and the capture.
-    fn keep_time(&self, stopper: &Stopper) {
-        let stop_at = self.args.record.stop().duration.map(|d| Instant::now() + d);
-        self.timer.run(|| {
-            let mut state = self.state();
-            state.tick();
-            if stop_at.is_some_and(|at| at <= Instant::now()) || state.done() {
-                drop(state);
-                stopper.stop();
-                return Next::Never;
-            }
-            Next::first([stop_at, state.deadline()])
-        });
-    }
-
-    /// Ends the capture when whoever reads the pipe has gone, also while no packet comes.
-    fn watch_reader(&self, pipe: &OwnedFd, stopper: &Stopper) {
-        while !self.timer.has_ended() {
-            let mut polled = [PollFd::new(pipe.as_fd(), PollFlags::empty())];
-            match poll(&mut polled, PollTimeout::from(200u8)) {
-                Ok(0) | Err(Errno::EINTR) => {}
-                _ => {
-                    self.state().fail(Failure::NobodyReads);
-                    stopper.stop();
-                    return;
-                }
-            }
-        }
     }
 }

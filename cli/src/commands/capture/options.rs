@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use memif::RxMode;
 
-use crate::files::record::RecordArgs;
+use super::observe::Target;
+use crate::files::record::{Limits, RecordArgs};
 use crate::link::endpoint::Endpoint;
 use crate::metrics::MetricsArgs;
 use crate::print::PrintArgs;
@@ -13,8 +14,9 @@ use crate::values::{rx_mode, seconds};
 
 /// Capture packets that a peer sends: print them, or write them to files
 ///
-/// Waits for the peer, and goes on when it leaves and comes back. Ctrl-C ends the capture with a
-/// summary; SIGUSR1 prints one, SIGUSR2 writes out what is held back.
+/// Waits for the peer, and continues when it reconnects. Ctrl-C ends the capture with a summary;
+/// SIGUSR1 prints one, SIGUSR2 flushes buffered packets. Packets wait in the ring while files
+/// change; none are lost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -24,38 +26,61 @@ pub(crate) struct Args {
     /// Read packets from a capture file instead; '-' is standard input
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["socket", "once", "timeout"])]
     pub(super) read: Option<PathBuf>,
-    /// End after this many packets
+    /// Observe links between other processes, which do not notice: those of a process, those on a
+    /// socket, or any. Packets that can't be read in time are counted as missed; `memif list` shows
+    /// what there is
+    #[arg(long, value_name = "PID|SOCKET|any", conflicts_with_all = ["socket", "read", "metrics"])]
+    pub(super) observe: Option<Target>,
+    /// The first N rings lead to the master, where that can't be told from their counters
+    #[arg(long, value_name = "N", requires = "observe", hide_short_help = true)]
+    pub(super) to_master: Option<usize>,
+    /// The inode of the memory of buffers, where there are several that it could be; once per region
+    #[arg(
+        long = "region",
+        value_name = "INODE",
+        requires = "observe",
+        hide_short_help = true
+    )]
+    pub(super) regions: Vec<u64>,
+    /// Stop after N packets
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
-    /// Bytes kept of a packet, 1 to 262144
+    /// Bytes captured of each packet, 1 to 262144
     #[arg(long, default_value_t = memif::DEFAULT_SNAPLEN, value_name = "BYTES",
           value_parser = clap::value_parser!(u32).range(1..=262_144))]
     pub(super) snaplen: u32,
-    /// End when the peer leaves
+    /// Stop when the peer disconnects
     #[arg(long)]
     pub(super) once: bool,
-    /// Fail when there is no link within so many seconds; 0: wait for ever [default: 0]
+    /// Fail if there is no link within N seconds; 0 waits for ever [default: 0]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Option<Duration>,
-    /// How to wait for packets: interrupt sleeps, polling spins, adaptive does both
+    /// Receive mode: interrupt sleeps, polling spins, adaptive does both
     #[arg(long, default_value = "interrupt", value_parser = rx_mode)]
     pub(super) rx_mode: RxMode,
-    /// Print less of each packet, and nothing of peers that come and leave
+    /// Shorter lines; no messages when peers connect or leave
     #[arg(short, long)]
     pub(super) quiet: bool,
-    /// Say nothing at all unless it fails, as Wireshark wants it
+    /// No output on standard error except failures, for Wireshark
     #[arg(long, hide = true)]
     pub(super) silent: bool,
     #[command(flatten)]
     pub(super) record: RecordArgs,
     #[command(flatten)]
     pub(super) print: PrintArgs,
-    /// Which packets, in libpcap's filter language: udp port 9
+    /// Capture only these packets, in libpcap's filter language: udp port 9
     #[arg(value_name = "EXPRESSION")]
     pub(super) filter: Vec<String>,
 }
 
 impl Args {
+    /// `-c N` is another way to write `-a packets:N`.
+    pub(super) fn limits(&self) -> Limits {
+        let limits = self.record.limits();
+        let packets = [self.count, limits.packets].into_iter().flatten().min();
+        Limits { packets, ..limits }
+    }
+
     /// Whether it is for reading, not for a file.
     pub(crate) fn prints(&self) -> bool {
         self.record.write.is_none()

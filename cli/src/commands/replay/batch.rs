@@ -130,7 +130,7 @@ fn send_all<T: AsRef<[u8]>>(
     counts: &mut Counts,
 ) -> Result<(), Ended> {
     // Another link may be up by now; these packets belong to the first.
-    if session.lost_links() != lost && !session.stop.is_set() {
+    if session.lost_links() != lost && !session.events.is_stopped() {
         return Err(peer_left(session, counts.packets));
     }
     while !left.is_empty() {
@@ -144,7 +144,7 @@ fn send_all<T: AsRef<[u8]>>(
             Err(Error::Eof(Eof::Full)) => {
                 counts.waits += 1;
                 let waited = writer.wait_writable(Some(Duration::from_millis(100)));
-                if session.stop.is_set() {
+                if session.events.is_stopped() {
                     return Err(Ended::Stopped);
                 }
                 if let Ok(Wait::Ready | Wait::TimedOut) = waited {
@@ -155,7 +155,7 @@ fn send_all<T: AsRef<[u8]>>(
             Err(Error::Eof(_)) => return Err(peer_left(session, counts.packets)),
             Err(e @ Error::Config { .. }) => {
                 return Err(Ended::Failed(Failure::Failed(format!(
-                    "{}: packet {}: {e}; give the slave a larger --ring-size or --buffer-size",
+                    "{}: packet {}: {e}; use a larger --ring-size or --buffer-size on the slave's side",
                     session.memif,
                     counts.packets + 1
                 ))));

@@ -40,17 +40,15 @@ impl Counts {
         if self.waits > 0 {
             let times = count(self.waits, "time");
             let hint = match paced {
-                true => "; a larger --ring-size, which is the slave's, bridges a peer's pauses",
+                true => "; a larger --ring-size on the slave's side bridges a peer's pauses",
                 false => "",
             };
-            notice(format_args!(
-                "the ring was full {times}, and waited for{hint}"
-            ));
+            notice(format_args!("Waited {times} for a full ring{hint}"));
         }
         if self.cut > 0 {
             let cut = count(self.cut, "packet");
             notice(format_args!(
-                "{cut} sent short, as the capture had cut them"
+                "{cut} sent short because the capture had cut them"
             ));
         }
         if self.empty > 0 {

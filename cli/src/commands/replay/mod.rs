@@ -1,5 +1,6 @@
 //! `memif replay`: what tcpreplay does.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use memif::pcap::{CaptureReader, FileReader};
 use memif::{Error, LinkType, Packet};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
-use crate::files::input::BATCH;
+use crate::files::input::{BATCH, Input, is_stream};
 use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
@@ -27,49 +28,49 @@ mod source;
 use batch::{Ended, Lane};
 use counts::Counts;
 use rewrite::{Macs, Rewrite};
-use source::{Group, Reader};
+use source::{Group, Opener, Reader};
 
 /// Send the packets of capture files to a peer, with their original timing
 ///
-/// Waits for room when the peer does not keep up, so that none is lost, and ends when the peer has
-/// taken the last one.
+/// Waits while the ring is full, so that none is lost, and ends when the peer has read the last
+/// packet.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     endpoint: Endpoint,
     #[command(flatten)]
     metrics: MetricsArgs,
-    /// pcap or pcapng files, compressed or not, sent one after the other; '-' is standard input. The words after them say which
-    /// packets, in libpcap's filter language: x.pcap udp port 9
+    /// pcap or pcapng files, sent one after the other; '-' is standard input. Words after the files
+    /// are a filter in libpcap's language: x.pcap udp port 9
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<String>,
+    files: Vec<OsString>,
     #[command(flatten)]
     rate: RateArgs,
-    /// Send all files this many times; 0: until stopped
+    /// Send all files N times; 0 repeats until stopped
     #[arg(long, default_value_t = 1, value_name = "N")]
     r#loop: u64,
-    /// End after this many packets
+    /// Stop after N packets
     #[arg(short = 'L', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Send the packets of several files together, in the order of their times
+    /// Merge several files by time instead of sending one after the other
     #[arg(long)]
     merge: bool,
     /// Read all files into memory first
     #[arg(short = 'K', long)]
     preload: bool,
-    /// In every loop after the first other IP addresses: source plus one, destination minus one; checksums follow
+    /// Change IP addresses on each loop (source + 1, destination - 1); checksums are updated
     #[arg(long)]
     unique_ip: bool,
-    /// Replace hardware addresses: src=MAC, dst=MAC, or both with a comma between
+    /// Replace hardware addresses: src=MAC, dst=MAC, or src=MAC,dst=MAC
     #[arg(long, value_name = "ADDRESSES")]
     rewrite_mac: Option<Macs>,
-    /// Fail when there is no link within so many seconds; 0: wait for ever
+    /// Fail if there is no link within N seconds; 0 waits for ever
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Duration,
-    /// At the end, how many seconds the peer has to take the last packets
+    /// Wait up to N seconds for the peer to read the last packets
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     linger: Duration,
-    /// No progress bar, and nothing of the peer
+    /// No progress bar, no messages when the peer connects or leaves
     #[arg(short, long)]
     quiet: bool,
 }
@@ -77,16 +78,16 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct RateArgs {
-    /// Packets a second
+    /// Packets per second
     #[arg(long, value_name = "N")]
     pps: Option<f64>,
-    /// Megabits a second, counted from the link header on
+    /// Megabits per second, counted from the link header on
     #[arg(long, value_name = "N")]
     mbps: Option<f64>,
-    /// Original timing, this many times as fast
+    /// Original timing, X times as fast
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
-    /// As fast as the peer takes them
+    /// As fast as the peer reads
     #[arg(long)]
     topspeed: bool,
 }
@@ -109,21 +110,30 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mode = args.endpoint.mode;
     let link_type = mode.link_type();
     let filter = PacketFilter::new(words, link_type)?;
-    if args.r#loop != 1 && !args.preload && paths.iter().any(|path| path.as_os_str() == "-") {
+    let streams = || paths.iter().filter(|path| is_stream(path));
+    if args.r#loop != 1 && !args.preload && streams().count() > 0 {
         return Err(Failure::Usage(
-            "standard input can be read once: --loop with '-' needs --preload".into(),
+            "a pipe or standard input can be read once only: --loop needs --preload".into(),
         ));
     }
-    // Opens every file once, so that a wrong one is known before anything is sent.
-    let size = source::check(&paths, link_type, &mode.to_string())?;
+    let events = Events::start()?;
+    let opener = Opener {
+        events: &events,
+        mode,
+    };
+    let size = opener.check(&paths)?;
     let mut groups = group(paths, args.merge);
+    let mut counts = Counts::default();
     if args.preload {
         for group in &mut groups {
-            group.preload(&filter)?;
+            match group.preload(opener, &filter) {
+                Err(_) if events.is_stopped() => return Ok(()),
+                loaded => counts.rejected += loaded?,
+            }
         }
     }
-    let session = args.endpoint.open(args.quiet)?;
-    let _serving = args.metrics.serve("replay", &[&session])?;
+    let session = args.endpoint.open(&events, args.quiet)?;
+    let _serving = args.metrics.serve("replay", &[&session], &events)?;
     let lanes = (0..args.endpoint.queues)
         .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue, 1)?)))
         .collect::<Result<Vec<_>, Error>>()?;
@@ -136,12 +146,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let sent = Arc::<AtomicU64>::default();
     let mut replay = Replay {
         session: &session,
+        opener,
         link_type,
         filter,
         macs: args.rewrite_mac,
         lanes,
         pacer,
-        counts: Counts::default(),
+        counts,
         left: args.limit.unwrap_or(u64::MAX),
         progress: progress(args, size, &sent),
         endless: args.r#loop == 0,
@@ -189,7 +200,10 @@ fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
         None => (ProgressBar::new_spinner(), "{spinner} {rate}, {elapsed}"),
         Some(end) => (
             ProgressBar::new(end),
-            "{bar:30} {percent}% {rate}, {eta} left",
+            match terminal_size::terminal_size_of(io::stderr()) {
+                Some((width, _)) if width.0 < 80 => "{percent}% {rate}, {eta} left",
+                _ => "{bar:30} {percent}% {rate}, {eta} left",
+            },
         ),
     };
     bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
@@ -208,6 +222,7 @@ fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
 
 struct Replay<'a> {
     session: &'a Session,
+    opener: Opener<'a>,
     link_type: LinkType,
     filter: PacketFilter,
     macs: Option<Macs>,
@@ -257,7 +272,10 @@ impl Replay<'_> {
     }
 
     fn group(&mut self, group: &Group, rewrite: &Rewrite) -> Result<(), Ended> {
-        let mut reader = group.read().map_err(Ended::Failed)?;
+        let mut reader = match group.read(self.opener) {
+            Ok(reader) => reader,
+            Err(failure) => return Err(self.why(Ended::Failed(failure))),
+        };
         let filtered = !self.filter.is_open() && matches!(group, Group::Files(_));
         let rewrites = rewrite.macs.is_some() || rewrite.step > 0;
         let shown = !self.progress.is_hidden();
@@ -271,7 +289,7 @@ impl Replay<'_> {
             return self.straight(file);
         }
         loop {
-            if self.session.stop.is_set() {
+            if self.session.events.is_stopped() {
                 return Err(Ended::Stopped);
             }
             let position = if shown { reader.position() } else { 0 };
@@ -281,7 +299,7 @@ impl Replay<'_> {
                 Err(e) => {
                     // What came before the damage is sent all the same.
                     self.send()?;
-                    return Err(e.into());
+                    return Err(self.why(e.into()));
                 }
             };
             if packet.is_empty() {
@@ -329,9 +347,9 @@ impl Replay<'_> {
 
     /// Nothing is to be done to the packets of this file, nor waited for: they go to the ring
     /// from where they were read.
-    fn straight(&mut self, file: &mut CaptureReader<FileReader>) -> Result<(), Ended> {
+    fn straight(&mut self, file: &mut Input) -> Result<(), Ended> {
         while self.left > 0 {
-            if self.session.stop.is_set() {
+            if self.session.events.is_stopped() {
                 return Err(Ended::Stopped);
             }
             let position = source::position(file);
@@ -345,7 +363,7 @@ impl Replay<'_> {
                 Err(e) => {
                     // What came before the damage is sent all the same.
                     self.send()?;
-                    return Err(e.into());
+                    return Err(self.why(e.into()));
                 }
             };
             let mut full = 0;
@@ -383,14 +401,22 @@ impl Replay<'_> {
     fn wait_until(&mut self, due: u64) -> Result<(), Ended> {
         let (session, lost) = (self.session, self.lost);
         let left = || session.lost_links() != lost;
-        let ended = || session.stop.is_set() || left();
+        let ended = || session.events.is_stopped() || left();
         if self.pacer.wait_until(due, ended) {
             return Ok(());
         }
-        if session.stop.is_set() {
-            return Err(Ended::Stopped);
+        Err(self.why(Ended::Stopped))
+    }
+
+    /// What has ended a read or a wait: a signal or the peer, if it was one of them.
+    fn why(&self, otherwise: Ended) -> Ended {
+        if self.session.events.is_stopped() {
+            return Ended::Stopped;
         }
-        Err(batch::peer_left(session, self.counts.packets))
+        if self.session.lost_links() != self.lost {
+            return batch::peer_left(self.session, self.counts.packets);
+        }
+        otherwise
     }
 
     fn send(&mut self) -> Result<(), Ended> {
@@ -414,14 +440,14 @@ impl Replay<'_> {
                 Ok(true) => {}
                 Ok(false) => {
                     return Err(Failure::Failed(format!(
-                        "{}: the peer did not take the last packets within {} s, they may be lost",
+                        "{}: the peer did not read the last packets within {} s; they may be lost",
                         self.session.memif,
                         limit.as_secs_f64()
                     )));
                 }
                 Err(e) if e.is_eof() => {
                     return Err(Failure::Failed(format!(
-                        "{}: the peer left before it had taken the last packets",
+                        "{}: the peer left before it had read the last packets",
                         self.session.memif
                     )));
                 }

@@ -2,13 +2,17 @@
 
 use std::str::FromStr;
 
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket};
 use memif::LinkType;
+
+use crate::mac::Mac;
 
 /// New hardware addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Macs {
-    source: Option<[u8; 6]>,
-    destination: Option<[u8; 6]>,
+    source: Option<Mac>,
+    destination: Option<Mac>,
 }
 
 impl FromStr for Macs {
@@ -19,8 +23,8 @@ impl FromStr for Macs {
         for part in text.split(',') {
             let (which, address) = part
                 .split_once('=')
-                .ok_or("hardware addresses are src=MAC, dst=MAC, or both with a comma between")?;
-            let address = Some(mac(address)?);
+                .ok_or("hardware addresses are given as src=MAC, dst=MAC, or src=MAC,dst=MAC")?;
+            let address = Some(address.parse()?);
             match which {
                 "src" => macs.source = address,
                 "dst" => macs.destination = address,
@@ -29,18 +33,6 @@ impl FromStr for Macs {
         }
         Ok(macs)
     }
-}
-
-fn mac(text: &str) -> Result<[u8; 6], String> {
-    let wrong = || format!("'{text}' is no hardware address as 02:00:00:00:00:01");
-    let bytes: Result<Vec<u8>, _> = text
-        .split(':')
-        .map(|byte| match byte.len() {
-            1 | 2 => u8::from_str_radix(byte, 16).map_err(|_| wrong()),
-            _ => Err(wrong()),
-        })
-        .collect();
-    bytes?.try_into().map_err(|_| wrong())
 }
 
 /// What is changed.
@@ -54,71 +46,91 @@ pub(super) struct Rewrite {
 
 impl Rewrite {
     pub(super) fn apply(&self, packet: &mut [u8]) {
-        let ethernet = u32::from(self.link_type) == 1;
-        if ethernet
+        if self.link_type == LinkType::ETHERNET
             && let Some(macs) = self.macs
             && let Some((destination, rest)) = packet.split_first_chunk_mut::<6>()
             && let Some((source, _)) = rest.split_first_chunk_mut::<6>()
         {
-            *destination = macs.destination.unwrap_or(*destination);
-            *source = macs.source.unwrap_or(*source);
+            *destination = macs.destination.map_or(*destination, |mac| mac.0);
+            *source = macs.source.map_or(*source, |mac| mac.0);
         }
-        if self.step > 0
-            && let Some(start) = ip_start(packet, ethernet)
-            && let Some(packet) = packet.get_mut(start..)
-        {
-            step_addresses(packet, self.step);
+        if self.step > 0 {
+            step_addresses(packet, self.link_type, self.step);
         }
     }
 }
 
-/// Where the IP header is, behind VLAN tags.
-pub(super) fn ip_start(packet: &[u8], ethernet: bool) -> Option<usize> {
-    if !ethernet {
-        return Some(0);
-    }
-    let mut at = 12;
-    loop {
-        match packet.get(at..)?.first_chunk()? {
-            [0x08, 0x00] | [0x86, 0xdd] => return Some(at + 2),
-            [0x81, 0x00] | [0x88, 0xa8] | [0x91, 0x00] => at += 4,
-            _ => return None,
-        }
-    }
-}
-
-/// Where in an IP packet things lie.
+/// Where in a packet things lie.
 struct Layout {
-    /// The last four bytes of the addresses.
     source: usize,
     destination: usize,
-    /// Of the IP header itself.
+    /// Of an address.
+    size: usize,
+    /// Of IPv4's header itself.
     header_sum: Option<usize>,
-    /// Where the payload begins, and its protocol, if this is where a payload begins.
-    payload: Option<(usize, u8)>,
+    protocol: u8,
+    payload: usize,
+    /// Whether the payload is one of several pieces, and not the first.
+    fragment: bool,
+    later_fragment: bool,
+    /// Whether the destination is where the packet ends, as checksums have it.
+    last_hop: bool,
 }
 
 impl Layout {
-    fn of(packet: &[u8]) -> Option<Self> {
-        match packet.first()? >> 4 {
-            4 => {
-                let header = packet.get(..20)?;
-                let later_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0;
-                let length = usize::from(header[0] & 15) * 4;
+    fn of(packet: &[u8], link_type: LinkType) -> Option<Self> {
+        let sliced = match link_type {
+            LinkType::ETHERNET => LaxSlicedPacket::from_ethernet(packet).ok()?,
+            _ => LaxSlicedPacket::from_ip(packet).ok()?,
+        };
+        let at = |part: &[u8]| part.as_ptr() as usize - packet.as_ptr() as usize;
+        let net = sliced.net?;
+        let payload = net.ip_payload_ref()?;
+        let this = Self {
+            source: 0,
+            destination: 0,
+            size: 0,
+            header_sum: None,
+            protocol: payload.ip_number.0,
+            payload: at(payload.payload),
+            fragment: payload.fragmented,
+            later_fragment: false,
+            last_hop: true,
+        };
+        match &net {
+            LaxNetSlice::Ipv4(ip) => {
+                let header = at(ip.header().slice());
                 Some(Self {
-                    source: 12,
-                    destination: 16,
-                    header_sum: Some(10),
-                    payload: (!later_fragment).then_some((length, header[9])),
+                    source: header + 12,
+                    destination: header + 16,
+                    size: 4,
+                    header_sum: Some(header + 10),
+                    later_fragment: ip.header().fragments_offset().value() > 0,
+                    ..this
                 })
             }
-            6 => {
-                let header = packet.get(..40)?;
+            LaxNetSlice::Ipv6(ip) => {
+                let header = at(ip.header().slice());
+                let (mut later_fragment, mut last_hop) = (false, true);
+                for extension in ip.extensions().clone() {
+                    match extension {
+                        Ipv6ExtensionSlice::Fragment(piece) => {
+                            later_fragment = piece.fragment_offset().value() > 0;
+                        }
+                        // Segments left.
+                        Ipv6ExtensionSlice::Routing(route) => {
+                            last_hop = route.payload().get(1) == Some(&0);
+                        }
+                        _ => {}
+                    }
+                }
                 Some(Self {
-                    source: 20,
-                    destination: 36,
-                    header_sum: None,
-                    payload: Some((40, header[6])),
+                    source: header + 8,
+                    destination: header + 24,
+                    size: 16,
+                    later_fragment,
+                    last_hop,
+                    ..this
                 })
             }
             _ => None,
@@ -127,62 +139,63 @@ impl Layout {
 
     /// Of TCP, UDP and ICMPv6, whose checksums cover the addresses.
     fn payload_sum(&self, packet: &[u8]) -> Option<usize> {
-        let (start, protocol) = self.payload?;
-        let at = start
-            + match protocol {
+        let at = self.payload
+            + match self.protocol {
                 6 => 16,
                 17 => 6,
-                58 => 2,
+                58 if self.size == 16 => 2,
                 _ => return None,
             };
-        let sum = packet.get(at..at + 2)?;
-        // In UDP zero says that there is none.
-        (protocol != 17 || sum != [0, 0]).then_some(at)
+        let sum = packet.get(at..at + 2).filter(|_| !self.later_fragment)?;
+        // In UDP zero means that there is none.
+        (self.protocol != 17 || sum != [0, 0]).then_some(at)
     }
 }
 
-fn step_addresses(packet: &mut [u8], step: u32) {
-    let Some(layout) = Layout::of(packet) else {
+fn step_addresses(packet: &mut [u8], link_type: LinkType, step: u32) {
+    let Some(layout) = Layout::of(packet, link_type) else {
         return;
     };
-    let sums = [layout.header_sum, layout.payload_sum(packet)];
-    for (at, up) in [(layout.source, true), (layout.destination, false)] {
+    let payload_sum = layout.payload_sum(packet);
+    for (at, step, covered) in [
+        (layout.source, step, true),
+        (layout.destination, step.wrapping_neg(), layout.last_hop),
+    ] {
+        // The last four bytes of the address.
+        let at = at + layout.size - 4;
         let Some(field) = packet.get_mut(at..).and_then(|p| p.first_chunk_mut::<4>()) else {
             return;
         };
         let old = *field;
-        let number = u32::from_be_bytes(old);
-        *field = match up {
-            true => number.wrapping_add(step),
-            false => number.wrapping_sub(step),
-        }
-        .to_be_bytes();
+        *field = u32::from_be_bytes(old).wrapping_add(step).to_be_bytes();
         let new = *field;
-        for at in sums.into_iter().flatten() {
+        for at in [layout.header_sum, payload_sum.filter(|_| covered)]
+            .into_iter()
+            .flatten()
+        {
             if let Some(sum) = packet.get_mut(at..).and_then(|p| p.first_chunk_mut::<2>()) {
-                *sum = updated(*sum, old, new);
+                let udp = layout.protocol == 17 && Some(at) == payload_sum;
+                *sum = updated(*sum, old, new, udp);
             }
         }
     }
 }
 
 /// A checksum after four of the bytes under it have changed (RFC 1624).
-fn updated(sum: [u8; 2], old: [u8; 4], new: [u8; 4]) -> [u8; 2] {
-    let half =
-        |bytes: [u8; 4], at: usize| u32::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
-    let mut total = u32::from(!u16::from_be_bytes(sum));
-    for at in [0, 2] {
-        total += (!half(old, at) & 0xffff) + half(new, at);
+fn updated(sum: [u8; 2], old: [u8; 4], new: [u8; 4], udp: bool) -> [u8; 2] {
+    let mut total = Sum16BitWords::new().add_2bytes(sum.map(|byte| !byte));
+    total = total.add_4bytes(old.map(|byte| !byte));
+    total = total.add_4bytes(new);
+    match udp {
+        true => total.to_ones_complement_with_no_zero(),
+        false => total.ones_complement(),
     }
-    while total > 0xffff {
-        total = (total & 0xffff) + (total >> 16);
-    }
-    (!(total as u16)).to_be_bytes()
+    .to_ne_bytes()
 }
 
-/// Packets of a flow, in both directions, have the same number: addresses, protocol, ports; else the hardware addresses.
+/// Packets of a flow, in both directions, have the same number: addresses, protocol, ports; else
+/// the hardware addresses.
 pub(super) fn flow(packet: &[u8], link_type: LinkType) -> u32 {
-    let ethernet = u32::from(link_type) == 1;
     let words = |bytes: &[u8]| {
         bytes.chunks(4).fold(0_u32, |sum, word| {
             let mut four = [0; 4];
@@ -190,25 +203,21 @@ pub(super) fn flow(packet: &[u8], link_type: LinkType) -> u32 {
             sum.wrapping_add(u32::from_be_bytes(four))
         })
     };
-    let found = ip_start(packet, ethernet).and_then(|start| {
-        let packet = packet.get(start..)?;
-        let layout = Layout::of(packet)?;
-        let size = if layout.header_sum.is_some() { 4 } else { 16 };
-        let mut sum = words(packet.get(layout.destination + 4 - 2 * size..layout.destination + 4)?);
-        // A fragment has no ports, so that none of a fragmented packet may count.
-        let fragmented = size == 4 && packet[6..8] != [0, 0] && packet[6] & 0x3f != 0;
-        if let Some((at, protocol @ (6 | 17 | 132))) = layout.payload
-            && !fragmented
-            && let Some([a, b, c, d]) = packet.get(at..).and_then(|p| p.first_chunk())
+    let found = Layout::of(packet, link_type).and_then(|layout| {
+        let mut sum = words(packet.get(layout.source..layout.source + 2 * layout.size)?);
+        // A later fragment has no ports, so that those of the first may not count.
+        if matches!(layout.protocol, 6 | 17 | 132)
+            && !layout.fragment
+            && let Some([a, b, c, d]) = packet.get(layout.payload..).and_then(|p| p.first_chunk())
         {
-            let ports =
-                u32::from(u16::from_be_bytes([*a, *b])) + u32::from(u16::from_be_bytes([*c, *d]));
+            let [source, destination] = [[*a, *b], [*c, *d]].map(u16::from_be_bytes);
             sum = sum
-                .wrapping_add(ports)
-                .wrapping_add(u32::from(protocol) << 16);
+                .wrapping_add(u32::from(source) + u32::from(destination))
+                .wrapping_add(u32::from(layout.protocol) << 16);
         }
         Some(sum)
     });
+    let ethernet = link_type == LinkType::ETHERNET;
     let sum = found.unwrap_or_else(|| match packet.get(..12).filter(|_| ethernet) {
         Some(addresses) => words(&addresses[..6]).wrapping_add(words(&addresses[6..])),
         None => 0,
@@ -219,7 +228,7 @@ pub(super) fn flow(packet: &[u8], link_type: LinkType) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use etherparse::PacketBuilder;
+    use etherparse::{IpFragOffset, IpNumber, PacketBuilder};
 
     use super::*;
 
@@ -331,5 +340,128 @@ mod tests {
             assert_eq!(flow(&packet[..16], link), flow(&packet[..14], link));
         }
         assert_eq!(flow(&[], LinkType::RAW), 0);
+    }
+
+    fn stepped(packet: &[u8], link_type: LinkType) -> Vec<u8> {
+        let mut packet = packet.to_vec();
+        Rewrite {
+            link_type,
+            macs: None,
+            step: 1,
+        }
+        .apply(&mut packet);
+        packet
+    }
+
+    /// In UDP that would mean that there is none.
+    #[test]
+    fn a_sum_of_udp_is_never_written_as_zero() {
+        for filler in 0..=u16::MAX {
+            let [a, b] = filler.to_be_bytes();
+            let mut packet = Vec::new();
+            let builder = PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 255, 255], 64);
+            builder.udp(5, 6).write(&mut packet, &[a, b]).unwrap();
+            let changed = stepped(&packet, LinkType::RAW);
+            assert_ne!(changed[26..28], [0, 0], "{filler:04x}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_without_a_sum_keeps_it_so() {
+        let mut packet = Vec::new();
+        let builder = PacketBuilder::ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64);
+        builder.udp(5, 6).write(&mut packet, b"abc").unwrap();
+        packet[26..28].fill(0);
+        assert_eq!(stepped(&packet, LinkType::RAW)[26..28], [0, 0]);
+    }
+
+    /// A header of IPv6 with these extensions, and UDP with its right sum, for this destination.
+    fn extended(extensions: &[u8], next: u8, last: [u8; 16]) -> Vec<u8> {
+        let mut udp = vec![0, 5, 0, 6, 0, 12, 0, 0, 1, 2, 3, 4];
+        let source = [1; 16];
+        let header = etherparse::UdpHeader::from_slice(&udp).unwrap().0;
+        let sum = header
+            .calc_checksum_ipv6_raw(source, last, &udp[8..])
+            .unwrap();
+        udp[6..8].copy_from_slice(&sum.to_be_bytes());
+        let mut packet = vec![
+            0x60,
+            0,
+            0,
+            0,
+            0,
+            (extensions.len() + udp.len()) as u8,
+            next,
+            64,
+        ];
+        packet.extend(source);
+        packet.extend([9; 16]);
+        packet.extend(extensions);
+        packet.extend(udp);
+        packet
+    }
+
+    #[test]
+    fn checksums_behind_extensions_of_ipv6_follow() {
+        let options = [17, 0, 1, 4, 0, 0, 0, 0];
+        let first = [17, 0, 0, 1, 0, 0, 0, 7];
+        let mut route = vec![17, 2, 0, 1, 0, 0, 0, 0];
+        let last = [7; 16];
+        route.extend(last);
+        for (extensions, next, last) in [
+            (&options[..], 0, [9; 16]),
+            (&options, 60, [9; 16]),
+            (&first, 44, [9; 16]),
+            (&route, 43, last),
+        ] {
+            let packet = extended(extensions, next, last);
+            let changed = stepped(&packet, LinkType::RAW);
+            let part =
+                |range: std::ops::Range<usize>| -> [u8; 16] { changed[range].try_into().unwrap() };
+            // With a route the last address does not change, and it counts.
+            let last = if next == 43 { last } else { part(24..40) };
+            let udp = &changed[40 + extensions.len()..];
+            let header = etherparse::UdpHeader::from_slice(udp).unwrap().0;
+            let sum = header
+                .calc_checksum_ipv6_raw(part(8..24), last, &udp[8..])
+                .unwrap();
+            assert_eq!(udp[6..8], sum.to_be_bytes(), "{next}");
+            assert_ne!(changed[8..40], packet[8..40]);
+        }
+        // A later fragment has no sum, only bytes that look so.
+        let mut later = extended(&first, 44, [9; 16]);
+        later[42..44].copy_from_slice(&[0, 9]);
+        assert_eq!(stepped(&later, LinkType::RAW)[40..], later[40..]);
+    }
+
+    #[test]
+    fn fragments_are_of_one_flow() {
+        let piece = |offset: u16, more: bool, data: &[u8]| {
+            let mut ip = etherparse::Ipv4Header::new(
+                data.len() as u16,
+                64,
+                IpNumber::UDP,
+                [10, 0, 0, 1],
+                [10, 0, 0, 2],
+            )
+            .unwrap();
+            ip.fragment_offset = IpFragOffset::try_new(offset).unwrap();
+            ip.more_fragments = more;
+            let mut packet = Vec::new();
+            ip.write(&mut packet).unwrap();
+            packet.extend(data);
+            packet
+        };
+        let first = flow(&piece(0, true, &[0, 5, 0, 6, 0, 20, 0, 0]), LinkType::RAW);
+        let later = flow(&piece(1, false, &[1, 2, 3, 4, 5, 6, 7, 8]), LinkType::RAW);
+        assert_eq!(first, later);
+        let first = [17, 0, 0, 1, 0, 0, 0, 7];
+        let later = [17, 0, 0, 9, 0, 0, 0, 7];
+        let [first, later] = [first, later].map(|piece| {
+            let mut packet = extended(&piece, 44, [9; 16]);
+            packet[49] ^= piece[3];
+            flow(&packet, LinkType::RAW)
+        });
+        assert_eq!(first, later);
     }
 }

@@ -1,13 +1,49 @@
 //! The packets of the files, from the disk or from memory.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use memif::pcap::{CaptureReader, FileReader};
-use memif::{CaptureInfo, Error, LinkType, Packet, PacketBuf, PacketSource, Timestamp};
+use memif::{CaptureInfo, Error, IfMode, Packet, PacketBuf, PacketSource, Timestamp};
 
+use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
-use crate::files::input::open;
+use crate::files::input::{Input, is_stream, open};
+
+/// How files are opened, and what has to be in them.
+#[derive(Clone, Copy)]
+pub(super) struct Opener<'a> {
+    pub(super) events: &'a Events,
+    pub(super) mode: IfMode,
+}
+
+impl Opener<'_> {
+    fn open(self, path: &Path) -> Result<Input, Failure> {
+        let file = open(path, self.events)?;
+        let expected = self.mode.link_type();
+        if file.link_type() == expected {
+            return Ok(file);
+        }
+        Err(Failure::Failed(format!(
+            "{} holds {}, but in {} mode packets are {expected}: see --mode",
+            path.display(),
+            file.link_type(),
+            self.mode,
+        )))
+    }
+
+    /// Opens what can be opened again, so that a wrong file is known before anything is sent. How
+    /// many bytes there are.
+    pub(super) fn check(self, paths: &[PathBuf]) -> Result<u64, Failure> {
+        let mut total = 0;
+        for path in paths.iter().filter(|path| !is_stream(path)) {
+            self.open(path)?;
+            total += path.metadata().map_or(0, |m| m.len());
+        }
+        Ok(total)
+    }
+}
 
 /// Files whose packets are sent together, in the order of their times.
 #[derive(Debug)]
@@ -17,32 +53,36 @@ pub(super) enum Group {
 }
 
 impl Group {
-    /// Reads everything now.
-    pub(super) fn preload(&mut self, filter: &PacketFilter) -> Result<(), Failure> {
-        let mut loaded = Loaded::default();
-        let mut reader = self.read()?;
+    /// Reads everything now. How many packets the filter rejected.
+    pub(super) fn preload(
+        &mut self,
+        opener: Opener<'_>,
+        filter: &PacketFilter,
+    ) -> Result<u64, Failure> {
+        let (mut loaded, mut rejected) = (Loaded::default(), 0);
+        let mut reader = self.read(opener)?;
         loop {
             match reader.next() {
                 Ok(packet) if filter.matches(&packet) => loaded.push(&packet),
-                Ok(_) => {}
+                Ok(_) => rejected += 1,
                 Err(Error::Eof(_)) => break,
                 Err(e) => return Err(e.into()),
             }
         }
         loaded.size = reader.position();
         *self = Self::Memory(loaded);
-        Ok(())
+        Ok(rejected)
     }
 
-    pub(super) fn read(&self) -> Result<Reader<'_>, Failure> {
+    pub(super) fn read(&self, opener: Opener<'_>) -> Result<Reader<'_>, Failure> {
         Ok(match self {
             Self::Memory(loaded) => Reader::Memory(loaded, 0),
             Self::Files(paths) => match &paths[..] {
-                [path] => Reader::File(Box::new(open(path)?)),
+                [path] => Reader::File(Box::new(opener.open(path)?)),
                 paths => Reader::Merged(
                     paths
                         .iter()
-                        .map(|path| Head::new(open(path)?))
+                        .map(|path| Head::new(opener.open(path)?))
                         .collect::<Result<_, _>>()?,
                 ),
             },
@@ -81,14 +121,14 @@ impl Loaded {
 
 /// Goes through a group once.
 pub(super) enum Reader<'a> {
-    File(Box<CaptureReader<FileReader>>),
+    File(Box<Input>),
     Merged(Vec<Head>),
     Memory(&'a Loaded, usize),
 }
 
 /// A file, and the packet of it that comes next.
 pub(super) struct Head {
-    file: CaptureReader<FileReader>,
+    file: Input,
     next: Option<PacketBuf>,
     /// Why there is none, if not for the file's end.
     damage: Option<Error>,
@@ -97,7 +137,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn new(file: CaptureReader<FileReader>) -> Result<Self, Failure> {
+    fn new(file: Input) -> Result<Self, Failure> {
         let mut this = Self {
             file,
             next: None,
@@ -169,19 +209,20 @@ impl Reader<'_> {
 }
 
 /// To the packet where the file is plain; a compressed one has fewer bytes than its packets.
-pub(super) fn position(file: &CaptureReader<FileReader>) -> u64 {
+pub(super) fn position(file: &Input) -> u64 {
     file.position().min(file.file_position())
 }
 
 /// The files on a command line, and the words of the filter after them.
 ///
 /// What is there, looks like a path or like a capture's name is a file; the filter begins with the first word that is not.
-pub(super) fn split(words: &[String]) -> (Vec<PathBuf>, &[String]) {
+pub(super) fn split(words: &[OsString]) -> (Vec<PathBuf>, &[OsString]) {
     const ENDS: [&str; 6] = [".pcap", ".pcapng", ".cap", ".dmp", ".gz", ".zst"];
-    let is_file = |word: &String| {
+    let is_file = |word: &OsString| {
+        let bytes = word.as_bytes();
         word == "-"
-            || word.contains('/')
-            || ENDS.iter().any(|end| word.ends_with(end))
+            || bytes.contains(&b'/')
+            || ENDS.iter().any(|end| bytes.ends_with(end.as_bytes()))
             || Path::new(word).exists()
     };
     // The first is one whatever it looks like.
@@ -193,23 +234,6 @@ pub(super) fn split(words: &[String]) -> (Vec<PathBuf>, &[String]) {
     )
 }
 
-/// What all files hold.
-pub(super) fn check(paths: &[PathBuf], expected: LinkType, mode: &str) -> Result<u64, Failure> {
-    let mut total = 0;
-    for path in paths.iter().filter(|path| path.as_os_str() != "-") {
-        let reader = CaptureReader::open(path)?;
-        if reader.link_type() != expected {
-            return Err(Failure::Failed(format!(
-                "{} holds {}, but in {mode} mode packets are {expected}: see --mode",
-                path.display(),
-                reader.link_type(),
-            )));
-        }
-        total += path.metadata().map_or(0, |m| m.len());
-    }
-    Ok(total)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,7 +241,7 @@ mod tests {
     #[test]
     fn files_end_where_the_filter_begins() {
         let split_of = |text: &str| {
-            let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+            let words: Vec<OsString> = text.split(' ').map(Into::into).collect();
             let (files, filter) = split(&words);
             (files.len(), filter.len())
         };

@@ -1,77 +1,92 @@
 //! `memif stats`: a live table of what the running commands do.
 
+mod host;
 mod table;
 
-use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::events::Events;
 use crate::failure::Failure;
+use crate::metrics::MetricsArgs;
 use crate::metrics::local::{find, query};
 use crate::metrics::snapshot::Snapshot;
-use crate::stop::Stop;
+use crate::output::{print, terminal_width};
 
-/// Show packets and bits a second, ring fill and drops of running captures, replays, bridges
+/// Show packets/s, Mbit/s, ring fill and drops of running captures, replays, bridges and responders
 ///
-/// Finds all commands of this user that run now. They tell their numbers on a socket in
-/// $XDG_RUNTIME_DIR/memif, or /tmp/memif-UID, which only this user can reach. Ends when they do.
+/// Finds all memif commands that this user runs. They publish counters on a socket in
+/// $XDG_RUNTIME_DIR/memif or /tmp/memif-UID, which only this user can reach; `stats` exits when all
+/// have exited.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these processes
     #[arg(value_name = "PID")]
     pids: Vec<u32>,
-    /// Seconds between two looks
-    #[arg(short, long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::seconds)]
+    /// Refresh interval in seconds
+    #[arg(short, long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::some_seconds)]
     interval: Duration,
-    /// End after so many tables
+    /// Exit after N tables
     #[arg(short = 'n', long, value_name = "N")]
     count: Option<u64>,
-    /// Print a JSON object a line for each process and look: all counters, since the process began
+    /// Print one JSON object per process and refresh, one per line, with all counters since its start
     #[arg(long)]
     json: bool,
+    /// Every link of this host, between any processes, observed by its rings. Serves them with
+    /// --metrics, and then prints only to a terminal
+    #[arg(long, conflicts_with = "pids")]
+    all: bool,
+    #[command(flatten)]
+    metrics: MetricsArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let stop = Stop::on_signals(|| {})?;
+    let events = Events::start()?;
+    if args.all {
+        return host::run(args, &events);
+    }
+    if args.metrics.is_asked() {
+        return Err(Failure::Usage("--metrics needs --all".into()));
+    }
     let mut before = look(args);
     if before.is_empty() {
         let pids: Vec<_> = args.pids.iter().map(u32::to_string).collect();
         let these = match &pids[..] {
             [] => String::new(),
-            pids => format!(" as process {}", pids.join(" or ")),
+            pids => format!(" with process id {}", pids.join(" or ")),
         };
         return Err(Failure::Failed(format!(
-            "no capture, replay, bridge or respond of this user runs{these} (other users' are not seen)"
+            "no running memif commands found for this user{these}"
         )));
     }
-    let interval = args.interval.max(Duration::from_millis(10));
     let mut left = args.count.unwrap_or(u64::MAX);
     if args.json {
-        while !before.is_empty() && left > 0 && !stop.is_set() {
+        while !before.is_empty() && left > 0 && !events.is_stopped() {
             for snapshot in &before {
                 let line = serde_json::to_string(snapshot)
                     .map_err(|e| Failure::Failed(format!("the numbers: {e}")))?;
-                print(&format!("{line}\n"))?;
+                print(format!("{line}\n"))?;
             }
             left -= 1;
             if left > 0 {
-                sleep(interval, &stop);
+                events.sleep(args.interval);
                 before = look(args);
             }
         }
         return Ok(());
     }
-    let terminal = io::stdout().is_terminal();
     while left > 0 {
-        sleep(interval, &stop);
+        events.sleep(args.interval);
         let now = look(args);
-        if now.is_empty() || stop.is_set() {
+        if now.is_empty() || events.is_stopped() {
             return Ok(());
         }
         // In place on a terminal, one below the other elsewhere.
-        let clear = if terminal { "\x1b[H\x1b[2J" } else { "" };
-        print(&format!("{clear}{}", table::table(&before, &now)))?;
+        let table = table::table(&before, &now);
+        print(match terminal_width() {
+            Some(width) => format!("\x1b[H\x1b[2J{}", table::cut(&table, width)),
+            None => table,
+        })?;
         before = now;
         left -= 1;
     }
@@ -88,25 +103,4 @@ fn look(args: &Args) -> Vec<Snapshot> {
     let mut snapshots: Vec<_> = find().into_iter().filter_map(asked).collect();
     snapshots.retain(|s| args.pids.is_empty() || args.pids.contains(&s.pid));
     snapshots
-}
-
-fn sleep(interval: Duration, stop: &Stop) {
-    const STEP: Duration = Duration::from_millis(50);
-    let end = Instant::now() + interval;
-    while !stop.is_set() {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        thread::sleep(left.min(STEP));
-    }
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(e) => Err(Failure::Failed(format!("standard output: {e}"))),
-        Ok(()) => Ok(()),
-    }
 }

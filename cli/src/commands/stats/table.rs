@@ -68,6 +68,14 @@ pub(super) fn table(before: &[Snapshot], now: &[Snapshot]) -> String {
     text
 }
 
+/// Lines that do not break at the end of the terminal.
+pub(super) fn cut(table: &str, width: usize) -> String {
+    let lines = table
+        .lines()
+        .map(|line| line.chars().take(width).chain(['\n']));
+    lines.flatten().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +108,7 @@ mod tests {
                 "7", "capture", "up", "rx", "0", "2000", "16.00", "25%", "0", "5", "5000"
             ]
         );
+        assert!(cut(&text, 40).lines().all(|line| line.len() <= 40));
         // A process that was not there before has no rate yet.
         let first = table(&[], &[snapshot(12.0, 5000)]);
         assert!(

@@ -2,8 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use jiff::Zoned;
@@ -15,6 +14,7 @@ use memif::{Error, LinkType, Packet, PacketSink};
 
 use super::options::{Format, Plan};
 use crate::failure::Failure;
+use crate::output::{is_closed, pipe_of, standard_output};
 
 type Target = FileWriter<Box<dyn Write + Send>>;
 
@@ -42,26 +42,29 @@ impl OpenFile {
         link_type: LinkType,
         snaplen: u32,
     ) -> Result<Self, Failure> {
-        let given = plan.names.given();
-        let (path, sink, pipe, regular): (_, Box<dyn Write + Send>, _, _) = if given == "-" {
-            if io::stdout().is_terminal() {
-                return Err(Failure::Usage(
-                    "a capture file is not for a terminal: '-w - | …' or '-w FILE'".into(),
-                ));
-            }
-            let stdout = io::stdout();
-            let pipe = pipe_of(&stdout);
-            (PathBuf::from("-"), Box::new(stdout), pipe, None)
-        } else {
-            let (path, file) = plan.names.create(number, now)?;
-            // By the open file, not by its name: that may be another's by then.
-            let regular = match file.metadata() {
-                Ok(m) if m.is_file() => file.try_clone().ok(),
-                _ => None,
+        let (path, sink, pipe, regular): (_, Box<dyn Write + Send>, _, _) =
+            if plan.names.is_standard_output() {
+                let stdout = standard_output()?;
+                if stdout.is_terminal() {
+                    return Err(Failure::Usage(
+                        "standard output is a terminal; use '-w - | …' or '-w FILE'".into(),
+                    ));
+                }
+                if is_closed(&stdout) {
+                    return Err(Failure::Failed("standard output is closed".into()));
+                }
+                let pipe = pipe_of(&stdout);
+                (PathBuf::from("-"), Box::new(stdout), pipe, None)
+            } else {
+                let (path, file) = plan.names.create(number, now)?;
+                // By the open file, not by its name: that may be another's by then.
+                let regular = match file.metadata() {
+                    Ok(m) if m.is_file() => file.try_clone().ok(),
+                    _ => None,
+                };
+                let pipe = pipe_of(&file);
+                (path, Box::new(file), pipe, regular)
             };
-            let pipe = pipe_of(&file);
-            (path, Box::new(file), pipe, regular)
-        };
         let failed =
             |error: io::Error| Failure::Failed(format!("writing {}: {error}", path.display()));
         let target = FileWriter::new(sink, plan.compression).map_err(failed)?;
@@ -206,11 +209,4 @@ impl OpenFile {
     pub(super) fn pipe(&self) -> Option<OwnedFd> {
         self.pipe.as_ref()?.try_clone().ok()
     }
-}
-
-/// Another handle of it, if it is a pipe.
-pub(crate) fn pipe_of(output: &impl AsFd) -> Option<OwnedFd> {
-    let file = File::from(output.as_fd().try_clone_to_owned().ok()?);
-    let kind = file.metadata().ok()?.file_type();
-    (kind.is_fifo() || kind.is_socket()).then(|| file.into())
 }

@@ -1,8 +1,10 @@
 //! What the files are called.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 
@@ -12,43 +14,37 @@ use crate::failure::Failure;
 #[derive(Clone, Debug)]
 pub(super) enum Names {
     /// The very name; a file that is there is begun anew, as tcpdump does.
-    Fixed(String),
+    Fixed(PathBuf),
     /// With a number and the time before the extension.
-    Numbered { stem: String, extension: String },
+    Numbered { stem: OsString, extension: OsString },
     /// As strftime has it.
     Timed { pattern: String },
 }
 
 impl Names {
-    pub(super) fn new(name: &str, rotates: bool) -> Result<Self, Failure> {
+    pub(super) fn new(name: &Path, rotates: bool) -> Result<Self, Failure> {
         if !rotates {
             return Ok(Self::Fixed(name.to_owned()));
         }
-        if name.contains('%') {
-            jiff::fmt::strtime::format(name, &Zoned::now())
-                .map_err(|e| Failure::Usage(format!("the file name '{name}': {e}")))?;
+        if name.as_os_str().as_bytes().contains(&b'%') {
+            let wrong = |why| Failure::Usage(format!("the file name '{}': {why}", name.display()));
+            let pattern = name.to_str().ok_or_else(|| wrong("not UTF-8".to_owned()))?;
+            jiff::fmt::strtime::format(pattern, &Zoned::now()).map_err(|e| wrong(e.to_string()))?;
             return Ok(Self::Timed {
-                pattern: name.to_owned(),
+                pattern: pattern.to_owned(),
             });
         }
-        let (stem, extension) = split(name);
-        Ok(Self::Numbered {
-            stem: stem.to_owned(),
-            extension: extension.to_owned(),
-        })
+        let (stem, extension) = split(name.as_os_str());
+        Ok(Self::Numbered { stem, extension })
     }
 
-    /// The name as the user gave it.
-    pub(super) fn given(&self) -> String {
-        match self {
-            Self::Fixed(name) => name.clone(),
-            Self::Numbered { stem, extension } => format!("{stem}{extension}"),
-            Self::Timed { pattern } => pattern.clone(),
-        }
+    /// Whether it is standard output.
+    pub(super) fn is_standard_output(&self) -> bool {
+        matches!(self, Self::Fixed(name) if name.as_os_str() == "-")
     }
 
-    /// Creates the file with this number, counted from 1, begun now. Of several files only the one that a fixed name means
-    /// may have been there before.
+    /// Creates the file with this number, counted from 1, begun now. Of several files only the one
+    /// that a fixed name means may have been there before.
     pub(super) fn create(&self, number: u64, now: &Zoned) -> Result<(PathBuf, File), Failure> {
         let mut again = 1;
         loop {
@@ -60,34 +56,36 @@ impl Names {
                 _ => options.create_new(true),
             };
             match options.open(&name) {
-                Ok(file) => return Ok((name.into(), file)),
+                Ok(file) => return Ok((name, file)),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && again < MOST_AGAIN => {
                     again += 1;
                 }
-                Err(e) => return Err(Failure::Failed(format!("creating {name}: {e}"))),
+                Err(e) => {
+                    return Err(Failure::Failed(format!("creating {}: {e}", name.display())));
+                }
             }
         }
     }
 
-    fn name(&self, number: u64, again: u32, now: &Zoned) -> String {
-        let name = match self {
+    fn name(&self, number: u64, again: u32, now: &Zoned) -> PathBuf {
+        let name: OsString = match self {
             Self::Fixed(name) => return name.clone(),
             Self::Numbered { stem, extension } => {
-                format!(
-                    "{stem}_{number:05}_{}{extension}",
-                    now.strftime("%Y%m%d%H%M%S")
-                )
+                let middle = format!("_{number:05}_{}", now.strftime("%Y%m%d%H%M%S"));
+                [stem, OsStr::new(&middle), extension].into_iter().collect()
             }
             // The pattern has been tried, so it can't fail now.
-            Self::Timed { pattern } => {
-                jiff::fmt::strtime::format(pattern, now).unwrap_or_else(|_| pattern.clone())
-            }
+            Self::Timed { pattern } => jiff::fmt::strtime::format(pattern, now)
+                .unwrap_or_else(|_| pattern.clone())
+                .into(),
         };
         if again == 1 {
-            return name;
+            return name.into();
         }
-        let (stem, extension) = split(&name);
-        format!("{stem}_{again}{extension}")
+        let (mut stem, extension) = split(&name);
+        stem.push(format!("_{again}"));
+        stem.push(extension);
+        stem.into()
     }
 }
 
@@ -95,18 +93,19 @@ impl Names {
 const MOST_AGAIN: u32 = 1_000_000;
 
 /// Before the extension, of which a compressed file has two.
-fn split(name: &str) -> (&str, &str) {
-    let folder = name.rfind('/').map_or(0, |at| at + 1);
-    let file = &name[folder..];
-    let mut end = file.len();
-    if let Some(at) = file.rfind('.').filter(|at| *at > 0) {
-        end = at;
-        let packed = matches!(&file[at..], ".gz" | ".zst");
-        if packed && let Some(at) = file[..at].rfind('.').filter(|at| *at > 0) {
-            end = at;
-        }
+fn split(name: &OsStr) -> (OsString, OsString) {
+    let name = name.as_bytes();
+    let folder = name.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
+    let dot = |end: usize| {
+        let at = name[folder..end].iter().rposition(|b| *b == b'.');
+        at.filter(|at| *at > 0).map(|at| folder + at)
+    };
+    let mut end = dot(name.len()).unwrap_or(name.len());
+    if matches!(&name[end..], b".gz" | b".zst") {
+        end = dot(end).unwrap_or(end);
     }
-    name.split_at(folder + end)
+    let part = |bytes| OsStr::from_bytes(bytes).to_owned();
+    (part(&name[..end]), part(&name[end..]))
 }
 
 #[cfg(test)]
@@ -123,7 +122,11 @@ mod tests {
             ("x.1.pcap", "x.1", ".pcap"),
             ("x.zst", "x", ".zst"),
         ] {
-            assert_eq!(split(name), (stem, extension), "{name}");
+            assert_eq!(
+                split(name.as_ref()),
+                (stem.into(), extension.into()),
+                "{name}"
+            );
         }
     }
 
@@ -131,7 +134,7 @@ mod tests {
     fn each_file_has_a_name_of_its_own() {
         let now: Zoned = "2023-11-14T22:13:20[UTC]".parse().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name).display().to_string();
+        let path = |name: &str| dir.path().join(name);
         let made = |names: &Names, number| {
             let (path, _) = names.create(number, &now).unwrap();
             path.file_name().unwrap().to_str().unwrap().to_owned()
@@ -148,6 +151,6 @@ mod tests {
         let names = Names::new(&path("%H.pcap"), false).unwrap();
         assert_eq!(made(&names, 1), "%H.pcap");
         assert_eq!(made(&names, 1), "%H.pcap");
-        assert!(Names::new("%!.pcap", true).is_err());
+        assert!(Names::new("%!.pcap".as_ref(), true).is_err());
     }
 }

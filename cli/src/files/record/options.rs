@@ -1,5 +1,6 @@
 //! The options that say where packets are written, and when a file is full.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,38 +13,39 @@ use crate::values::some_seconds;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct RecordArgs {
-    /// Write the packets to a file; '-' is standard output. pcapng, unless the name ends in .pcap; compressed when it ends
-    /// in .gz or .zst
+    /// Write the packets to a file; '-' is standard output. The format is pcapng unless the name ends
+    /// in .pcap; names ending in .gz or .zst are compressed
     #[arg(short, long, value_name = "FILE")]
-    pub(crate) write: Option<String>,
-    /// Write classic pcap, with nanoseconds, whatever the name
+    pub(crate) write: Option<PathBuf>,
+    /// Write classic pcap with nanoseconds, whatever the name
     #[arg(long, requires = "write", conflicts_with = "pcapng")]
     pcap: bool,
     /// Write pcapng, whatever the name
     #[arg(long, requires = "write")]
     pcapng: bool,
-    /// Go on to another file after filesize:KB (1000 bytes, before compression), duration:SECONDS, interval:SECONDS (at
-    /// whole multiples of the clock) or packets:N; files:N keeps the newest N files. May be given several times. The files are
-    /// NAME_00001_YYYYMMDDhhmmss.EXT, or as strftime makes of a name with '%'; files that are there already are left alone
+    /// Start a new file after filesize:KB (1000 bytes, before compression), duration:SECONDS,
+    /// interval:SECONDS (aligned to the clock) or packets:N; files:N keeps only the newest N. May be
+    /// repeated. Files are named NAME_00001_YYYYMMDDhhmmss.EXT, or by strftime if the name has a '%';
+    /// existing files are kept
     #[arg(short = 'b', long, value_name = "KEY:VALUE", requires = "write")]
     ring_buffer: Vec<Limit>,
-    /// Stop after duration:SECONDS, filesize:KB, packets:N or files:N. May be given several times
+    /// Stop after duration:SECONDS, filesize:KB, packets:N or files:N. May be repeated
     #[arg(short = 'a', long, value_name = "KEY:VALUE")]
     autostop: Vec<Limit>,
-    /// tcpdump's way to write -b filesize: in millions of bytes, or with k, m, g in KiB, MiB, GiB
+    /// Same as -b filesize:, in millions of bytes, or with k, m, g in KiB, MiB, GiB (tcpdump)
     #[arg(short = 'C', value_name = "SIZE", requires = "write", value_parser = tcpdump_size)]
     file_bytes: Option<u64>,
-    /// tcpdump's way to write -b duration:SECONDS
+    /// Same as -b duration:SECONDS (tcpdump)
     #[arg(short = 'G', value_name = "SECONDS", requires = "write", value_parser = some_seconds)]
     file_time: Option<Duration>,
-    /// tcpdump's way to write -b files:N, the newest N are kept; to stop after N files use -a files:N
+    /// Same as -b files:N (tcpdump); to stop after N files use -a files:N
     #[arg(short = 'W', value_name = "N", requires = "write",
           value_parser = clap::value_parser!(u32).range(1..))]
     file_count: Option<u32>,
-    /// After each file that is complete run sh -c 'CMD FILE', while the capture goes on
+    /// Run sh -c 'CMD FILE' in the background after each completed file
     #[arg(long, value_name = "CMD", requires = "write")]
     after_file: Option<String>,
-    /// Write each packet to the file at once
+    /// Write each packet to the file immediately
     #[arg(short = 'U', long)]
     packet_buffered: bool,
 }
@@ -65,10 +67,10 @@ impl FromStr for Limit {
         const KEYS: &str = "filesize:KB, duration:SECONDS, interval:SECONDS, packets:N or files:N";
         let (key, value) = text
             .split_once(':')
-            .ok_or_else(|| format!("a limit is {KEYS}"))?;
+            .ok_or_else(|| format!("a limit has the form {KEYS}"))?;
         let number = || match value.parse::<u64>() {
             Ok(n) if n > 0 => Ok(n),
-            _ => Err(format!("'{value}' is no whole number above 0")),
+            _ => Err(format!("'{value}' is not a whole number above 0")),
         };
         Ok(match key {
             "filesize" => Self::Bytes(number()?.saturating_mul(1000)),
@@ -76,9 +78,9 @@ impl FromStr for Limit {
             "interval" => Self::Interval(Duration::from_secs(number()?)),
             "packets" => Self::Packets(number()?),
             "files" => Self::Files(
-                u32::try_from(number()?).map_err(|_| format!("'{value}' files are too many"))?,
+                u32::try_from(number()?).map_err(|_| format!("{value} is too many files"))?,
             ),
-            _ => return Err(format!("'{key}' is no limit: {KEYS}")),
+            _ => return Err(format!("'{key}' is not a limit: {KEYS}")),
         })
     }
 }
@@ -93,7 +95,7 @@ fn tcpdump_size(text: &str) -> Result<u64, String> {
     match digits.parse::<u64>() {
         Ok(n) if n > 0 => Ok(n.saturating_mul(unit)),
         _ => Err(format!(
-            "'{text}' is no size: a number of megabytes, or one with k, m or g"
+            "'{text}' is not a size: a number of megabytes, or a number with k, m or g"
         )),
     }
 }
@@ -124,9 +126,9 @@ pub(crate) struct Plan {
     pub(super) last: u64,
 }
 
-/// When a capture ends by itself.
+/// When a recording ends by itself.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Stop {
+pub(crate) struct Limits {
     pub(crate) packets: Option<u64>,
     pub(crate) duration: Option<Duration>,
 }
@@ -147,7 +149,7 @@ impl RecordArgs {
             _ => None,
         }) {
             return Err(Failure::Usage(format!(
-                "-a interval:{interval}: files may be begun at intervals (-b), a capture ends after a duration"
+                "-a interval:{interval} is not possible; use -a duration: to stop, or -b interval: to start files"
             )));
         }
         let Some(name) = &self.write else {
@@ -174,31 +176,34 @@ impl RecordArgs {
             bytes.is_some() || packets.is_some() || duration.is_some() || interval.is_some();
         if !rotates && keep.is_some() {
             return Err(Failure::Usage(
-                "a number of files to keep needs a limit to each: -b filesize:, duration:, interval: or packets:"
+                "files:N needs a limit for each file: -b filesize:, duration:, interval: or packets:"
                     .into(),
             ));
         }
         if !rotates && stop_at_files.is_some() {
             return Err(Failure::Usage(
-                "-a files: needs a limit to each file: -b filesize:, duration:, interval: or packets:".into(),
+                "-a files: needs a limit for each file: -b filesize:, duration:, interval: or packets:".into(),
             ));
         }
-        if rotates && name == "-" {
+        if rotates && name.as_os_str() == "-" {
             return Err(Failure::Usage(
-                "standard output is one file: no -b, -C, -G, -W with '-w -'".into(),
+                "-b, -C, -G and -W need a file name, not '-w -'".into(),
             ));
         }
-        let compression = match name.as_str() {
-            "-" => Compression::None,
-            name => Compression::of_name(name),
-        };
+        let compression = Compression::of_name(name);
+        let extension = |path: &Path| path.extension().unwrap_or_default().to_owned();
+        let unknown = ["xz", "bz2", "lz4", "lzma", "lzo", "zip", "Z"];
+        if let Some(end) = unknown.into_iter().find(|end| extension(name) == *end) {
+            return Err(Failure::Usage(format!(
+                "{}: files can't be written as .{end}, only as .gz and .zst",
+                name.display()
+            )));
+        }
         let plain = match compression {
-            Compression::None => name.as_str(),
-            _ => name
-                .rsplit_once('.')
-                .map_or(name.as_str(), |(stem, _)| stem),
+            Compression::None => name.clone(),
+            _ => name.with_extension(""),
         };
-        let classic = self.pcap || (!self.pcapng && plain.ends_with(".pcap"));
+        let classic = self.pcap || (!self.pcapng && extension(&plain) == "pcap");
         let last = match (rotates, stop_at_files) {
             (true, None) => u64::MAX,
             (true, Some(files)) => files,
@@ -223,8 +228,8 @@ impl RecordArgs {
         }))
     }
 
-    pub(crate) fn stop(&self) -> Stop {
-        let mut stop = Stop::default();
+    pub(crate) fn limits(&self) -> Limits {
+        let mut stop = Limits::default();
         for limit in &self.autostop {
             match *limit {
                 Limit::Packets(n) => stop.packets = Some(n),

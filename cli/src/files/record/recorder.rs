@@ -1,0 +1,309 @@
+//! Capture files: one, or many one after the other.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Zoned;
+use memif::pcap::{Direction, InterfaceInfo, InterfaceStatistics};
+use memif::{Error, LinkType, Packet, Timestamp};
+
+use super::file::OpenFile;
+use super::{Output, Plan, Put};
+use crate::failure::Failure;
+use crate::report::count;
+
+/// Bytes that a packet has in a file beyond its own, at most.
+const OVERHEAD: u64 = 48;
+/// Bytes that the counts of an interface have at the file's end.
+const COUNTS: u64 = 96;
+
+/// Writes files, a new one when the last is full.
+pub(crate) struct Recorder {
+    plan: Plan,
+    link_type: LinkType,
+    snaplen: u32,
+    interfaces: Vec<InterfaceInfo>,
+    /// Of each interface, since the capture began or the interface was first described.
+    counts: Vec<InterfaceStatistics>,
+    current: OpenFile,
+    /// When the file is to be followed by the next, whatever is in it.
+    deadline: Option<Instant>,
+    /// How many files there have been.
+    number: u64,
+    /// Files that are complete, the oldest first.
+    complete: VecDeque<PathBuf>,
+    /// In files that are complete.
+    packets_before: u64,
+    /// How many of those were removed.
+    removed: u64,
+    commands: Vec<(Child, String)>,
+}
+
+impl Recorder {
+    /// Creates the first file.
+    pub(crate) fn create(plan: Plan, link_type: LinkType, snaplen: u32) -> Result<Self, Failure> {
+        let current = OpenFile::create(&plan, 1, &Zoned::now(), link_type, snaplen)?;
+        let mut this = Self {
+            plan,
+            link_type,
+            snaplen,
+            interfaces: Vec::new(),
+            counts: Vec::new(),
+            current,
+            deadline: None,
+            number: 1,
+            complete: VecDeque::new(),
+            packets_before: 0,
+            removed: 0,
+            commands: Vec::new(),
+        };
+        this.set_deadline();
+        Ok(this)
+    }
+
+    fn next_file(&mut self) -> Result<(), Failure> {
+        self.end_counts()
+            .and_then(|()| self.current.finish())
+            .map_err(|e| self.failure(e))?;
+        let mut next = OpenFile::create(
+            &self.plan,
+            self.number + 1,
+            &Zoned::now(),
+            self.link_type,
+            self.snaplen,
+        )?;
+        next.describe(&self.interfaces)
+            .map_err(|e| self.failure(e))?;
+        let last = std::mem::replace(&mut self.current, next);
+        self.number += 1;
+        self.packets_before += last.packets_accepted();
+        let path = last.path.clone();
+        drop(last);
+        self.run_command(&path);
+        self.complete.push_back(path);
+        // The one that is being written counts too.
+        while let Some(keep) = self.plan.keep
+            && self.complete.len() >= keep
+            && let Some(oldest) = self.complete.pop_front()
+        {
+            match std::fs::remove_file(&oldest) {
+                Ok(()) => self.removed += 1,
+                Err(e) => log::warn!("removing {}: {e}", oldest.display()),
+            }
+        }
+        self.set_deadline();
+        Ok(())
+    }
+
+    fn end_counts(&mut self) -> Result<(), Error> {
+        let end = Timestamp::now();
+        for counts in &mut self.counts {
+            counts.end = end;
+        }
+        self.current.statistics(&self.counts)
+    }
+
+    fn set_deadline(&mut self) {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let since_epoch = since_epoch.unwrap_or_default();
+        let at_multiple = self.plan.interval.map(|of| until_multiple(of, since_epoch));
+        let left = match (self.plan.duration, at_multiple) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.deadline = left.and_then(|left| Instant::now().checked_add(left));
+    }
+
+    fn run_command(&mut self, path: &Path) {
+        let Some(command) = &self.plan.after_file else {
+            return;
+        };
+        self.commands
+            .retain_mut(|(child, what)| match child.try_wait().transpose() {
+                None => true,
+                Some(ended) => {
+                    tell_failed(ended, what);
+                    false
+                }
+            });
+        // The name is an argument of the shell's, so that nothing in it is a command.
+        let started = Command::new("sh")
+            .args(["-c", &format!("{command} \"$1\""), "sh"])
+            .arg(path)
+            .stdin(Stdio::null())
+            .spawn();
+        let what = format!("{command} {}", path.display());
+        match started {
+            Ok(child) => self.commands.push((child, what)),
+            Err(e) => log::warn!("{what}: {e}"),
+        }
+    }
+
+    /// By the name that the user gave.
+    fn failure(&self, error: Error) -> Failure {
+        let Error::Io { source, .. } = error else {
+            return error.into();
+        };
+        if source.kind() == io::ErrorKind::BrokenPipe {
+            return Failure::NobodyReads;
+        }
+        let path = self.current.path.display();
+        let whole = count(self.current.packets_written(), "packet");
+        Failure::Failed(format!("writing {path}: {source}; {whole} written"))
+    }
+}
+
+impl Output for Recorder {
+    /// The same as before change nothing.
+    fn describe(&mut self, interfaces: Vec<InterfaceInfo>) -> Result<(), Failure> {
+        if interfaces == self.interfaces {
+            return Ok(());
+        }
+        self.end_counts()
+            .and_then(|()| self.current.describe(&interfaces))
+            .map_err(|e| self.failure(e))?;
+        let start = Timestamp::now();
+        let count = InterfaceStatistics {
+            start,
+            ..InterfaceStatistics::default()
+        };
+        self.counts = vec![count; interfaces.len()];
+        self.interfaces = interfaces;
+        Ok(())
+    }
+
+    fn counts(&mut self, interface: u32) -> Option<&mut InterfaceStatistics> {
+        self.counts.get_mut(interface as usize)
+    }
+
+    #[inline]
+    fn put(&mut self, packet: &Packet<'_>, from: u32, way: Direction) -> Result<Put, Failure> {
+        let packets = self.current.packets_accepted();
+        if packets > 0 {
+            let end = self.counts.len() as u64 * COUNTS;
+            let bytes = self.current.bytes_accepted() + packet.len() as u64 + OVERHEAD;
+            if bytes + end > self.plan.bytes || packets >= self.plan.packets {
+                if self.number >= self.plan.last {
+                    return Ok(Put::Full);
+                }
+                self.next_file()?;
+            }
+        }
+        match self.current.put(packet, from, way) {
+            Ok(()) => Ok(Put::Taken),
+            Err(e) => Err(self.failure(e)),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn tick(&mut self) -> Result<Put, Failure> {
+        if self.deadline.is_some_and(|due| due <= Instant::now()) {
+            if self.number >= self.plan.last {
+                return Ok(Put::Full);
+            }
+            self.next_file()?;
+        }
+        Ok(Put::Taken)
+    }
+
+    /// Flushing often would spoil a compressed file.
+    fn idle(&mut self) -> Result<(), Failure> {
+        if self.current.is_compressed() && !self.current.is_pipe() {
+            return Ok(());
+        }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.current.flush().map_err(|e| self.failure(e))
+    }
+
+    fn is_read_along(&self) -> bool {
+        self.current.is_pipe()
+    }
+
+    fn pipe(&self) -> Option<OwnedFd> {
+        self.current.pipe()
+    }
+
+    fn end(&mut self, failed: bool) -> Result<(), Failure> {
+        let result = if failed {
+            self.current.drop_half_record();
+            Ok(())
+        } else {
+            self.end_counts()
+                .and_then(|()| self.current.finish())
+                .map_err(|e| {
+                    self.current.drop_half_record();
+                    self.failure(e)
+                })
+        };
+        self.current.abandon();
+        self.run_command(&self.current.path.clone());
+        result
+    }
+
+    /// For the commands after files.
+    fn wait(&mut self) {
+        for (mut child, what) in self.commands.drain(..) {
+            tell_failed(child.wait(), &what);
+        }
+    }
+
+    fn packets(&self) -> (u64, u64) {
+        let (taken, whole) = (
+            self.current.packets_accepted(),
+            self.current.packets_written(),
+        );
+        (self.packets_before + taken, self.packets_before + whole)
+    }
+
+    fn what_was_done(&self) -> String {
+        let path = self.current.path.display();
+        let removed = match self.removed {
+            0 => String::new(),
+            removed => format!("; {} removed again", count(removed, "older file")),
+        };
+        match self.number {
+            1 => format!("written to {path}"),
+            files => format!("written to {files} files, the last is {path}{removed}"),
+        }
+    }
+}
+
+/// Of a command after a file, should it have failed.
+fn tell_failed(ended: io::Result<ExitStatus>, what: &str) {
+    match ended {
+        Ok(status) if status.success() => {}
+        Ok(status) => log::warn!("{what}: {status}"),
+        Err(e) => log::warn!("{what}: {e}"),
+    }
+}
+
+/// How long until the clock shows a whole multiple of the interval.
+fn until_multiple(of: Duration, since_epoch: Duration) -> Duration {
+    let of = of.as_nanos().max(1);
+    let left = of - since_epoch.as_nanos() % of;
+    Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_end_at_whole_multiples_of_the_clock() {
+        let minute = Duration::from_secs(60);
+        for (now, left) in [(0, 60_000), (1, 59_999), (59_999, 1), (60_000, 60_000)] {
+            let got = until_multiple(minute, Duration::from_millis(now));
+            assert_eq!(got, Duration::from_millis(left), "{now}");
+        }
+    }
+}

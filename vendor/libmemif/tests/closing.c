@@ -1,0 +1,505 @@
+/* Attackers whose descriptors take as long to close as they like. Each is a process of its own; the victim is
+ * this one, which must neither wait for them nor keep anything when they are gone. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support.h"
+
+/* What the victim does at once takes less, also on a machine that is busy; a lingering socket an hour. */
+enum { AT_ONCE_MS = 500, GONE_MS = 1000, HOUR = 3600 };
+
+/* The raw wire */
+
+static socklen_t
+address_of (const char *path, struct sockaddr_un *at)
+{
+  size_t len = strlen (path);
+  memset (at, 0, sizeof *at);
+  at->sun_family = AF_UNIX;
+  memcpy (at->sun_path + 1, path + 1, len - 1);
+  return (socklen_t) (offsetof (struct sockaddr_un, sun_path) + len);
+}
+
+static int
+connect_to (const char *path)
+{
+  struct sockaddr_un at;
+  socklen_t len = address_of (path, &at);
+  int wire = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  CHECK (wire >= 0);
+  if (connect (wire, (struct sockaddr *) &at, len) == 0)
+    return wire;
+  close (wire);
+  return -1;
+}
+
+/* Whether the other end is still there. */
+static bool
+send_with (int wire, const uint8_t *bytes, size_t len, const int *fds, size_t count)
+{
+  union
+  {
+    char bytes[CMSG_SPACE (253 * sizeof (int))];
+    struct cmsghdr align;
+  } control;
+  memset (&control, 0, sizeof control);
+  struct iovec iov = { .iov_base = (void *) bytes, .iov_len = len };
+  struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+  if (count)
+    {
+      mh.msg_control = &control;
+      mh.msg_controllen = CMSG_SPACE (count * sizeof *fds);
+      struct cmsghdr *c = CMSG_FIRSTHDR (&mh);
+      c->cmsg_level = SOL_SOCKET;
+      c->cmsg_type = SCM_RIGHTS;
+      c->cmsg_len = CMSG_LEN (count * sizeof *fds);
+      memcpy (CMSG_DATA (c), fds, count * sizeof *fds);
+    }
+  return sendmsg (wire, &mh, MSG_NOSIGNAL) == (ssize_t) len;
+}
+
+/* A TCP socket with more to send than its other end, which stays open here, has room for. */
+static int
+lingering_socket (void)
+{
+  struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl (INADDR_LOOPBACK) };
+  socklen_t len = sizeof at;
+  int listener = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK (bind (listener, (struct sockaddr *) &at, len) == 0 && listen (listener, 1) == 0);
+  CHECK (getsockname (listener, (struct sockaddr *) &at, &len) == 0);
+  int fd = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK (connect (fd, (struct sockaddr *) &at, len) == 0);
+  CHECK (accept4 (listener, NULL, NULL, SOCK_CLOEXEC) >= 0);
+  close (listener);
+  static const char bytes[65536];
+  while (send (fd, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+    ;
+  struct linger hour = { .l_onoff = 1, .l_linger = HOUR };
+  CHECK (setsockopt (fd, SOL_SOCKET, SO_LINGER, &hour, sizeof hour) == 0);
+  return fd;
+}
+
+/* In the queue of another, where nobody but the kernel finds it. */
+static int
+hidden_socket (void)
+{
+  int ends[2], inner = lingering_socket ();
+  CHECK (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+  CHECK (send_with (ends[0], (const uint8_t *) "x", 1, &inner, 1));
+  close (inner);
+  close (ends[0]);
+  return ends[1];
+}
+
+/* Sent to a connection that nobody has accepted, whose listener is what is sent: whoever closes
+ * that last waits, and can do nothing about it. */
+static int
+stubborn_socket (void)
+{
+  static unsigned count;
+  char name[64];
+  struct sockaddr_un at;
+  snprintf (name, sizeof name, "@memif-c-stubborn-%d-%u", (int) getpid (), count++);
+  socklen_t len = address_of (name, &at);
+  int listener = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), inner = lingering_socket ();
+  CHECK (bind (listener, (struct sockaddr *) &at, len) == 0 && listen (listener, 1) == 0);
+  int wire = connect_to (name);
+  CHECK (send_with (wire, (const uint8_t *) "x", 1, &inner, 1));
+  close (inner);
+  close (wire);
+  return listener;
+}
+
+/* Where the victim takes no more, the kernel gives it back, and an exit does not wait for it. */
+static void
+send_and_close (int wire, const uint8_t *bytes, size_t len, int fd)
+{
+  if (send_with (wire, bytes, len, &fd, 1))
+    close (fd);
+}
+
+static void
+wait_for_the_end (int wire)
+{
+  struct pollfd p = { .fd = wire };
+  while (poll (&p, 1, LONG_MS) == 1 && !(p.revents & POLLHUP))
+    ;
+  close (wire);
+}
+
+static const uint8_t wrong[128] = { 9 }; /* no message has such a type */
+static const uint8_t init[128] = { 3, 0, 0, 2 };
+
+/* The attacks, by a slave or a master: on the wires of connections that are not yet more. */
+
+static void
+a_bad_message_and_an_empty_one (int wire)
+{
+  send_with (wire, wrong, sizeof wrong, NULL, 0);
+  send_and_close (wire, wrong, 0, lingering_socket ());
+}
+
+static void
+hidden_in_the_second (int wire)
+{
+  send_with (wire, wrong, sizeof wrong, NULL, 0);
+  send_and_close (wire, wrong, 0, hidden_socket ());
+}
+
+static void
+hidden_in_the_first (int wire)
+{
+  send_and_close (wire, init, sizeof init, hidden_socket ());
+}
+
+static void
+stubborn_in_the_first (int wire)
+{
+  send_and_close (wire, init, sizeof init, stubborn_socket ());
+}
+
+static void
+stubborn_in_the_second (int wire)
+{
+  send_with (wire, wrong, sizeof wrong, NULL, 0);
+  send_and_close (wire, wrong, 0, stubborn_socket ());
+}
+
+static void
+many_in_one (int wire)
+{
+  int fds[20];
+  for (int i = 0; i < 20; i++)
+    fds[i] = i % 3 ? i % 3 == 1 ? lingering_socket () : hidden_socket () : stubborn_socket ();
+  if (send_with (wire, init, sizeof init, fds, 20))
+    for (int i = 0; i < 20; i++)
+      close (fds[i]);
+}
+
+static void
+in_a_disconnect (int wire)
+{
+  static const uint8_t disconnect[128] = { 8 };
+  send_and_close (wire, disconnect, sizeof disconnect, hidden_socket ());
+}
+
+static void (*const attacks[]) (int wire)
+  = { a_bad_message_and_an_empty_one, hidden_in_the_second,   hidden_in_the_first,
+      stubborn_in_the_first,	      stubborn_in_the_second, many_in_one,
+      in_a_disconnect };
+enum { ATTACKS = sizeof attacks / sizeof *attacks };
+
+/* An attacker: runs until it is ended. */
+typedef struct
+{
+  pid_t pid;
+  int ready; /* readable when it has done what it does */
+} attacker_t;
+
+static attacker_t
+attacker_begin (void (*attack) (const char *path, int number), const char *path, int number)
+{
+  int ends[2];
+  fflush (NULL);
+  CHECK (pipe2 (ends, O_CLOEXEC) == 0);
+  pid_t parent = getpid (), pid = fork ();
+  CHECK (pid >= 0);
+  if (pid == 0)
+    {
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      if (getppid () != parent)
+	_exit (1);
+      for (int fd = 3; fd < 1000; fd++)
+	if (fd != ends[1])
+	  close (fd); /* the victim's are not ours */
+      attack (path, number);
+      CHECK (write (ends[1], "", 1) == 1);
+      for (;;)
+	pause ();
+    }
+  close (ends[1]);
+  return (attacker_t){ .pid = pid, .ready = ends[0] };
+}
+
+static void
+attacker_end (attacker_t *a)
+{
+  kill (a->pid, SIGKILL);
+  CHECK (waitpid (a->pid, NULL, 0) == a->pid);
+  close (a->ready);
+}
+
+static bool
+attacker_ready (const attacker_t *a)
+{
+  struct pollfd p = { .fd = a->ready, .events = POLLIN };
+  return poll (&p, 1, 0) == 1;
+}
+
+static void
+attacker_wait (const attacker_t *a)
+{
+  struct pollfd p = { .fd = a->ready, .events = POLLIN };
+  EQUAL (poll (&p, 1, LONG_MS), 1);
+}
+
+/* Turns the victim's loop until the attacker is ready, and some more; the longest turn. */
+static uint64_t
+longest_turn (side_t *victim, const attacker_t *a)
+{
+  uint64_t longest = 0, end = now_ms () + LONG_MS;
+  for (int more = 20; more > 0; more -= attacker_ready (a))
+    {
+      uint64_t start = now_ms ();
+      CHECK (start < end);
+      OK (memif_poll_event (victim->sock, 1));
+      uint64_t took = now_ms () - start;
+      longest = took > longest ? took : longest;
+    }
+  return longest;
+}
+
+/* A second after the attacker's end nothing of it is left. */
+static void
+all_gone (unsigned fds)
+{
+  uint64_t start = now_ms ();
+  FDS_BACK (fds);
+  CHECK (now_ms () - start <= GONE_MS);
+}
+
+static void
+attack_master (const char *path, int number)
+{
+  attacks[number](connect_to (path)); /* all of it is sent before it is accepted */
+}
+
+static void
+a_master_does_not_wait (void)
+{
+  const char *path = fresh_path ();
+  side_t master = { 0 };
+  side_open (&master, path, true, (settings_t){ 0 });
+  unsigned fds = open_fds ();
+  for (int i = 0; i < ATTACKS; i++)
+    {
+      attacker_t a = attacker_begin (attack_master, path, i);
+      attacker_wait (&a);
+      CHECK (longest_turn (&master, &a) < AT_ONCE_MS);
+      attacker_end (&a);
+      all_gone (fds);
+    }
+  side_close (&master);
+}
+
+static void
+attack_slave (const char *path, int number)
+{
+  struct sockaddr_un at;
+  socklen_t len = address_of (path, &at);
+  int listener = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  CHECK (bind (listener, (struct sockaddr *) &at, len) == 0 && listen (listener, 1) == 0);
+  CHECK (accept4 (listener, NULL, NULL, SOCK_CLOEXEC) >= 0);
+  int wire = accept4 (listener, NULL, NULL, SOCK_CLOEXEC);
+  CHECK (wire >= 0);
+  attacks[number](wire);
+}
+
+static void
+a_slave_does_not_wait (void)
+{
+  for (int i = 0; i < ATTACKS; i++)
+    {
+      const char *path = fresh_path ();
+      side_t slave = { 0 };
+      unsigned fds = open_fds ();
+      attacker_t a = attacker_begin (attack_slave, path, i);
+      int probe;
+      while ((probe = connect_to (path)) < 0)
+	;
+      close (probe); /* it listens */
+      side_open (&slave, path, false, (settings_t){ 0 });
+      attacker_wait (&a);
+      CHECK (longest_turn (&slave, &a) < AT_ONCE_MS);
+      uint64_t start = now_ms ();
+      side_close (&slave);
+      CHECK (now_ms () - start < AT_ONCE_MS);
+      attacker_end (&a);
+      all_gone (fds);
+    }
+}
+
+/* A peer that is not let in has been able to send all the same. */
+
+static void
+allow_nobody (memif_socket_handle_t sock, bool master)
+{
+  static const uint32_t nobody = 12345678;
+  (void) master;
+  OK (memif_ext_configure_socket (
+    sock, &(memif_ext_socket_args_t){ .allowed_uids = &nobody, .num_allowed_uids = 1 }));
+}
+
+static void
+a_refused_peer_is_not_waited_for (void)
+{
+  const char *path = fresh_path ();
+  side_t master = { 0 };
+  side_open (&master, path, true, (settings_t){ .prepare = allow_nobody });
+  unsigned fds = open_fds ();
+  for (int i = 0; i < ATTACKS; i++)
+    {
+      attacker_t a = attacker_begin (attack_master, path, i);
+      attacker_wait (&a);
+      CHECK (longest_turn (&master, &a) < AT_ONCE_MS);
+      attacker_end (&a);
+      all_gone (fds);
+    }
+  side_close (&master);
+}
+
+static void
+connect_and_attack (const char *path, int number)
+{
+  for (int i = 0; i < 4; i++)
+    attacks[number](connect_to (path)); /* kept open */
+}
+
+static void
+nobody_accepted_is_not_waited_for (void)
+{
+  for (int i = 0; i < ATTACKS; i++)
+    {
+      const char *path = fresh_path ();
+      side_t master = { 0 };
+      unsigned fds = open_fds ();
+      side_open (&master, path, true, (settings_t){ 0 });
+      attacker_t a = attacker_begin (connect_and_attack, path, i);
+      attacker_wait (&a);
+      uint64_t start = now_ms ();
+      side_close (&master);
+      /* The name is free, and nobody stands before it any more. */
+      CHECK (connect_to (path) < 0 && errno == ECONNREFUSED);
+      side_open (&master, path, true, (settings_t){ 0 });
+      side_close (&master);
+      CHECK (now_ms () - start < AT_ONCE_MS);
+      attacker_end (&a);
+      all_gone (fds);
+    }
+}
+
+/* Again and again, from several processes: they keep what they brought from being closed, and so get
+ * no more of it in. A peer that behaves, of the same user, is served meanwhile, as often as it likes. */
+
+static void
+without_end (const char *path, int number)
+{
+  for (int i = 0; i < 100; i++)
+    {
+      int wire = connect_to (path);
+      if (wire < 0)
+	continue;
+      (number % 2 ? stubborn_in_the_second : stubborn_in_the_first) (wire);
+      wait_for_the_end (wire);
+    }
+}
+
+static void
+serve_one (pair_t *p, const char *path, uint32_t number)
+{
+  p->slave.ups = p->slave.downs = p->master.ups = p->master.downs = 0;
+  side_open (&p->slave, path, false, (settings_t){ 0 });
+  pair_up (p);
+  cross (&p->slave, &p->master, 0, number, 100);
+  side_close (&p->slave);
+  while (p->master.downs < p->master.ups)
+    OK (memif_poll_event (p->master.sock, 1));
+}
+
+static void
+others_are_served_meanwhile (void)
+{
+  enum { ATTACKERS = 6, LINKS = 50 };
+  const char *path = fresh_path ();
+  pair_t p = { 0 };
+  attacker_t a[ATTACKERS];
+  unsigned before = open_fds (), most = 0;
+  side_open (&p.master, path, true, (settings_t){ 0 });
+  serve_one (&p, path, 0); /* whose rings the master keeps until the next one */
+  unsigned fds = open_fds ();
+  for (int i = 0; i < ATTACKERS; i++)
+    a[i] = attacker_begin (without_end, path, i);
+  for (int i = 0; i < ATTACKERS; i++)
+    CHECK (longest_turn (&p.master, &a[i]) < AT_ONCE_MS);
+  most = open_fds ();
+  printf ("  %u descriptors wait\n", most - fds);
+  CHECK (most > fds + 10); /* the attack is one */
+  for (uint32_t i = 1; i <= LINKS; i++)
+    {
+      serve_one (&p, path, i);
+      FDS_BACK (most);
+    }
+  for (int i = 0; i < ATTACKERS; i++)
+    attacker_end (&a[i]);
+  all_gone (fds);
+  side_close (&p.master);
+  all_gone (before);
+}
+
+/* The kernel has no number for what comes: whatever it does with it, the thread that reads must not wait. */
+static void
+without_a_descriptor_left (void)
+{
+  const char *path = fresh_path ();
+  side_t master = { 0 };
+  struct rlimit limit;
+  CHECK (getrlimit (RLIMIT_NOFILE, &limit) == 0);
+  side_open (&master, path, true, (settings_t){ 0 });
+  unsigned fds = open_fds ();
+  for (int i = 0; i < ATTACKS; i++)
+    for (rlim_t left = 0; left < 3; left++)
+      {
+	attacker_t a = attacker_begin (attack_master, path, i);
+	attacker_wait (&a);
+	OK (memif_poll_event (master.sock, LONG_MS)); /* it is accepted */
+	int next = dup (0);
+	CHECK (next >= 0);
+	close (next);
+	struct rlimit low = { .rlim_cur = (rlim_t) next + left, .rlim_max = limit.rlim_max };
+	CHECK (setrlimit (RLIMIT_NOFILE, &low) == 0);
+	uint64_t longest = longest_turn (&master, &a);
+	CHECK (setrlimit (RLIMIT_NOFILE, &limit) == 0);
+	CHECK (longest < AT_ONCE_MS);
+	attacker_end (&a);
+	all_gone (fds);
+      }
+  side_close (&master);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const test_t tests[] = {
+    { "a_master_does_not_wait", a_master_does_not_wait },
+    { "a_slave_does_not_wait", a_slave_does_not_wait },
+    { "a_refused_peer_is_not_waited_for", a_refused_peer_is_not_waited_for },
+    { "nobody_accepted_is_not_waited_for", nobody_accepted_is_not_waited_for },
+    { "others_are_served_meanwhile", others_are_served_meanwhile },
+    { "without_a_descriptor_left", without_a_descriptor_left },
+  };
+  return RUN (argc, argv, tests);
+}
