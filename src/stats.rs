@@ -55,4 +55,8 @@ pub struct QueueStats {
     /// How often the transmit ring had no room for all packets to be sent. The sender decides
     /// whether to drop them or to try again. 0 for receive queues.
     pub ring_full: u64,
+    /// How many slots of the receive ring the peer has overwritten before they were read, as VPP
+    /// before 26.06 does with packets of several buffers. Their packets are lost. A transmit queue
+    /// counts none.
+    pub overrun_slots: u64,
 }

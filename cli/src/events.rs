@@ -142,6 +142,13 @@ impl Events {
         self.add(StopAt(time, self.clone()));
     }
 
+    /// Calls it again and again.
+    pub(crate) fn every(&self, time: Duration, call: impl FnMut() + Send + 'static) {
+        if let Some(first) = Instant::now().checked_add(time) {
+            self.add(Every(time, first, call));
+        }
+    }
+
     /// From now on SIGUSR1 and SIGUSR2 are requests.
     pub(crate) fn on_request(
         &self,
@@ -190,6 +197,20 @@ impl Events {
             call(request);
             self.given().on_request.get_or_insert(call);
         }
+    }
+}
+
+struct Every<F>(Duration, Instant, F);
+
+impl<F: FnMut() + Send> Task for Every<F> {
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.1)
+    }
+
+    fn run(&mut self, _ready: bool) -> bool {
+        self.1 += self.0;
+        (self.2)();
+        true
     }
 }
 

@@ -2,13 +2,14 @@
 //! reach what they need.
 //!
 //! Imports run downwards: from here to `commands`, `metrics`, `print`, `link` and `files`, and from
-//! each of them to the ground (`events`, `failure`, `mac`, `output`, `pace`, `report`, `values`).
+//! each of them to the ground (`events`, `failure`, `link_type`, `mac`, `output`, `pace`, `report`, `values`).
 
 mod commands;
 mod events;
 mod failure;
 mod files;
 mod link;
+mod link_type;
 mod mac;
 mod metrics;
 mod output;

@@ -1279,6 +1279,13 @@ unsafe extern "C" {
         received: *mut u16,
     ) -> ::core::ffi::c_int;
 }
+unsafe extern "C" {
+    pub fn memif_ext_rx_overrun(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        slots: *mut u64,
+    ) -> ::core::ffi::c_int;
+}
 pub const MEMIF_EXT_WAIT_READY: _bindgen_ty_4 = 0;
 pub const MEMIF_EXT_WAIT_TIMED_OUT: _bindgen_ty_4 = 1;
 pub const MEMIF_EXT_WAIT_LINK_DOWN: _bindgen_ty_4 = 2;
@@ -1367,6 +1374,13 @@ unsafe extern "C" {
         conn: memif_conn_handle_t,
         qid: u16,
         slots: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_tx_lot(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        lot: *mut u16,
     ) -> ::core::ffi::c_int;
 }
 pub const MEMIF_EXT_QUEUE_GONE: _bindgen_ty_5 = 0;

@@ -297,6 +297,22 @@ impl Conn {
         }
     }
 
+    /// How many slots the peer offers again at a time.
+    pub(crate) fn tx_lot(&self, qid: u8) -> u16 {
+        let mut lot = 1;
+        // SAFETY: `lot` outlives the call. See "Queues".
+        unsafe { memif_ext_tx_lot(self.ptr.as_ptr(), qid.into(), &mut lot) };
+        lot
+    }
+
+    /// Slots that peers have overwritten before they were read.
+    pub(crate) fn rx_overrun(&self, qid: u8) -> u64 {
+        let mut slots = 0;
+        // SAFETY: `slots` outlives the call. See "Queues".
+        unsafe { memif_ext_rx_overrun(self.ptr.as_ptr(), qid.into(), &mut slots) };
+        slots
+    }
+
     /// The number of slots that the peer has not read, also of a link that went down, and the error
     /// number.
     pub(crate) fn tx_pending(&self, qid: u8) -> (u16, i32) {

@@ -143,6 +143,11 @@ impl Loop {
         let err = unsafe { memif_create_socket(&mut ptr, &mut c, context.cast()) };
         let ptr = match NonNull::new(ptr) {
             Some(ptr) if err == SUCCESS => ptr,
+            _ if err == MEMIF_ERR_SYSCALL as i32 => {
+                // SAFETY: without a socket it is a string of the library's own, for good.
+                let lacks = unsafe { text(memif_ext_socket_error(ptr::null_mut())) };
+                return Err((err, lacks));
+            }
             _ => return Err((err, String::new())),
         };
         let access = &args.access;

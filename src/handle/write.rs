@@ -121,6 +121,18 @@ impl PacketWriter {
         }
     }
 
+    /// The number of slots that the peer has not read yet, see [`TxQueue::pending_slots`].
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the handle closed.
+    pub fn pending_slots(&self) -> Result<usize, Error> {
+        match &self.queue {
+            Some(queue) => queue.pending_slots(),
+            None => Err(Eof::Closed.into()),
+        }
+    }
+
     /// Returns a [`Closer`], which closes both halves of the handle from another thread.
     pub fn closer(&self) -> Closer {
         self.closer.clone()

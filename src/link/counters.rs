@@ -74,6 +74,7 @@ impl QueueCounters {
             packets: self.packets.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             ring_full: self.ring_full.load(Ordering::Relaxed),
+            overrun_slots: 0, // counted by the C core
         }
     }
 }

@@ -8,6 +8,7 @@ use super::back_off::back_off;
 use super::control::{Control, lock};
 use super::counters::Counters;
 use super::status::{ConnectFailure, Status};
+use super::taken::Taken;
 use super::{CLOSE_FLUSH, Link, Listener};
 use crate::config::{Role, Settings};
 use crate::error::{Error, ErrorKind, REFUSES};
@@ -108,11 +109,16 @@ impl Link {
             return;
         }
         let mut tries = 0;
+        let mut taken: Vec<_> = (0..self.config.tx_queues())
+            .map(|_| Taken::default())
+            .collect();
         loop {
             let pending: usize = (0..self.queues().1)
-                .map(|q| conn.tx_pending(q))
-                .filter(|(_, err)| *err == 0)
-                .map(|(slots, _)| usize::from(slots))
+                .zip(&mut taken)
+                .map(|(q, taken)| match conn.tx_pending(q) {
+                    (slots, 0) if !taken.all(conn, q, slots) => usize::from(slots),
+                    _ => 0,
+                })
                 .sum();
             if pending == 0 {
                 return;

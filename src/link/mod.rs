@@ -8,6 +8,7 @@ mod counters;
 mod life;
 pub(crate) mod rx_mode;
 pub(crate) mod status;
+pub(crate) mod taken;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -142,7 +143,13 @@ impl Link {
     }
 
     pub(crate) fn stats(&self) -> MemifStats {
-        self.counters.snapshot(self.is_up())
+        let mut stats = self.counters.snapshot(self.is_up());
+        if let Some(conn) = self.conn.get() {
+            for queue in &mut stats.rx_queues {
+                queue.overrun_slots = conn.rx_overrun(queue.id);
+            }
+        }
+        stats
     }
 
     pub(crate) fn app_name(&self) -> &str {

@@ -10,6 +10,7 @@ use crate::ffi::TxEnd;
 use crate::ffi::code::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS};
 use crate::link::Link;
 use crate::link::back_off::back_off;
+use crate::link::taken::Taken;
 
 /// A transmit queue. It has one owner at a time and can be moved to another thread.
 ///
@@ -31,11 +32,17 @@ pub struct TxQueue {
     link: Arc<Link>,
     id: u8,
     end: TxEnd,
+    taken: Taken,
 }
 
 impl TxQueue {
     pub(crate) fn new(link: Arc<Link>, id: u8, end: TxEnd) -> Self {
-        Self { link, id, end }
+        Self {
+            link,
+            id,
+            end,
+            taken: Taken::default(),
+        }
     }
 
     /// The queue id.
@@ -140,6 +147,10 @@ impl TxQueue {
     /// protocol has no event for this, so it tries again after pauses of up to 50 µs. If the peer
     /// leaves after it has read everything, this is a success.
     ///
+    /// Some slaves offer their buffers again in lots only, as VPP 32 at a time. If fewer are pending
+    /// and nothing moves for 100 ms, this is a success, because nobody can know more;
+    /// [`pending_slots`](Self::pending_slots) then tells how many could not be confirmed.
+    ///
     /// # Errors
     ///
     /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link went down or the interface was closed
@@ -149,12 +160,15 @@ impl TxQueue {
         let taken = self.retry(
             Some(timeout),
             || false,
-            |queue| match queue.link.conn()?.tx_pending(queue.id) {
-                (0, SUCCESS | DISCONNECTED) => Ok(Some(())),
-                (_, SUCCESS) => Ok(None),
-                (_, err) => {
-                    down = queue.slots(Err(err)).err();
-                    Ok(Some(()))
+            |queue| {
+                let conn = queue.link.conn()?;
+                match conn.tx_pending(queue.id) {
+                    (0, DISCONNECTED) => Ok(Some(())),
+                    (slots, SUCCESS) => Ok(queue.taken.all(conn, queue.id, slots).then_some(())),
+                    (_, err) => {
+                        down = queue.slots(Err(err)).err();
+                        Ok(Some(()))
+                    }
                 }
             },
         )?;

@@ -41,7 +41,7 @@ fn a_folder_that_is_not_there_is_named_once() {
 }
 
 #[test]
-fn secrets_count_in_all_their_24_bytes() {
+fn secrets_count_up_to_their_nul_and_in_all_24_bytes() {
     let context = context();
     let secret = b"0123456789abcdefghijklmn";
     let config = MemifConfig::new(socket()).role(Role::Master);
@@ -51,20 +51,28 @@ fn secrets_count_in_all_their_24_bytes() {
         plan.steps[P_INIT].message = plan.steps[P_INIT].message.put(at::INIT_SECRET, bytes);
         plan
     };
-    let refusal = with(b"").refused(master.socket());
-    refusal.says("secret required");
-    assert_eq!(refusal.code, ErrorKind::SecretRequired.code() as u32);
+    for none in [&b""[..], b"\x000123456789abcdefghijkl"] {
+        let refusal = with(none).refused(master.socket());
+        refusal.says("secret required");
+        assert_eq!(refusal.code, ErrorKind::SecretRequired.code() as u32);
+    }
     for wrong in [
         &secret[..23],
         b"x",
         b"0123456789abcdefghijklmN",
-        b"\x000123456789abcdefghijkl",
+        b"0123456789abcdefghijk\0mn",
     ] {
         let refusal = with(wrong).refused(master.socket());
         refusal.says("incorrect secret");
         assert_eq!(refusal.code, ErrorKind::WrongSecret.code() as u32);
     }
     works_as_slave(&with(secret).up(master.socket()), &master);
+
+    // libmemif and VPP send what lies behind the NUL.
+    let config = MemifConfig::new(socket()).role(Role::Master);
+    let config = config.log2_ring_size(LOG2).buffer_size(BUFFER as u16);
+    let master = context.create_interface(config.secret("right")).unwrap();
+    works_as_slave(&with(b"right\0\0junk").up(master.socket()), &master);
 }
 
 #[test]

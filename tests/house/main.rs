@@ -31,7 +31,16 @@ const COMMAND: House = House {
         &["print"],
         &["link"],
         &["files"],
-        &["failure", "report", "stop", "values", "pace"],
+        &[
+            "events",
+            "failure",
+            "link_type",
+            "mac",
+            "output",
+            "pace",
+            "report",
+            "values",
+        ],
     ],
     apart: Some("commands"),
     // Protocols lie within protocols.

@@ -194,3 +194,9 @@ pub(crate) fn output(program: &str, args: &[&str]) -> String {
     );
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
+
+/// Whether full counts are asked for, as in CI: MEMIF_LONG=1.
+#[allow(dead_code)] // not in both packages
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("MEMIF_LONG").is_some_and(|v| v == "1")
+}

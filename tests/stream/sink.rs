@@ -134,3 +134,26 @@ async fn waiting_until_all_is_taken_has_a_limit() {
     let error = to.feed(&[0u8; 60][..]).await.unwrap_err();
     assert_eq!(error.eof(), Some(Eof::Closed));
 }
+
+/// A peer that does not read holds the program back, whatever it has.
+#[tokio::test]
+async fn a_sink_takes_no_more_than_a_batch_beyond_the_ring() {
+    let pair = Pair::small(4, 2048);
+    let (mut to, mut from) = handles(&pair, Role::Slave, 1);
+    let mut taken = 0_u8;
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while SinkExt::<[u8; 60]>::poll_ready_unpin(&mut to, &mut cx).is_ready() {
+        to.start_send_unpin([taken; 60]).unwrap();
+        taken += 1;
+    }
+    // tokio itself ends a turn some time.
+    assert!((16..=16 + 64).contains(&taken), "{taken}");
+    // None of them is lost.
+    let reading = async {
+        for n in 0..taken {
+            assert_eq!(soon(from.read_packet()).await.unwrap().data(), [n; 60]);
+        }
+    };
+    let (sent, ()) = tokio::join!(flush(&mut to), reading);
+    sent.unwrap();
+}

@@ -1,5 +1,6 @@
 //! `memif completions` and `memif man`: made from the description of the whole command line.
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::Command;
@@ -47,18 +48,54 @@ pub(crate) fn completions(args: &CompletionsArgs, mut command: Command) -> Resul
 
 /// A subcommand's page is titled as its command, `memif capture`, by clap.
 pub(crate) fn man(args: &ManArgs, mut command: Command) -> Result<(), Failure> {
+    command.build();
     if let Some(folder) = &args.write_to {
-        return clap_mangen::generate_to(command, folder)
-            .map_err(|e| Failure::Failed(format!("{}: {e}", folder.display())));
+        for page in [&command].into_iter().chain(command.get_subcommands()) {
+            let name = page.get_display_name().unwrap_or("memif").replace(' ', "-");
+            let path = folder.join(format!("{name}.1"));
+            let written = fs::write(&path, rendered(page)?);
+            written.map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+        }
+        return Ok(());
     }
-    if let Some(name) = &args.subcommand {
-        command.build();
-        let found = command.find_subcommand(name).cloned();
-        command = found
-            .ok_or_else(|| Failure::Usage(format!("there is no subcommand 'memif {name}'")))?;
-    }
-    let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(command).render(&mut page);
-    rendered.map_err(|e| Failure::Failed(format!("the manual page: {e}")))?;
-    print(page)
+    print(match &args.subcommand {
+        None => rendered(&command)?,
+        Some(name) => rendered(
+            command
+                .find_subcommand(name)
+                .ok_or_else(|| Failure::Usage(format!("there is no subcommand 'memif {name}'")))?,
+        )?,
+    })
 }
+
+/// With the sections that clap does not know.
+fn rendered(command: &Command) -> Result<Vec<u8>, Failure> {
+    let mut page = Vec::new();
+    let done = clap_mangen::Man::new(command.clone()).render(&mut page);
+    done.map_err(|e| Failure::Failed(format!("the manual page: {e}")))?;
+    page.extend(SECTIONS.as_bytes());
+    Ok(page)
+}
+
+const SECTIONS: &str = r#".SH "EXIT STATUS"
+0 when all went well, also where a reader of the output has gone;
+1 when something failed; 2 when the command line is wrong.
+.SH ENVIRONMENT
+.TP
+MEMIF_SECRET
+the secret of an interface (\fBbridge\fR: MEMIF_SECRET_A, MEMIF_SECRET_B)
+.TP
+XDG_RUNTIME_DIR
+where the sockets for \fBmemif stats\fR are
+.TP
+NO_COLOR, TZ, RUST_LOG
+no colours; the time zone of printed times; what is logged
+.SH EXAMPLES
+.nf
+memif capture \-s /run/vpp/memif.sock udp port 53
+memif capture \-s /run/vpp/memif.sock \-w x.pcapng \-b filesize:100000 \-b files:10
+memif replay \-s /run/vpp/memif.sock \-\-pps 1000 x.pcapng
+memif bridge memif:/run/a.sock memif:/run/b.sock,role=master \-w x.pcapng
+memif info \-s /run/vpp/memif.sock
+.fi
+"#;

@@ -57,6 +57,11 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
         "Times that a ring had no room for what was to be sent.",
         &QUEUE,
     )?;
+    let overrun = counter(
+        "memif_overrun_slots_total",
+        "Slots of a receive ring that the peer has overwritten before they were read.",
+        &QUEUE,
+    )?;
     let used = gauge(
         "memif_ring_used_slots",
         "Slots of the ring that hold packets.",
@@ -81,6 +86,9 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
             bytes.with_label_values(&labels).inc_by(queue.bytes);
             dropped.with_label_values(&labels).inc_by(queue.dropped);
             full.with_label_values(&labels).inc_by(queue.ring_full);
+            overrun
+                .with_label_values(&labels)
+                .inc_by(queue.overrun_slots);
             used.with_label_values(&labels).set(queue.ring_used.into());
             slots.with_label_values(&labels).set(queue.ring_size.into());
         }

@@ -55,6 +55,9 @@ pub(crate) struct Queue {
     pub(crate) dropped: u64,
     /// How often the ring had no room.
     pub(crate) ring_full: u64,
+    /// Slots that the peer has overwritten before they were read.
+    #[serde(default)]
+    pub(crate) overrun_slots: u64,
     /// Slots of the ring with packets in them; 0 of 0 without a link.
     pub(crate) ring_used: u32,
     pub(crate) ring_size: u32,
@@ -96,6 +99,7 @@ impl Watched {
                     bytes: q.bytes,
                     dropped,
                     ring_full: q.ring_full,
+                    overrun_slots: q.overrun_slots,
                     ring_used: ring.map_or(0, |d| d.used),
                     ring_size: ring.map_or(0, |d| d.ring_size),
                 }

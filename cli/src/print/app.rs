@@ -31,6 +31,28 @@ pub(super) fn write(
     Ok(false)
 }
 
+/// Of a request or a reply, on the ports where they are usual.
+pub(super) fn first_line_of_http<'p>(ports: [u16; 2], part: Part<'p>) -> Option<&'p [u8]> {
+    const STARTS: [&[u8]; 8] = [
+        b"GET ",
+        b"POST ",
+        b"HEAD ",
+        b"PUT ",
+        b"DELETE ",
+        b"OPTIONS ",
+        b"CONNECT ",
+        b"HTTP/1.",
+    ];
+    let usual = ports
+        .iter()
+        .any(|port| matches!(port, 80 | 8000 | 8080 | 3128));
+    let line = part
+        .data
+        .split(|byte| matches!(byte, b'\r' | b'\n'))
+        .next()?;
+    (usual && STARTS.iter().any(|start| line.starts_with(start))).then_some(line)
+}
+
 /// Many short records can name one long name: what is printed stays in proportion to the packet.
 fn is_enough(text: &mut String, part: Part<'_>) -> bool {
     let enough = text.len() > 1024 + 4 * part.data.len();
@@ -54,8 +76,10 @@ fn dns(part: Part<'_>, multicast: bool) -> Option<String> {
     let mut at = 12;
     if flags & 0x8000 == 0 {
         text += is(0x0100, "+");
-        if answers > 0 {
-            text += &format!(" [{answers}a]");
+        for (count, what) in [(answers, "a"), (count(8)?, "n"), (count(10)?, "au")] {
+            if count > 0 {
+                text += &format!(" [{count}{what}]");
+            }
         }
         for _ in 0..questions {
             let (name, next) = name(part, at)?;

@@ -27,3 +27,12 @@ pub(super) fn write(out: &mut String, bytes: &[u8], ascii: bool) -> fmt::Result 
     }
     Ok(())
 }
+
+/// All of it on a line of its own, where it has none itself.
+pub(super) fn write_ascii(out: &mut String, bytes: &[u8]) -> fmt::Result {
+    out.write_char('\n')?;
+    bytes.iter().try_for_each(|byte| {
+        let shown = byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\n');
+        out.write_char(if shown { char::from(*byte) } else { '.' })
+    })
+}

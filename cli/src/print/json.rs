@@ -8,6 +8,7 @@ use memif::{LinkType, Packet};
 use serde::Serialize;
 
 use super::printer::Printer;
+use crate::link_type::Header;
 use crate::mac::Mac;
 
 /// What is told of a packet; what it does not have is left out.
@@ -82,10 +83,11 @@ pub(super) fn write(
         summary: printer.line(packet),
         ..Object::default()
     };
-    let sliced = match u32::from(link_type) {
-        1 => LaxSlicedPacket::from_ethernet(packet.data()).ok(),
-        101 | 12 | 14 | 228 | 229 => LaxSlicedPacket::from_ip(packet.data()).ok(),
-        _ => None,
+    let header = Header::of(link_type);
+    let sliced = match header {
+        Header::Ethernet => LaxSlicedPacket::from_ethernet(packet.data()).ok(),
+        Header::Other => None,
+        _ => LaxSlicedPacket::from_ip(header.stripped(*packet).data()).ok(),
     };
     if let Some(sliced) = sliced {
         object.fill(&sliced);

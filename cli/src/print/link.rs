@@ -10,15 +10,37 @@ use memif::LinkType;
 
 use super::text::{Kind, Part, Text};
 use super::{ip, tunnel};
+use crate::link_type::Header;
 use crate::mac::Mac;
 
 pub(super) fn write(out: &mut Text, link_type: LinkType, part: Part<'_>) -> fmt::Result {
-    match u32::from(link_type) {
-        1 => ethernet(out, part, 0),
-        // RAW, the numbers it has in memory on some systems, IPV4, IPV6.
-        101 | 12 | 14 | 228 | 229 => ip::write(out, part, 0),
-        other => write!(out, "link type {other}, length {}", part.length),
+    match Header::of(link_type) {
+        Header::Ethernet => ethernet(out, part, 0),
+        Header::Ip => ip::write(out, part, 0),
+        Header::Cooked { length, ether_type } => cooked(out, part, length, ether_type),
+        Header::Other => write!(out, "{link_type}, length {}", part.length),
     }
+}
+
+fn cooked(out: &mut Text, part: Part<'_>, header: usize, at: usize) -> fmt::Result {
+    let payload = part.after(header);
+    out.link_header = part.data.len() - payload.data.len();
+    let Some(kind) = part.u16(at) else {
+        return out.write_str("[|sll]");
+    };
+    if out.style.link_level {
+        type_name(out, kind)?;
+        write!(out, ", length {}: ", part.length)?;
+    }
+    if network(out, kind, payload, 0)? {
+        return Ok(());
+    }
+    out.unknown = Some(payload.data.len());
+    if out.style.link_level {
+        return Ok(());
+    }
+    type_name(out, kind)?;
+    write!(out, ", length {}", part.length)
 }
 
 pub(super) fn ethernet(out: &mut Text, frame: Part<'_>, depth: u8) -> fmt::Result {
@@ -30,7 +52,7 @@ pub(super) fn ethernet(out: &mut Text, frame: Part<'_>, depth: u8) -> fmt::Resul
     let level = out.style.link_level;
     if level {
         head(out, &header, kind)?;
-        write!(out, ", length {}: ", frame.length)?;
+        write!(out, ", length {}: ", said_length(kind, frame))?;
     }
     while matches!(kind, 0x8100 | 0x88a8 | 0x9100 | 0x9200) {
         let Ok(tag) = SingleVlanHeaderSlice::from_slice(part.data) else {
@@ -62,7 +84,15 @@ pub(super) fn ethernet(out: &mut Text, frame: Part<'_>, depth: u8) -> fmt::Resul
         return Ok(());
     }
     head(out, &header, kind)?;
-    write!(out, ", length {}", frame.length)
+    write!(out, ", length {}", said_length(kind, frame))
+}
+
+/// With 802.3 the header's own.
+fn said_length(kind: u16, frame: Part<'_>) -> usize {
+    match kind < 0x600 {
+        true => kind.into(),
+        false => frame.length,
+    }
 }
 
 /// Who speaks to whom, and what.
@@ -101,6 +131,53 @@ pub(super) fn network(
         // RARP has the format of ARP, and operations of its own.
         ether_type::ARP | EtherType(0x8035) => arp(out, part)?,
         EtherType(0x8847 | 0x8848) => tunnel::mpls(out, part, depth)?,
+        EtherType(kind) => return named(out, kind, part),
+    }
+    Ok(true)
+}
+
+/// Protocols that have a name here, and no more; `-w - | tshark -r -` shows what is in them.
+fn named(out: &mut Text, kind: u16, part: Part<'_>) -> Result<bool, fmt::Error> {
+    let length = part.length;
+    match kind {
+        // LLC with both addresses those of the spanning tree.
+        0..0x600 if part.array(0) == Some([0x42, 0x42, 0x03]) => {
+            let version = match part.u8(5) {
+                Some(0) => "802.1d",
+                Some(2) => "802.1w",
+                Some(3) => "802.1s",
+                _ => "",
+            };
+            write!(out, "STP {version}, length {kind}")?;
+        }
+        0x8809 if part.u8(0) == Some(1) => {
+            write!(out, "LACPv{}, length {length}", part.u8(1).unwrap_or(0))?;
+        }
+        0x8863 | 0x8864 => {
+            let code = match part.u8(1) {
+                Some(0x09) => "PADI",
+                Some(0x07) => "PADO",
+                Some(0x19) => "PADR",
+                Some(0x65) => "PADS",
+                Some(0xa7) => "PADT",
+                _ => "session",
+            };
+            let session = part.u16(2).unwrap_or(0);
+            write!(out, "PPPoE {code} [ses 0x{session:x}], length {length}")?;
+        }
+        0x888e => {
+            let [version, kind] = part.array(0).unwrap_or_default();
+            let name = match kind {
+                0 => "EAP packet",
+                1 => "EAPOL start",
+                2 => "EAPOL logoff",
+                3 => "EAPOL key",
+                _ => "EAPOL",
+            };
+            let length = part.u16(2).unwrap_or(0);
+            write!(out, "{name} ({kind}) v{version}, len {length}")?;
+        }
+        0x88cc => write!(out, "LLDP, length {length}")?,
         _ => return Ok(false),
     }
     Ok(true)

@@ -26,6 +26,12 @@ pub(crate) struct PrintArgs {
     /// Print the bytes in hex and ASCII, -XX with the link header
     #[arg(short = 'X', action = clap::ArgAction::Count)]
     hex_and_ascii: u8,
+    /// Print the bytes in ASCII
+    #[arg(short = 'A')]
+    ascii: bool,
+    /// Print the number of each packet
+    #[arg(long, visible_short_alias = '#')]
+    number: bool,
     /// Colours: auto uses them on a terminal unless NO_COLOR is set
     #[arg(long, default_value = "auto", value_name = "WHEN")]
     color: When,
@@ -72,6 +78,8 @@ pub(super) enum Time {
 pub(super) struct Dump {
     pub(super) link: bool,
     pub(super) ascii: bool,
+    /// No hex.
+    pub(super) only_ascii: bool,
 }
 
 /// How much a line says, and how.
@@ -84,6 +92,7 @@ pub(super) struct Style {
     pub(super) relative: bool,
     pub(super) time: Time,
     pub(super) dump: Option<Dump>,
+    pub(super) number: bool,
     pub(super) color: bool,
 }
 
@@ -105,8 +114,14 @@ impl PrintArgs {
             (count > 0).then_some(Dump {
                 link: count > 1,
                 ascii,
+                only_ascii: false,
             })
         };
+        let ascii = self.ascii.then_some(Dump {
+            link: false,
+            ascii: true,
+            only_ascii: true,
+        });
         Style {
             link_level: self.link_level,
             verbose: verbose > 0,
@@ -120,7 +135,10 @@ impl PrintArgs {
                 4 => Time::Date,
                 _ => Time::SinceFirst,
             },
-            dump: dump(self.hex_and_ascii, true).or(dump(self.hex, false)),
+            dump: dump(self.hex_and_ascii, true)
+                .or(dump(self.hex, false))
+                .or(ascii),
+            number: self.number,
             color: match self.color {
                 When::Always => true,
                 When::Never => false,

@@ -1,6 +1,6 @@
 //! Turns packets into lines.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use jiff::tz::TimeZone;
 use memif::{LinkType, Packet};
@@ -10,6 +10,7 @@ use super::sequence::Connections;
 use super::text::{Kind, Part, Text};
 use super::time::Clock;
 use super::{color, hex, link};
+use crate::link_type::Header;
 
 /// Turns packets into lines.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct Printer {
     link_type: LinkType,
     clock: Clock,
     text: Text,
+    /// Of the last packet, from 1.
+    number: u64,
 }
 
 impl Printer {
@@ -55,11 +58,12 @@ impl Printer {
         Self {
             link_type,
             clock: Clock::new(zone, style.time),
+            number: 0,
             text: Text {
                 line: String::with_capacity(256),
                 style,
                 kind: Kind::Other,
-                ethernet: u32::from(link_type) == 1,
+                ethernet: Header::of(link_type) == Header::Ethernet,
                 unknown: None,
                 link_header: 0,
                 connections: style.relative.then(Connections::default),
@@ -70,6 +74,10 @@ impl Printer {
     fn write(&mut self, packet: &Packet<'_>) -> fmt::Result {
         let text = &mut self.text;
         let time = packet.info().timestamp;
+        self.number += 1;
+        if text.style.number {
+            write!(text, "{:>5}  ", self.number)?;
+        }
         color::time(text, |out| self.clock.write(out, time))?;
         let part = Part {
             data: packet.data(),
@@ -85,6 +93,10 @@ impl Printer {
     fn write_bytes(&mut self, packet: &Packet<'_>) -> fmt::Result {
         let text = &mut self.text;
         let (from, ascii) = match (text.style.dump, text.unknown) {
+            (Some(dump), _) if dump.only_ascii => {
+                let bytes = packet.data().get(text.link_header..).unwrap_or_default();
+                return hex::write_ascii(&mut text.line, bytes);
+            }
             (Some(dump), _) => (if dump.link { 0 } else { text.link_header }, dump.ascii),
             (None, Some(payload)) if !text.style.quiet => {
                 let left = payload.min(packet.len());

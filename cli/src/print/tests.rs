@@ -29,17 +29,68 @@ fn ethernet_lines() {
             ethernet(0x8100, &hex("000588b500")),
             "vlan 5, p 0, 02:00:00:00:00:01 > 02:00:00:00:00:02, ethertype Unknown (0x88b5), length 19",
         ),
-        (
-            ethernet(0x88cc, &[0; 46]),
-            "02:00:00:00:00:01 > 02:00:00:00:00:02, ethertype LLDP (0x88cc), length 60",
-        ),
+        (ethernet(0x88cc, &[0; 46]), "LLDP, length 46"),
         (
             ethernet(0x0026, &[0; 46]),
-            "02:00:00:00:00:01 > 02:00:00:00:00:02, 802.3, length 60",
+            "02:00:00:00:00:01 > 02:00:00:00:00:02, 802.3, length 38",
         ),
         (ethernet(0x0800, &hex("65")), "IP [|ip]"),
         (ethernet(0x0800, &v6(17, &[])), "IP version error: 6 != 4"),
         (ethernet(0x86dd, &udp), "IP6 version error: 4 != 6"),
+    ]);
+}
+
+#[test]
+fn protocols_that_have_a_name() {
+    let padded = |text: &str| [hex(text), vec![0; 40]].concat();
+    check(&[
+        (
+            ethernet(0x0026, &padded("424203 0000 00 00 00")),
+            "STP 802.1d, length 38",
+        ),
+        (
+            ethernet(0x0026, &padded("424203 0000 02 02 3c")),
+            "STP 802.1w, length 38",
+        ),
+        (ethernet(0x8809, &padded("0101 0114")), "LACPv1, length 44"),
+        (
+            ethernet(0x8863, &padded("1109 0000 0004")),
+            "PPPoE PADI [ses 0x0], length 46",
+        ),
+        (
+            ethernet(0x8864, &padded("1100 0011 0004")),
+            "PPPoE session [ses 0x11], length 46",
+        ),
+        (
+            ethernet(0x888e, &padded("0101 0000")),
+            "EAPOL start (1) v1, len 0",
+        ),
+        (
+            ethernet(
+                0x0800,
+                &v4(
+                    132,
+                    &hex(
+                        "0457 08ae 00000000 00000000 01000014 00000000000000000000000000000000 0b000004",
+                    ),
+                ),
+            ),
+            "IP 192.0.2.1.1111 > 192.0.2.2.2222: sctp (1) [INIT] (2) [COOKIE ACK], length 36",
+        ),
+        (
+            ethernet(
+                0x0800,
+                &v4(
+                    17,
+                    &[
+                        &hex("0457 17c1 0031 0000 0000 0800 00000a00")[..],
+                        &v4(17, &udp(5)),
+                    ]
+                    .concat(),
+                ),
+            ),
+            "IP 192.0.2.1.1111 > 192.0.2.2.6081: Geneve, Flags [none], vni 0xa: IP 192.0.2.1.1111 > 192.0.2.2.2222: UDP, length 5",
+        ),
     ]);
 }
 

@@ -16,7 +16,7 @@ pub(super) fn write(out: &mut Text, protocol: u8, payload: Payload<'_>, ends: bo
         1 => icmp::v4(out, part),
         6 if ports(out, part, ends, "tcp")? => tcp(out, payload),
         17 if ports(out, part, ends, "udp")? => udp(out, payload),
-        132 if ports(out, part, ends, "sctp")? => write!(out, "sctp, length {}", part.length),
+        132 if ports(out, part, ends, "sctp")? => sctp(out, part),
         6 | 17 | 132 => Ok(()),
         50 => {
             let (Some(spi), Some(sequence)) = (part.u32(0), part.u32(4)) else {
@@ -115,6 +115,7 @@ fn udp(out: &mut Text, payload: Payload<'_>) -> fmt::Result {
         let inner = whole.after(8);
         let known = match destination {
             4789 => tunnel::vxlan(out, inner, payload.depth)?,
+            6081 => tunnel::geneve(out, inner, payload.depth)?,
             _ => app::write(out, [source, destination], inner)?,
         };
         if known {
@@ -223,7 +224,45 @@ fn tcp(out: &mut Text, payload: Payload<'_>) -> fmt::Result {
         options(out, part.limit(header_length).after(20), base.sack)?;
         out.write_char(']')?;
     }
-    write!(out, ", length {length}")
+    write!(out, ", length {length}")?;
+    match app::first_line_of_http([source, destination], part.after(header_length)) {
+        Some(line) => write!(out, ": HTTP: {}", line.escape_ascii()),
+        None => Ok(()),
+    }
+}
+
+/// The names of the chunks, one after another.
+fn sctp(out: &mut Text, part: Part<'_>) -> fmt::Result {
+    const NAMES: [&str; 15] = [
+        "DATA",
+        "INIT",
+        "INIT ACK",
+        "SACK",
+        "HB REQ",
+        "HB ACK",
+        "ABORT",
+        "SHUTDOWN",
+        "SHUTDOWN ACK",
+        "OP ERR",
+        "COOKIE ECHO",
+        "COOKIE ACK",
+        "ECN ECHO",
+        "CWR",
+        "SHUTDOWN COMPLETE",
+    ];
+    out.write_str("sctp")?;
+    let mut chunk = part.after(12);
+    let mut number = 1;
+    while let (Some(kind), Some(length)) = (chunk.u8(0), chunk.u16(2)) {
+        match NAMES.get(usize::from(kind)) {
+            Some(name) => write!(out, " ({number}) [{name}]")?,
+            None => write!(out, " ({number}) [type {kind}]")?,
+        }
+        number += 1;
+        // To the next multiple of four; no chunk is shorter than its own header.
+        chunk = chunk.after(usize::from(length).max(4).next_multiple_of(4));
+    }
+    write!(out, ", length {}", part.length)
 }
 
 const FIN: u8 = 0x01;

@@ -94,3 +94,38 @@ pub(super) fn vxlan(out: &mut Text, part: Part<'_>, depth: u8) -> Result<bool, f
     }
     Ok(true)
 }
+
+/// As `vxlan`; its options are passed over.
+pub(super) fn geneve(out: &mut Text, part: Part<'_>, depth: u8) -> Result<bool, fmt::Error> {
+    let (Some([first, flags]), Some(kind), Some(word)) = (part.array(0), part.u16(2), part.u32(4))
+    else {
+        return Ok(false);
+    };
+    if first >> 6 != 0 {
+        return Ok(false);
+    }
+    let mark = match flags >> 6 {
+        0 => "none",
+        1 => "C",
+        2 => "O",
+        _ => "OC",
+    };
+    write!(out, "Geneve, Flags [{mark}], vni 0x{:x}", word >> 8)?;
+    let payload = part.after(8 + usize::from(first & 0x3f) * 4);
+    if out.style.link_level {
+        write!(out, ", proto {} (0x{kind:04x})", link::name(kind))?;
+    }
+    out.write_str(": ")?;
+    let known = match kind {
+        _ if depth >= DEEPEST => false,
+        0x6558 => {
+            link::ethernet(out, payload, depth + 1)?;
+            true
+        }
+        kind => link::network(out, kind, payload, depth + 1)?,
+    };
+    if !known {
+        write!(out, "geneve-proto-0x{kind:x}, length {}", payload.length)?;
+    }
+    Ok(true)
+}

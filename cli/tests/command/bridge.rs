@@ -224,3 +224,48 @@ fn a_bridge_that_is_stopped_before_its_links_ends_its_file() {
     assert_eq!(read(&record).len(), 0);
     assert!(after.exists());
 }
+
+/// Too long for the ring of the other side.
+#[test]
+fn what_a_bridge_drops_is_in_its_summary_and_metrics() {
+    let place = Place::new();
+    let bridge = Bridge::start(&place, &[], &["--metrics", "0"]);
+    let context = Context::new("ends").unwrap();
+    let sender = context
+        .create_interface(MemifConfig::new(&bridge.left))
+        .unwrap();
+    let config = MemifConfig::new(&bridge.right)
+        .log2_ring_size(1)
+        .buffer_size(64);
+    let receiver = context.create_interface(config).unwrap();
+    for memif in [&sender, &receiver] {
+        assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+    }
+    let mut handle = sender.packet_handle(0, 8).unwrap();
+    let mut from = receiver.packet_handle(0, 8).unwrap();
+    for n in 0..5 {
+        handle
+            .write_packet_timeout(&numbered(n, 1000), Some(PATIENCE))
+            .unwrap();
+    }
+    handle
+        .write_packet_timeout(&numbered(5, 64), Some(PATIENCE))
+        .unwrap();
+    assert_eq!(
+        from.read_packet_timeout(Some(PATIENCE)).unwrap()[..],
+        numbered(5, 64)
+    );
+    wait_until("its counters", || {
+        let text = crate::observe::get(crate::observe::port(&bridge.process)).unwrap();
+        let mut lines = text
+            .lines()
+            .filter(|l| l.starts_with("memif_dropped_packets_total"));
+        lines.any(|line| line.contains("left") && line.ends_with(" 5"))
+    });
+    bridge.process.signal(Signal::SIGINT);
+    bridge
+        .process
+        .finish()
+        .good()
+        .says(": 1 packet, 64 bytes; 5 dropped");
+}

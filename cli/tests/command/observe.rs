@@ -79,14 +79,14 @@ fn info_tells_both_sides_or_why_not_in_a_line() {
 }
 
 /// Where it says that its metrics are.
-fn port(process: &Process) -> u16 {
+pub(crate) fn port(process: &Process) -> u16 {
     process.wait_said("/metrics", 1);
     let said = process.said();
     let (_, address) = said.split_once("http://127.0.0.1:").unwrap();
     address.split('/').next().unwrap().parse().unwrap()
 }
 
-fn get(port: u16) -> Option<String> {
+pub(crate) fn get(port: u16) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

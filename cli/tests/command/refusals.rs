@@ -53,7 +53,7 @@ fn an_abstract_name_and_a_path_are_mistaken() {
         master.wait_said("no slave has connected", 1);
         for command in [&["info"][..], &["replay", &file]] {
             let ended = run(&[command, &["-s", given, "--timeout", "0.3"]].concat());
-            let (nobody, but) = (format!("listens on {given},"), format!("is {there}:"));
+            let (nobody, but) = (format!("listens on {given}"), format!("but {there} exists"));
             ended.failed(1, &[&nobody, &but, "--socket"]);
         }
     }

@@ -214,3 +214,21 @@ fn packets_that_were_cut_are_sent_as_they_are() {
     capture.finish().good();
     assert_same(&read(again.path("out.pcap")), &cut);
 }
+
+/// The second file is from a thousand seconds later, as are loops over both from before.
+#[test]
+fn time_between_files_is_not_waited_for() {
+    let place = Place::new();
+    let [first, second] = [0, 1_000_000_000].map(|from| {
+        let file = place.text(&format!("{from}.pcap"));
+        write_numbered(&file, from, from + 100, &[64]);
+        file
+    });
+    let capture = start_capture(&place, "master", &["--once", "--count-only"]);
+    let options = ["--loop", "2", &first, &second];
+    start_replay(&place, "slave", &options)
+        .finish()
+        .good()
+        .says("sent 400 packets");
+    capture.finish().good().says("400 packets received");
+}

@@ -205,7 +205,7 @@ fn limits_that_make_no_sense() {
     let place = Place::new();
     let (socket, out) = (place.socket(), place.text("out.pcap"));
     for (options, names) in [
-        (&["-w", "-", "-b", "packets:1"][..], "standard output"),
+        (&["-w", "-", "-b", "packets:1"][..], "need a file name"),
         (&["-w", &out, "-b", "files:3"], "filesize:"),
         (&["-w", &out, "-a", "files:3"], "filesize:"),
         (&["-w", &out, "-b", "size:3"], "'size'"),

@@ -99,7 +99,7 @@ fn options_of_respond_and_ends_of_a_bridge() {
         (&[&memif, "tap:a/b"], "'a/b'"),
         (&[&memif, "tap:x,mtu=20"], "20"),
         (&[&memif, &memif], "both ends"),
-        (&["tap:x", &ip], "can't be joined"),
+        (&["tap:x", &ip], "the same mode"),
     ] {
         let ended = run(&[&["bridge"], args].concat());
         assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.said);
@@ -141,7 +141,7 @@ fn a_socket_path_that_is_too_long_or_empty() {
 #[test]
 fn stats_of_no_process_name_it() {
     // 0 is nobody's.
-    run(&["stats", "0"]).failed(1, &["as process 0"]);
+    run(&["stats", "0"]).failed(1, &["with process id 0"]);
 }
 
 #[test]

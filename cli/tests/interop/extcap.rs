@@ -260,3 +260,23 @@ fn the_calls_of_wireshark() {
         .unwrap();
     assert!(!other.status.success());
 }
+
+/// Wireshark shows what went wrong only once its user has stopped it.
+#[test]
+fn a_capture_that_is_stopped_says_why_there_was_no_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let socket = dir.path().join("nobody.sock");
+    let script = r#""$0" --capture --extcap-interface memif --fifo "$1" --socket "$2" & exec 3<"$1"
+        sleep 1; kill $!; wait $!; echo "code $?" >&2"#;
+    let out = Command::new("bash")
+        .args(["-c", script, MEMIF])
+        .args([&fifo, &socket])
+        .output();
+    let said = text(&out.unwrap().stderr);
+    assert!(
+        said.contains("nobody listens on ") && said.contains("code 1"),
+        "{said}"
+    );
+}

@@ -218,17 +218,14 @@ fn silence() -> impl Iterator<Item = Case> {
 fn secrets() -> Vec<Case> {
     /// The right one, made wrong.
     type Spoil = fn(&[u8]) -> Vec<u8>;
-    const WRONG: [(&str, Spoil); 5] = [
+    const WRONG: [(&str, Spoil); 4] = [
         ("the last byte differs", |right| {
             [&right[..right.len() - 1], b"\x01"].concat()
         }),
         ("a byte less", |right| right[..right.len() - 1].to_vec()),
         ("a byte more", |right| [right, b"!"].concat()),
-        ("the first byte is NUL", |right| {
-            [b"\0", &right[1..]].concat()
-        }),
-        ("the end is not NUL", |right| {
-            [right, &[0; 24][right.len() + 1..], b"x"].concat()
+        ("a NUL within", |right| {
+            [&right[..2], b"\0", &right[3..]].concat()
         }),
     ];
     let wrong = WRONG.into_iter().map(|(name, spoil)| {
@@ -245,6 +242,11 @@ fn secrets() -> Vec<Case> {
     let rule = Rule::Secret;
     let mut cases = vec![
         Case::new(rule, "none", "secret required", none),
+        Case::new(rule, "behind a NUL", "secret required", |target| {
+            let right = target.secret.clone().unwrap_or_default();
+            let plan = target.plan_with(&[b"\0", &right.as_bytes()[1..]].concat());
+            plan.refused(&target.socket).says("secret required");
+        }),
         Case::new(
             rule,
             "none, while another link is up",

@@ -166,6 +166,11 @@ int memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered);
  * DISCONNECTED: *slots tells what it had not taken when the link went down. */
 int memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
 
+/* Of fewer pending slots than this nobody can know whether the peer has taken them, as far as can be
+ * seen: some slaves offer slots again in lots only, as VPP 32 at a time, or have not offered all of
+ * them yet. 1: each slot is offered by itself. May be called by anybody. */
+int memif_ext_tx_lot (memif_conn_handle_t conn, uint16_t qid, uint16_t *lot);
+
 enum
 {
   MEMIF_EXT_QUEUE_GONE = 0,	/* the link is down and nothing is left to read */

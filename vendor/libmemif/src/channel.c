@@ -69,7 +69,8 @@ one_too_many (const sock_t *s, const memif_ext_peer_t *peer)
       if (ch->state != CH_MASTER_INIT
 	  || (only_own && (ch->peer.pid != peer->pid || ch->peer.uid != peer->uid)))
 	continue;
-      count_silent (s, &ch->peer, &process, &user);
+      if (!only_own)
+	count_silent (s, &ch->peer, &process, &user);
       if (process > most_process || (process == most_process && user >= most_user))
 	{
 	  most_process = process;

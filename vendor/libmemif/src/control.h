@@ -49,6 +49,7 @@ struct sock
   event_t *events;
   event_t *wake, *timer, *listener;
   int paused_listener; /* not watched for a while, as there are no descriptors; else -1 */
+  int spare; /* of the same file; closed for its number, when the listener ends; else -1 */
   bool adopted;	       /* the listener is the program's own, and may be others' too */
   uint64_t resume_at;
   uint64_t listener_dev, listener_ino; /* of the file we made; 0: none */

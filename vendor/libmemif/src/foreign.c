@@ -18,8 +18,9 @@
 #include "base.h"
 
 enum { THREADS = 8, THREADS_OF_PROCESS = 2, THREADS_OF_USER = 4 };
-/* What may wait of one process; and as parts of the descriptors that we may have, of a user and of all. */
-enum { WAITING_OF_PROCESS = 64, PART_OF_USER = 8, PART_OF_ALL = 4 };
+/* What may be slow of one process, also as a part of the descriptors that we may have; in such shares,
+ * what may be of a user, and what may be here of all. */
+enum { MOST_OF_PROCESS = 1024, PART_OF_PROCESS = 16, SHARES_OF_USER = 2, SHARES_OF_ALL = 4 };
 /* Sockets in the queues of sockets, as deep as the kernel allows. And what a socket's queue holds. */
 enum { DEEPEST = 5, MOST_MESSAGES = 4096, MAX_ATTACHED = 253 };
 
@@ -194,53 +195,59 @@ start_slow (void)
   return true;
 }
 
+/* Ends what it can, and puts the rest behind what is slow. */
+static void
+sort_out (int fd)
+{
+  for (int next; fd >= 0; fd = next)
+    {
+      /* The place is another's as soon as the number is free. */
+      pthread_mutex_lock (&lock);
+      const foreign_kind_t kind = entries[fd].kind;
+      next = entries[fd].next;
+      pthread_mutex_unlock (&lock);
+      if (!ends_at_once (fd, kind))
+	{
+	  pthread_mutex_lock (&lock);
+	  append (&slow, fd);
+	  pthread_mutex_unlock (&lock);
+	  continue;
+	}
+      close (fd);
+      if (kind != FOREIGN_CHECKED)
+	atomic_fetch_sub (&unchecked, 1);
+    }
+}
+
 static void *
 sort (void *unused)
 {
   bool tended = true;
   pthread_mutex_lock (&lock);
   while (users || fresh.first >= 0 || mappings || !tended)
-    {
-      int fd = fresh.first;
-      if (fd >= 0)
-	{
-	  foreign_kind_t kind = entries[fd].kind;
-	  take_out (&fresh, -1, fd);
-	  pthread_mutex_unlock (&lock);
-	  bool quick = ends_at_once (fd, kind);
-	  if (quick)
-	    {
-	      close (fd);
-	      if (kind != FOREIGN_CHECKED)
-		atomic_fetch_sub (&unchecked, 1);
-	    }
-	  pthread_mutex_lock (&lock);
-	  if (!quick)
-	    {
-	      append (&slow, fd);
-	      tended = start_slow ();
-	    }
-	}
-      else if (mappings)
-	{
-	  mapping_t *m = mappings;
-	  mappings = NULL;
-	  pthread_mutex_unlock (&lock);
-	  mappings_end (m);
-	  pthread_mutex_lock (&lock);
-	}
-      else if (tended)
-	pthread_cond_wait (&work, &lock);
-      else
-	{
-	  /* The system has no thread for us. */
-	  struct timespec at;
-	  clock_gettime (CLOCK_REALTIME, &at);
-	  at.tv_sec++;
-	  pthread_cond_timedwait (&work, &lock, &at);
-	  tended = start_slow ();
-	}
-    }
+    if (fresh.first >= 0 || mappings)
+      {
+	int fds = fresh.first;
+	mapping_t *maps = mappings;
+	fresh.first = fresh.last = -1;
+	mappings = NULL;
+	pthread_mutex_unlock (&lock);
+	sort_out (fds);
+	mappings_end (maps);
+	pthread_mutex_lock (&lock);
+	tended = slow.first < 0 || start_slow ();
+      }
+    else if (tended)
+      pthread_cond_wait (&work, &lock);
+    else
+      {
+	/* The system has no thread for us. */
+	struct timespec at;
+	clock_gettime (CLOCK_REALTIME, &at);
+	at.tv_sec++;
+	pthread_cond_timedwait (&work, &lock, &at);
+	tended = start_slow ();
+      }
   sorting = false;
   pthread_mutex_unlock (&lock);
   return unused;
@@ -297,6 +304,7 @@ foreign_ready (void)
 void
 foreign_close (int fd, foreign_kind_t kind, const memif_ext_peer_t *from)
 {
+  bool wake = false;
   pthread_mutex_lock (&lock);
   /* Beyond foreign_ready only when the program has raised its limit since; it stays open if there
    * is no memory at just that moment. */
@@ -305,10 +313,12 @@ foreign_close (int fd, foreign_kind_t kind, const memif_ext_peer_t *from)
       entries[fd] = (entry_t){ .kind = kind, .from = *from };
       if (kind != FOREIGN_CHECKED)
 	atomic_fetch_add (&unchecked, 1);
+      wake = fresh.first < 0;
       append (&fresh, fd);
-      pthread_cond_signal (&work);
     }
   pthread_mutex_unlock (&lock);
+  if (wake)
+    pthread_cond_signal (&work);
 }
 
 void
@@ -319,26 +329,35 @@ foreign_hang_up (int fd, const memif_ext_peer_t *from)
 }
 
 static void
-count (const list_t *list, const memif_ext_peer_t *from, unsigned *process, unsigned *user)
+count_slow (const memif_ext_peer_t *from, unsigned *process, unsigned *user)
 {
-  for (int fd = list->first; fd >= 0; fd = entries[fd].next)
-    if (entries[fd].kind != FOREIGN_CHECKED && entries[fd].from.uid == from->uid)
+  for (int fd = slow.first; fd >= 0; fd = entries[fd].next)
+    if (entries[fd].from.uid == from->uid)
       {
 	++*user;
 	*process += entries[fd].from.pid == from->pid;
       }
 }
 
+/* With the lock held. */
+static size_t
+share (void)
+{
+  size_t part = capacity / PART_OF_PROCESS;
+  return part < MOST_OF_PROCESS ? part : MOST_OF_PROCESS;
+}
+
 bool
 foreign_crowded (const memif_ext_peer_t *from, bool process_only)
 {
   unsigned process = 0, user = 0;
-  if (atomic_load (&unchecked) < WAITING_OF_PROCESS)
+  if (atomic_load (&unchecked) == 0)
     return false;
   pthread_mutex_lock (&lock);
-  count (&fresh, from, &process, &user);
-  count (&slow, from, &process, &user);
-  bool crowded = process >= WAITING_OF_PROCESS || (!process_only && user >= capacity / PART_OF_USER);
+  const size_t most = share ();
+  if (atomic_load (&unchecked) >= most)
+    count_slow (from, &process, &user); /* what is not sorted yet will mostly be no trouble */
+  bool crowded = process >= most || (!process_only && user >= SHARES_OF_USER * most);
   pthread_mutex_unlock (&lock);
   return crowded;
 }
@@ -347,7 +366,7 @@ bool
 foreign_full (void)
 {
   pthread_mutex_lock (&lock);
-  bool full = atomic_load (&unchecked) >= capacity / PART_OF_ALL;
+  bool full = atomic_load (&unchecked) >= SHARES_OF_ALL * share ();
   pthread_mutex_unlock (&lock);
   return full;
 }

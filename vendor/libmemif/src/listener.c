@@ -47,20 +47,26 @@ listener_resume (sock_t *s)
     s->resume_at = now_ns () + PAUSE_MS * 1000000ull; /* no memory: later */
 }
 
+/* Several at a time, or a process that connects without end fills the backlog, where others do not
+ * get in. No more, as everybody else waits meanwhile. */
+enum { AT_A_TIME = 16 };
+
 static void
 on_listener (event_t *e)
 {
   sock_t *s = e->sock;
-  int fd = -1;
-  if (!foreign_ready ())
-    errno = ENOMEM;
-  else if (foreign_full ())
-    errno = EMFILE; /* soon, with what waits to be closed */
-  else
-    fd = accept4 (e->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-  if (fd >= 0)
-    channel_accept (s, fd);
-  else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+  int fd = 0;
+  for (int i = 0; i < AT_A_TIME && fd >= 0; i++)
+    {
+      fd = -1;
+      if (!foreign_ready ())
+	errno = ENOMEM;
+      else if (foreign_full ())
+	errno = EMFILE; /* soon, with what waits to be closed */
+      else if ((fd = accept4 (e->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+	channel_accept (s, fd);
+    }
+  if (fd < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
     {
       /* The peer stays in the queue, so trying at once would be a busy loop. */
       peer_logf (s, NULL, MEMIF_EXT_LOG_ERROR, "accepting a peer on %s failed, trying again in %d ms: %s (errno %d)",
@@ -86,9 +92,12 @@ hang_up (const sock_t *s, int fd)
 /* The name is free when this returns. Closing a listener closes what nobody has accepted, and what
  * that was sent: so it is emptied first, which nothing can undo. */
 static void
-end_listener (const sock_t *s, int fd)
+end_listener (sock_t *s, int fd)
 {
   int peer = -1;
+  if (s->spare >= 0)
+    close (s->spare); /* the number is for who is accepted here */
+  s->spare = -1;
   if (!s->adopted)
     {
       shutdown (fd, SHUT_RD);
@@ -183,6 +192,8 @@ listener_open (sock_t *s)
   if (!err && bound < 0)
     err = fail (s, error_of_errno (errno), "can't listen on %s: %s (errno %d)", s->path,
 		memif_strerror (error_of_errno (errno)), errno);
+  if (!err && (s->spare = fcntl (fd, F_DUPFD_CLOEXEC, 0)) < 0)
+    err = fail (s, error_of_errno (errno), "no descriptor to end %s with (errno %d)", s->path, errno);
   /* Nobody can connect yet. */
   if (!err && s->path[0] != '@')
     err = access_set (s, &s->listener_dev, &s->listener_ino);

@@ -55,6 +55,7 @@ struct queue
   _Atomic bool gate;	  /* any: somebody else wants, or has, the queue */
   _Atomic bool attention; /* any: the wake descriptor may be readable */
   bool slave, rx;	  /* made */
+  uint16_t moved; /* owner, tx master: the bits of all numbers of slots that were offered again */
   queue_state_t state;	  /* link */
   fault_t fault;	  /* owner */
   uint16_t mask;	  /* link */
@@ -76,7 +77,7 @@ struct queue
   uint32_t idle;   /* owner: bursts in a row that found nothing */
   uint16_t limit;  /* link, draining: what was published when the link went down. owner: FAULT_OVERRUN */
   bool armed;	   /* owner: interrupts are enabled in the ring */
-  bool chained;	   /* owner: chains were handed out since the link came up */
+  bool chained;	   /* owner, master: chains were handed out or cleared since the link came up */
   _Atomic bool polling; /* any, with queue_lock: the receive mode asked for */
   /* Sending: */
   uint16_t reclaimed;	/* owner, slave: first slot whose buffer is not back among the spare ones */

@@ -384,8 +384,8 @@ link_add_ring (link_t *l, const add_ring_t *r, int fd, unsigned max, const char 
   *why = "its private header is not supported";
   if (r->private_hdr_size != 0)
     return MEMIF_ERR_PRIVHDR;
-  *why = "its log2 size is not 1 to 14";
-  if (r->log2_ring_size < 1 || r->log2_ring_size > MAX_LOG2_RING_SIZE)
+  *why = "its log2 size is not 1 to 15";
+  if (r->log2_ring_size < 1 || r->log2_ring_size > MAX_PEER_LOG2_RING_SIZE)
     return MEMIF_ERR_MFMSG;
   *why = "it lies in an unknown region";
   if (r->region >= l->num_regions)

@@ -7,8 +7,8 @@ rx_published (queue_t *q)
   return rx_count_published (q);
 }
 
-void
-rx_restore (queue_t *q, uint16_t count, uint16_t headroom)
+static inline void
+restore (queue_t *q, uint16_t count, uint16_t headroom)
 {
   if (q->slave)
     {
@@ -31,11 +31,20 @@ rx_restore (queue_t *q, uint16_t count, uint16_t headroom)
 }
 
 void
+rx_restore (queue_t *q, uint16_t count, uint16_t headroom)
+{
+  restore (q, count, headroom);
+}
+
+void
 rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
 {
-  rx_restore (q, count, headroom);
+  restore (q, count, headroom);
   if (__builtin_expect (q->fault == FAULT_OVERRUN, 0))
-    return rx_resume (q);
+    {
+      rx_resume (q);
+      return;
+    }
   /* Our reads of the buffers, or our writes of the descriptors, come first: release. */
   atomic_store_explicit (q->slave ? &q->ring->head : &q->ring->tail, q->done,
 			 memory_order_release);
@@ -52,9 +61,10 @@ void
 rx_clear_chain (queue_t *q, uint16_t from, uint16_t to)
 {
   /* Relaxed: written before the link came up. A sender that promises anything is one of ours. */
-  if (q->slave || q->state != QUEUE_UP
+  if (q->slave || q->state != QUEUE_UP || q->fault == FAULT_OVERRUN
       || atomic_load_explicit (&q->ring->linger, memory_order_relaxed))
     return;
+  q->chained = true;
   for (; from != to; from++)
     {
       desc_t d = desc_read (&q->ring->desc[from & q->mask]);

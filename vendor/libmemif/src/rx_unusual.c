@@ -9,7 +9,8 @@
  * as long as nothing more is written, and VPP writes nothing into a ring that it takes for full. So
  * from its first overrun on, until the link goes down, such a peer is shown a full ring while we
  * read: it is stopped, what it was about to publish is waited for, all that there is is read, and
- * then all slots are given back at once. */
+ * then all slots are given back at once. Of the first overrun nothing is read if we may have written
+ * to what it wrote: see rx_clear_chain. */
 #define _GNU_SOURCE
 #include <time.h>
 
@@ -85,9 +86,9 @@ take_newest (queue_t *q, uint16_t counter)
   return (uint16_t) (end - begin);
 }
 
-/* Stops the peer, and looks what there is when it stands. */
+/* Stops the peer, and looks what there is when it stands, and is good. */
 static int
-stop_and_take (queue_t *q)
+stop_and_take (queue_t *q, bool good)
 {
   uint16_t counter = counter_now (q);
   if (counter == q->next)
@@ -100,12 +101,14 @@ stop_and_take (queue_t *q)
       if (now == counter)
 	break;
       counter = now;
+      good &= tries < STOP_TRIES;
       if (tries == STOP_TRIES)
-	{
-	  lose (q, (uint16_t) (counter - q->next));
-	  q->next = counter;
-	  break;
-	}
+	break;
+    }
+  if (!good)
+    {
+      lose (q, (uint16_t) (counter - q->next));
+      q->next = counter;
     }
   const int slots = take_newest (q, counter);
   if (slots == 0)
@@ -127,7 +130,7 @@ rx_overrun (queue_t *q, uint16_t counter, unsigned published, unsigned most)
   /* Release: the control thread, which tells of it, is woken after. */
   atomic_store_explicit (&q->conn->overran, true, memory_order_release);
   loop_kick (q->conn->sock);
-  return stop_and_take (q);
+  return stop_and_take (q, !q->chained);
 }
 
 int
@@ -141,7 +144,7 @@ rx_published_unusual (queue_t *q)
       if (q->next != q->peer)
 	return (uint16_t) (q->peer - q->next);
       rx_resume (q);
-      return q->peer == q->limit && queue_holds_none (q) ? stop_and_take (q) : 0;
+      return q->peer == q->limit && queue_holds_none (q) ? stop_and_take (q, true) : 0;
     }
   if (q->fault == FAULT_CHAIN && (up ? counter_now (q) : q->limit) == q->peer)
     {

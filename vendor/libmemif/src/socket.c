@@ -60,7 +60,7 @@ memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, voi
   s->memory = memory;
   s->on_control_fd_update = args->on_control_fd_update;
   s->private_ctx = private_ctx;
-  s->paused_listener = -1;
+  s->paused_listener = s->spare = -1;
   memcpy (s->path, args->path, sizeof s->path);
   memcpy (s->app_name, args->app_name[0] ? args->app_name : MEMIF_DEFAULT_APP_NAME,
 	  args->app_name[0] ? sizeof s->app_name : sizeof MEMIF_DEFAULT_APP_NAME);

@@ -78,6 +78,8 @@ tx_free_slots (queue_t *q)
       queue_fault (q, "%u slots are outstanding in a ring of %u", held, size);
       return -1;
     }
+  if (!q->slave && q->done)
+    q->moved |= (uint16_t) (peer - q->peer);
   q->peer = peer;
   if (!q->slave && held > q->offered)
     q->offered = held;
@@ -115,6 +117,21 @@ tx_too_small (queue_t *q, uint32_t length, unsigned n)
   return true;
 }
 
+/* A slave of VPP's without copies offers so many at a time. */
+enum { VPP_LOT = 32 };
+
+/* How many slots the slave offers again at a time, as far as can be seen. */
+static uint16_t
+lot_of (const queue_t *q)
+{
+  if (q->slave)
+    return 1;
+  if (!q->moved)
+    return strncmp ((const char *) q->conn->remote_name, "VPP", 3) ? 1 : VPP_LOT;
+  const unsigned lot = 1u << __builtin_ctz (q->moved);
+  return lot < VPP_LOT ? (uint16_t) lot : VPP_LOT;
+}
+
 /* With the lock held, when the link goes down: published slots that the peer has not taken. */
 uint16_t
 tx_untaken (const queue_t *q)
@@ -128,7 +145,9 @@ tx_untaken (const queue_t *q)
     return size; /* nonsense: nobody knows */
   if (q->slave)
     return held;
-  return q->offered > held ? (uint16_t) (q->offered - held) : 0;
+  const uint16_t pending = q->offered > held ? (uint16_t) (q->offered - held) : 0;
+  /* Less than a lot may have been taken, or not; it is held to be taken. */
+  return pending < lot_of (q) ? 0 : pending;
 }
 
 static int
@@ -175,6 +194,23 @@ int
 memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots)
 {
   return count_slots (conn, qid, true, slots);
+}
+
+int
+memif_ext_tx_lot (memif_conn_handle_t conn, uint16_t qid, uint16_t *lot)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q || !lot)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  queue_lock (q);
+  const bool up = q->state == QUEUE_UP;
+  *lot = up ? lot_of (q) : 1;
+  /* It may still be offering for the first time; then offered tells nothing yet. */
+  const unsigned size = q->mask + 1u, late = size - q->offered;
+  if (up && !q->slave && late > 1 && late > *lot)
+    *lot = (uint16_t) late;
+  queue_unlock (q);
+  return up ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;
 }
 
 int

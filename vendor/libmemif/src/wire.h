@@ -11,6 +11,7 @@ enum
   PROTOCOL_VERSION = 0x0200,
   MAX_REGIONS = 256,
   MAX_LOG2_RING_SIZE = 14,
+  MAX_PEER_LOG2_RING_SIZE = 15, /* all that numbers of 16 bits can tell from an empty ring */
   RING_COOKIE = 0x3E31F20,
   NAME_SIZE = 32,
   SECRET_SIZE = 24,

@@ -481,6 +481,28 @@ swapping (void)
   pair_close (&p);
 }
 
+/* Also where its bytes lie in the buffer that the slot has. */
+static void
+what_is_not_held_can_t_be_moved (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 2, .buffer_size = 512 });
+  memif_buffer_t r[2], s[2];
+  uint16_t n = 0, moved = 0;
+  for (uint32_t i = 0; i < 2; i++)
+    OK (send_packet (p.master.conn, 0, i, 64));
+  OK (memif_rx_burst (p.slave.conn, 0, r, 2, &n));
+  EQUAL (n, 2);
+  OK (memif_refill_queue (p.slave.conn, 0, 1, 0)); /* the first is offered again */
+  FAILS (memif_buffer_enq_tx (p.slave.conn, 0, &r[0], 1, &moved), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_buffer_requeue (p.slave.conn, &r[0], &r[1]), MEMIF_ERR_INVAL_ARG);
+  OK (memif_buffer_alloc (p.slave.conn, 0, s, 2, &n, 64));
+  OK (memif_tx_burst (p.slave.conn, 0, s, 1, &n)); /* the first is the peer's */
+  FAILS (memif_buffer_requeue (p.slave.conn, &s[0], &s[1]), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_buffer_requeue (p.slave.conn, &s[1], &s[0]), MEMIF_ERR_INVAL_ARG);
+  pair_close (&p);
+}
+
 /* Without a link every call says so; buffers of a former link are refused. */
 static void
 without_a_link (void)
@@ -521,6 +543,7 @@ main (int argc, char **argv)
     { "echo_without_a_copy", echo_without_a_copy },
     { "what_can_t_be_moved", what_can_t_be_moved },
     { "swapping", swapping },
+    { "what_is_not_held_can_t_be_moved", what_is_not_held_can_t_be_moved },
     { "without_a_link", without_a_link },
   };
   return RUN (argc, argv, tests);

@@ -139,6 +139,7 @@ fn per_packet(bench: &'static str, args: &Args, packets: u64, busy: Duration) ->
         .load(&args.load)
         .with("packets", packets as f64)
         .with("ns_per_packet", busy.as_nanos() as f64 / packets as f64)
+        .with("mpps", packets as f64 / busy.as_secs_f64() / 1e6)
 }
 
 fn remove(path: &PathBuf) {

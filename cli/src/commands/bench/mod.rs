@@ -98,5 +98,6 @@ fn one_thread(load: &Load) -> Result<Report, Failure> {
     Ok(Report::new("loop")
         .load(load)
         .with("packets", packets as f64)
-        .with("ns_per_packet", time.as_nanos() as f64 / packets as f64))
+        .with("ns_per_packet", time.as_nanos() as f64 / packets as f64)
+        .with("mpps", packets as f64 / time.as_secs_f64() / 1e6))
 }

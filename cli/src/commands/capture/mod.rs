@@ -1,6 +1,6 @@
 //! `memif capture`: what tcpdump does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
@@ -9,7 +9,6 @@ use memif::{Burst, Eof, Error, PacketSource, RxQueue};
 
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::files::filter::PacketFilter;
 use crate::files::input::{self, Input};
 use crate::files::record::{Output, Recorder, Recording, Setup, Summary};
 use crate::link::session::{Linked, Session};
@@ -19,6 +18,7 @@ use crate::values::some_time;
 
 mod observe;
 mod options;
+mod target;
 
 pub(crate) use options::Args;
 
@@ -26,8 +26,9 @@ pub(crate) use options::Args;
 const BURST: u16 = 256;
 
 pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
-    if let (Some(from), Some(to)) = (&args.read, &args.record.write)
-        && input::is_same(from, to)
+    let files = args.files()?;
+    if let Some(to) = &args.record.write
+        && files.iter().any(|from| input::is_same(from, to))
     {
         return Err(Failure::Usage(format!(
             "{} is also the file that is read; give another name with -w",
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         )));
     }
     let events = Events::start()?;
-    let mut file = match &args.read {
+    let mut file = match files.first() {
         None => None,
         Some(path) => {
             let end = args
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         None => args.endpoint.mode.link_type(),
     };
     let setup = Setup {
-        filter: PacketFilter::new(&args.filter, link_type)?,
+        filter: args.filter(link_type)?,
         snaplen: args.snaplen,
         limits: args.limits(),
         ends_command: true,
@@ -76,7 +77,7 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     // Before a peer is told of: whoever sees that may send signals.
     let recording = Recording::start(output, setup, &events, tell)?;
     let result = match (&mut file, &args.observe) {
-        (Some(file), _) => read_file(args, file, &events, &recording),
+        (Some(file), _) => read_files(args, &files, file, &events, &recording),
         (None, Some(target)) => observe::run(args, target, &events, &recording),
         (None, None) => {
             let session = args.endpoint.open(&events, args.quiet || args.silent);
@@ -90,13 +91,39 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     result.and(ended)
 }
 
+/// One after the other, the first of which is open.
+fn read_files(
+    args: &Args,
+    paths: &[PathBuf],
+    first: &mut Input,
+    events: &Events,
+    recording: &Recording,
+) -> Result<(), Failure> {
+    let link_type = first.link_type();
+    for (number, path) in paths.iter().enumerate() {
+        if number == 0 {
+            read_file(args, path, first, events, recording)?;
+            continue;
+        }
+        let mut file = input::open(path, events)?;
+        if file.link_type() != link_type {
+            let (this, others) = (path.display(), file.link_type());
+            return Err(Failure::Failed(format!(
+                "{this} holds {others}, the first {link_type}"
+            )));
+        }
+        read_file(args, path, &mut file, events, recording)?;
+    }
+    Ok(())
+}
+
 fn read_file(
     args: &Args,
+    path: &Path,
     file: &mut Input,
     events: &Events,
     recording: &Recording,
 ) -> Result<(), Failure> {
-    let path = args.read.as_deref().unwrap_or(Path::new("-"));
     let mut info = InterfaceInfo::new("file", file.link_type());
     info.description = path.display().to_string();
     info.snaplen = args.snaplen;

@@ -1,8 +1,6 @@
 //! `memif capture --observe`: the packets of links between other processes.
 
 use std::collections::HashSet;
-use std::fmt;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use memif::observe::{self, Counts, Direction as Way, Link, LinkId, Observer, ObserverBuilder};
@@ -10,54 +8,13 @@ use memif::pcap::{Direction, InterfaceInfo};
 use memif::{Burst, Eof, Error, ErrorKind, LinkType};
 
 use super::options::Args;
+use super::target::Target;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::record::Recording;
 use crate::metrics::observed::tell_hidden;
 use crate::report::notice;
 use crate::values::some_time;
-
-/// Which links are observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    Any,
-    Pid(u32),
-    /// Its file of rings, as `memif list --json` tells it.
-    Inode(u64),
-    Socket(String),
-}
-
-impl FromStr for Target {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Some(number) = text.strip_prefix("inode:") {
-            let number = number.parse();
-            return number
-                .map(Self::Inode)
-                .map_err(|_| format!("'{text}' is not inode:NUMBER"));
-        }
-        Ok(match text {
-            "" => return Err("PID, SOCKET or any".into()),
-            "any" => Self::Any,
-            _ => match text.parse() {
-                Ok(pid) => Self::Pid(pid),
-                Err(_) => Self::Socket(text.to_owned()),
-            },
-        })
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("any process"),
-            Self::Pid(pid) => write!(f, "process {pid}"),
-            Self::Inode(inode) => write!(f, "inode {inode}"),
-            Self::Socket(path) => f.write_str(path),
-        }
-    }
-}
 
 /// A link that is being read.
 struct Watched {
@@ -285,21 +242,5 @@ impl Observing<'_> {
             self.recording.missed(number, missed, counts.at_least);
             *told = counts;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn targets_are_told_apart() {
-        let target = |text: &str| text.parse::<Target>();
-        assert_eq!(target("any"), Ok(Target::Any));
-        assert_eq!(target("12"), Ok(Target::Pid(12)));
-        assert_eq!(target("inode:7"), Ok(Target::Inode(7)));
-        assert_eq!(target("./12"), Ok(Target::Socket("./12".into())));
-        assert_eq!(target("@any"), Ok(Target::Socket("@any".into())));
-        assert!(target("").is_err() && target("inode:x").is_err());
     }
 }

@@ -1,11 +1,16 @@
 //! The options of `memif capture`.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use memif::RxMode;
+use memif::{LinkType, RxMode};
 
-use super::observe::Target;
+use super::target::Target;
+use crate::failure::Failure;
+use crate::files::filter::PacketFilter;
 use crate::files::record::{Limits, RecordArgs};
 use crate::link::endpoint::Endpoint;
 use crate::metrics::MetricsArgs;
@@ -29,7 +34,7 @@ pub(crate) struct Args {
     /// Observe links between other processes, which do not notice: those of a process, those on a
     /// socket, or any. Packets that can't be read in time are counted as missed; `memif list` shows
     /// what there is
-    #[arg(long, value_name = "PID|SOCKET|any", conflicts_with_all = ["socket", "read", "metrics"])]
+    #[arg(long, value_name = "PID|SOCKET|any", conflicts_with_all = ["socket", "read", "file_list", "metrics"])]
     pub(super) observe: Option<Target>,
     /// The first N rings lead to the master, where that can't be told from their counters
     #[arg(long, value_name = "N", requires = "observe", hide_short_help = true)]
@@ -42,6 +47,12 @@ pub(crate) struct Args {
         hide_short_help = true
     )]
     pub(super) regions: Vec<u64>,
+    /// Read the capture files that are named in a file, one per line
+    #[arg(short = 'V', value_name = "FILE", conflicts_with_all = ["read", "socket", "once", "timeout"])]
+    pub(super) file_list: Option<PathBuf>,
+    /// Read the filter from a file
+    #[arg(short = 'F', value_name = "FILE", conflicts_with = "filter")]
+    pub(super) filter_file: Option<PathBuf>,
     /// Stop after N packets
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
@@ -74,6 +85,36 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// The files to read instead of a memif.
+    pub(super) fn files(&self) -> Result<Vec<PathBuf>, Failure> {
+        let Some(list) = &self.file_list else {
+            return Ok(self.read.iter().cloned().collect());
+        };
+        let list = match list.as_os_str() == "-" {
+            true => Path::new("/dev/stdin"),
+            false => list,
+        };
+        let lines =
+            fs::read(list).map_err(|e| Failure::Failed(format!("{}: {e}", list.display())))?;
+        let lines = lines
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
+        Ok(lines.map(|line| OsStr::from_bytes(line).into()).collect())
+    }
+
+    pub(super) fn filter(&self, link_type: LinkType) -> Result<PacketFilter, Failure> {
+        let Some(path) = &self.filter_file else {
+            let first = self.filter.first().filter(|word| Path::new(word).is_file());
+            return PacketFilter::new(&self.filter, link_type).map_err(|failure| match first {
+                Some(file) => Failure::Usage(format!("to read a file, use -r {file}")),
+                None => failure,
+            });
+        };
+        let text = fs::read_to_string(path);
+        let text = text.map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+        PacketFilter::new(&[text.replace('\n', " ")], link_type)
+    }
+
     /// `-c N` is another way to write `-a packets:N`.
     pub(super) fn limits(&self) -> Limits {
         let limits = self.record.limits();

@@ -53,7 +53,9 @@ impl Counts {
         }
         if self.empty > 0 {
             let empty = count(self.empty, "empty packet");
-            notice(format_args!("{empty} not sent"));
+            notice(format_args!(
+                "{empty} not sent (without a payload of this mode)"
+            ));
         }
         if self.rejected > 0 {
             let rejected = count(self.rejected, "packet");

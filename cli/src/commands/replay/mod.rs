@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use memif::{Error, LinkType, Packet};
+use memif::{Error, LinkType, Packet, PacketSource};
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -18,6 +18,7 @@ use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
 use crate::pace::{Pacer, Rate};
+use crate::report::{count, notice, notice_later};
 use crate::values::some_time;
 
 mod batch;
@@ -47,11 +48,17 @@ pub(crate) struct Args {
     #[command(flatten)]
     rate: RateArgs,
     /// Send all files N times; 0 repeats until stopped
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(short = 'l', long, default_value_t = 1, value_name = "N")]
     r#loop: u64,
     /// Stop after N packets
     #[arg(short = 'L', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
+    /// Stop after N seconds
+    #[arg(long, value_name = "SECONDS", value_parser = crate::values::some_seconds)]
+    duration: Option<Duration>,
+    /// Print how many packets have been sent, every N seconds
+    #[arg(long, value_name = "SECONDS", value_parser = crate::values::some_seconds)]
+    stats: Option<Duration>,
     /// Merge several files by time instead of sending one after the other
     #[arg(long)]
     merge: bool,
@@ -79,16 +86,16 @@ pub(crate) struct Args {
 #[group(multiple = false)]
 struct RateArgs {
     /// Packets per second
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'p', long, value_name = "N")]
     pps: Option<f64>,
     /// Megabits per second, counted from the link header on
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'M', long, value_name = "N")]
     mbps: Option<f64>,
     /// Original timing, X times as fast
-    #[arg(long, value_name = "X")]
+    #[arg(short = 'x', long, visible_alias = "multiplier", value_name = "X")]
     speed: Option<f64>,
     /// As fast as the peer reads
-    #[arg(long)]
+    #[arg(short = 't', long)]
     topspeed: bool,
 }
 
@@ -157,17 +164,35 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         progress: progress(args, size, &sent),
         endless: args.r#loop == 0,
         sent,
+        quiet: args.quiet,
         base: 0,
         lost,
     };
     replay.pacer.start();
     let start = Instant::now();
+    if let Some(end) = args.duration.and_then(|time| start.checked_add(time)) {
+        events.stop_at(end);
+    }
+    if let Some(every) = args.stats {
+        let sent = Arc::clone(&replay.sent);
+        events.every(every, move || {
+            let packets = count(sent.load(Ordering::Relaxed), "packet");
+            notice_later(format_args!(
+                "sent {packets} in {:.0} s",
+                start.elapsed().as_secs_f64()
+            ));
+        });
+    }
     let mut result = replay.all(args, &groups);
     if result.is_ok() {
         result = replay.send();
     }
     let time = start.elapsed();
-    let leave = replay.leave(args.linger, result.is_ok());
+    // Closing waits a moment too; here the user has said for how long.
+    let leave = match result {
+        Ok(()) => replay.leave(args.linger),
+        Err(_) => Ok(()),
+    };
     replay.progress.finish_and_clear();
     replay.counts.summary(time, !args.rate.topspeed);
     session.memif.close();
@@ -236,6 +261,7 @@ struct Replay<'a> {
     endless: bool,
     /// For the progress bar.
     sent: Arc<AtomicU64>,
+    quiet: bool,
     /// Bytes of the files that are done.
     base: u64,
     /// Links that had gone down before.
@@ -285,6 +311,7 @@ impl Replay<'_> {
             && !filtered
             && !rewrites
             && let Reader::File(file) = &mut reader
+            && file.link_type() == self.link_type
         {
             return self.straight(file);
         }
@@ -427,22 +454,19 @@ impl Replay<'_> {
     }
 
     /// Ends only when the peer has taken the last packet, or has had its time.
-    fn leave(&mut self, linger: Duration, all_sent: bool) -> Result<(), Failure> {
-        let limit = if all_sent {
-            linger
-        } else {
-            Duration::from_secs(1)
-        };
-        let end = Instant::now() + limit;
+    fn leave(&mut self, linger: Duration) -> Result<(), Failure> {
+        let end = Instant::now() + linger;
+        let mut unconfirmed = 0;
         for lane in &mut self.lanes {
             let left = end.saturating_duration_since(Instant::now());
             match lane.writer.flush(left) {
-                Ok(true) => {}
+                // Of less than a lot nobody can know.
+                Ok(true) => unconfirmed += lane.writer.pending_slots().unwrap_or(0) as u64,
                 Ok(false) => {
                     return Err(Failure::Failed(format!(
                         "{}: the peer did not read the last packets within {} s; they may be lost",
                         self.session.memif,
-                        limit.as_secs_f64()
+                        linger.as_secs_f64()
                     )));
                 }
                 Err(e) if e.is_eof() => {
@@ -453,6 +477,13 @@ impl Replay<'_> {
                 }
                 Err(e) => return Err(e.into()),
             }
+        }
+        if unconfirmed > 0 && !self.quiet {
+            notice(format_args!(
+                "{}: whether the peer took the last {} can't be seen: it gives back its buffers in lots",
+                self.session.memif,
+                count(unconfirmed, "slot")
+            ));
         }
         Ok(())
     }

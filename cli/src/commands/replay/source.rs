@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use memif::{CaptureInfo, Error, IfMode, Packet, PacketBuf, PacketSource, Timestamp};
+use memif::{CaptureInfo, Error, IfMode, LinkType, Packet, PacketBuf, PacketSource, Timestamp};
 
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
 use crate::files::input::{Input, is_stream, open};
+use crate::link_type::Header;
 
 /// How files are opened, and what has to be in them.
 #[derive(Clone, Copy)]
@@ -22,7 +23,9 @@ impl Opener<'_> {
     fn open(self, path: &Path) -> Result<Input, Failure> {
         let file = open(path, self.events)?;
         let expected = self.mode.link_type();
-        if file.link_type() == expected {
+        // What is IP in a cooked capture is sent without the rest.
+        let cooked = matches!(Header::of(file.link_type()), Header::Cooked { .. });
+        if file.link_type() == expected || (cooked && expected == LinkType::RAW) {
             return Ok(file);
         }
         Err(Failure::Failed(format!(
@@ -149,8 +152,9 @@ impl Head {
     }
 
     fn step(&mut self) {
+        let header = Header::of(self.file.link_type());
         match self.file.read_packet() {
-            Ok(packet) => self.next = Some(packet.into()),
+            Ok(packet) => self.next = Some(header.stripped(packet).into()),
             Err(Error::Eof(_)) => {}
             Err(e) => self.damage = Some(e),
         }
@@ -165,7 +169,10 @@ impl Reader<'_> {
     /// The next packet; damage to a file comes after the packets before it.
     pub(super) fn next(&mut self) -> Result<Packet<'_>, Error> {
         match self {
-            Self::File(file) => file.read_packet(),
+            Self::File(file) => {
+                let header = Header::of(file.link_type());
+                file.read_packet().map(|packet| header.stripped(packet))
+            }
             Self::Memory(loaded, at) => {
                 *at += 1;
                 let packet = loaded.get(*at - 1);

@@ -1,0 +1,152 @@
+//! VPP before 26.06 writes more into a ring than it holds, once a chain fills it.
+
+use crate::*;
+
+const SIZE: u16 = 1 << LOG2;
+
+/// Chains of three slots, each of packets with one number.
+fn packet(number: u64) -> Vec<u8> {
+    pattern(number, 2 * BUFFER + 100)
+}
+
+/// Writes packets one after the other, over those that were not read.
+fn write(link: &Link, numbers: std::ops::Range<u64>) -> u16 {
+    let mut at = link.s2m().head();
+    for number in numbers {
+        at = put_chain(link, at, &packet(number), true);
+    }
+    at
+}
+
+fn slots_lost(master: &Memif) -> u64 {
+    master.stats().rx_queues[0].overrun_slots
+}
+
+/// The newest are read, what they have overwritten is counted, and all goes on.
+#[test]
+fn what_an_overrun_has_left_is_read_and_the_rest_counted() {
+    let context = context();
+    let master = ours(&context, Role::Master);
+    let link = slave_named("VPP 26.02", master.socket());
+    up(&master);
+    let mut handle = master.packet_handle(0, 1).unwrap();
+    let ring = link.s2m();
+    link.slave_sends(b"one");
+    link.slave_sends(b"two");
+    assert_eq!(read(&mut handle), b"one");
+    assert_eq!(read(&mut handle), b"two");
+    // 30 slots into a ring of 16: the last five packets are whole.
+    ring.set_head(write(&link, 2..12));
+    ring.wake();
+    for number in 7..12 {
+        assert_same(&read(&mut handle), &packet(number), number);
+        let free = SIZE - ring.head().wrapping_sub(ring.tail());
+        let all_read = number == 11;
+        let expected = if all_read { SIZE } else { 0 };
+        assert_eq!(free, expected, "the peer is stopped while it is read");
+    }
+    assert_eq!(slots_lost(&master), 15, "five packets of three slots");
+    // From now on it is stopped each time, and loses nothing that fits.
+    for number in 12..40 {
+        ring.set_head(write(&link, number..number + 1));
+        ring.wake();
+        assert_same(&read(&mut handle), &packet(number), number);
+        assert_eq!(ring.tail(), ring.head());
+    }
+    assert_eq!(slots_lost(&master), 15);
+    assert_eq!(master.stats().links, 1, "the link stays");
+}
+
+/// Chains that were read have been marked as free, perhaps after they were written again: of the
+/// first overrun nothing is read then.
+#[test]
+fn what_we_may_have_written_to_ourselves_is_not_delivered() {
+    let context = context();
+    let master = ours(&context, Role::Master);
+    let link = slave_named("VPP 26.02", master.socket());
+    up(&master);
+    let mut handle = master.packet_handle(0, 8).unwrap();
+    let ring = link.s2m();
+    for (numbers, lost) in [(0..2, 0), (2..12, 30), (12..22, 45)] {
+        ring.set_head(write(&link, numbers.clone()));
+        ring.wake();
+        let whole = match lost {
+            0 => numbers,
+            30 => 12..12,
+            _ => 17..22,
+        };
+        for number in whole {
+            assert_same(&read(&mut handle), &packet(number), number);
+        }
+        assert_eq!(eof(handle.read_packet()), memif::Eof::Empty);
+        assert_eq!(slots_lost(&master), lost);
+        assert_eq!(ring.tail(), ring.head());
+    }
+}
+
+/// What is published meanwhile, in spite of the full ring, may have been written over what was
+/// read: that is not delivered.
+#[test]
+fn what_may_be_torn_is_not_delivered() {
+    let context = context();
+    let master = ours(&context, Role::Master);
+    let link = slave_named("VPP 26.02", master.socket());
+    up(&master);
+    let mut handle = master.packet_handle(0, 1).unwrap();
+    let ring = link.s2m();
+    ring.set_head(write(&link, 0..10));
+    ring.wake();
+    assert_same(&read(&mut handle), &packet(5), "the first whole one");
+    // The peer does not stop.
+    ring.set_head(write(&link, 10..20));
+    ring.wake();
+    for number in 15..20 {
+        assert_same(&read(&mut handle), &packet(number), number);
+    }
+    assert_eq!(slots_lost(&master), 15 + 12 + 15);
+}
+
+/// As master, it writes into slots that were not offered.
+#[test]
+fn a_master_that_overruns_a_ring_is_read_on_too() {
+    let context = context();
+    let socket = socket();
+    let raw = Master::listen(&socket);
+    let slave = MemifConfig::new(&socket)
+        .log2_ring_size(LOG2)
+        .buffer_size(BUFFER as u16);
+    let slave = context.create_interface(slave).unwrap();
+    let link = raw.go(Stage::Up);
+    up(&slave);
+    let mut handle = slave.packet_handle(0, 8).unwrap();
+    let ring = link.m2s();
+    until("offered buffers", || ring.head() == SIZE);
+    for number in 0..u64::from(SIZE) + 5 {
+        let slot = ring.tail().wrapping_add(number as u16);
+        let mut desc = ring.desc(slot);
+        link.regions[usize::from(desc.region)].write(desc.offset as usize, &pattern(number, 50));
+        (desc.length, desc.flags) = (50, 0);
+        ring.set_desc(slot, desc);
+    }
+    ring.set_tail(SIZE + 5);
+    ring.wake();
+    // Whether the oldest begins a packet can't be known.
+    for number in 6..u64::from(SIZE) + 5 {
+        assert_same(&read(&mut handle), &pattern(number, 50), number);
+    }
+    assert_eq!(slots_lost(&slave), 6);
+    assert_eq!(
+        ring.head(),
+        ring.tail() + SIZE,
+        "all buffers are offered again"
+    );
+    for slot in 0..SIZE {
+        assert_eq!(
+            ring.desc(slot).length,
+            BUFFER as u32,
+            "each with all of its room"
+        );
+    }
+    link.master_sends(b"after it");
+    assert_eq!(read(&mut handle), b"after it");
+}
