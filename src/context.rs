@@ -160,8 +160,9 @@ impl ContextBuilder {
         self
     }
 
-    /// How many unfinished handshakes a listening socket accepts before it drops the oldest: 64 by
-    /// default, at least 1.
+    /// How many unfinished handshakes a listening socket accepts before it drops the oldest of the
+    /// process that has most of them: 64 by default, at least 1. No process gets more than three
+    /// quarters.
     pub fn max_half_open(mut self, count: u32) -> Self {
         self.max_half_open = count;
         self

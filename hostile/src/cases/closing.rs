@@ -113,20 +113,22 @@ pub(crate) fn cases() -> Vec<Case> {
         "16 lingering sockets, behind them 30 messages of 253 sockets",
         "",
         |target| {
-            let mut slow = Slow::sockets(target, 16);
+            let slow = (0..16).map(|_| {
+                let (mut slow, wire) = (Slow::sockets(target, 1), channel(target));
+                slow.send(move |fds| {
+                    let _ = wire.send_bytes(&bad().0, fds);
+                });
+                slow
+            });
+            let slow: Vec<_> = slow.collect();
             let socket = Arc::new(Wire::unconnected().0);
             let message = vec![socket; 253];
-            let wires: Vec<_> = slow.fds.iter().map(|_| channel(target)).collect();
-            slow.send(move |fds| {
-                for (wire, fd) in wires.iter().zip(fds) {
-                    let _ = wire.send_bytes(&bad().0, std::slice::from_ref(fd));
-                }
-            });
             for _ in 0..30 {
                 let wire = channel(target);
                 let _ = wire.send_bytes(&bad().0, &message);
             }
             sleep(HELD);
+            drop(slow);
         },
     ));
     cases
