@@ -57,7 +57,7 @@ fn without_preadv2_a_peer_that_takes_the_counts_stops_nobody() {
                 for _ in 0..50 {
                     looks.fetch_add(1, Ordering::Relaxed);
                     assert_eq!(eof(handle.read_packet().map(drop)), Eof::Empty);
-                    let _ = handle.wait(Some(Duration::from_nanos(1)));
+                    let _ = handle.wait(Some(Duration::from_nanos(1))).unwrap();
                 }
                 told.send(n).unwrap();
                 assert_same(&read(&mut handle), &pattern(n, 50), n);

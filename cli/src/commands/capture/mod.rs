@@ -17,7 +17,9 @@ use crate::print::Lines;
 use crate::report::notice;
 use crate::values::some_time;
 
+mod observe;
 mod options;
+mod target;
 
 pub(crate) use options::Args;
 
@@ -75,9 +77,10 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     };
     // Before a peer is told of: whoever sees that may send signals.
     let recording = Recording::start(output, setup, &events, tell)?;
-    let result = match &mut file {
-        Some(file) => read_files(args, &files, file, &events, &recording),
-        None => {
+    let result = match (&mut file, &args.observe) {
+        (Some(file), _) => read_files(args, &files, file, &events, &recording),
+        (None, Some(target)) => observe::run(args, target, &events, &recording),
+        (None, None) => {
             let session = args.endpoint.open(&events, args.quiet || args.silent);
             // Without one there is nothing to tell.
             let session = session.inspect_err(|_| drop(recording.end()))?;

@@ -1,5 +1,6 @@
 //! `memif stats`: a live table of what the running commands do.
 
+mod host;
 mod table;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::metrics::MetricsArgs;
 use crate::metrics::local::{find, query};
 use crate::metrics::snapshot::Snapshot;
 use crate::output::{print, terminal_width};
@@ -30,10 +32,22 @@ pub(crate) struct Args {
     /// Print one JSON object per process and refresh, one per line, with all counters since its start
     #[arg(long)]
     json: bool,
+    /// Every link of this host, between any processes, observed by its rings. Serves them with
+    /// --metrics, and then prints only to a terminal
+    #[arg(long, conflicts_with = "pids")]
+    all: bool,
+    #[command(flatten)]
+    metrics: MetricsArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let events = Events::start()?;
+    if args.all {
+        return host::run(args, &events);
+    }
+    if args.metrics.is_asked() {
+        return Err(Failure::Usage("--metrics needs --all".into()));
+    }
     let mut before = look(args);
     if before.is_empty() {
         let pids: Vec<_> = args.pids.iter().map(u32::to_string).collect();

@@ -74,6 +74,8 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
     /// Slots, by the peer before they were read.
     pub(crate) overrun: u64,
+    /// By an observer; perhaps there were more.
+    pub(crate) missed: Option<(u64, bool)>,
     /// Packets that are where they belong.
     pub(crate) done: u64,
     /// As in `5 packets written to x.pcap`.
@@ -163,7 +165,28 @@ impl Recording {
         interface: u32,
         packets: impl IntoIterator<Item = P>,
     ) -> u64 {
-        self.with(|state| state.take(interface, packets))
+        self.take_as(interface, Direction::Inbound, packets)
+    }
+
+    /// As `take`, of packets that went this way.
+    pub(crate) fn take_as<'p, P: Borrow<Packet<'p>>>(
+        &self,
+        interface: u32,
+        way: Direction,
+        packets: impl IntoIterator<Item = P>,
+    ) -> u64 {
+        self.with(|state| state.take(interface, way, packets))
+    }
+
+    /// Packets of an interface that passed and could not be read; perhaps there were more.
+    pub(crate) fn missed(&self, interface: u32, packets: u64, at_least: bool) {
+        let mut state = self.state();
+        let (before, uncertain) = state.seen.missed.unwrap_or_default();
+        state.seen.missed = Some((before + packets, uncertain || at_least));
+        if let Some(counts) = state.output.counts(interface) {
+            counts.received += packets;
+            counts.dropped += packets;
+        }
     }
 
     /// Nothing is waiting: what is held back goes out.
@@ -241,12 +264,13 @@ impl State {
     fn take<'p, P: Borrow<Packet<'p>>>(
         &mut self,
         interface: u32,
+        way: Direction,
         packets: impl IntoIterator<Item = P>,
     ) -> u64 {
         self.first.get_or_insert_with(Instant::now);
         let before = (self.seen.received, self.seen.rejected, self.missing());
         for packet in packets {
-            self.put(interface, packet.borrow());
+            self.put(interface, way, packet.borrow());
         }
         let received = self.seen.received - before.0;
         let rejected = self.seen.rejected.unwrap_or(0) - before.1.unwrap_or(0);
@@ -267,7 +291,7 @@ impl State {
     }
 
     #[inline]
-    fn put(&mut self, interface: u32, packet: &Packet<'_>) {
+    fn put(&mut self, interface: u32, way: Direction, packet: &Packet<'_>) {
         let info = packet.info();
         self.seen.received += 1;
         self.seen.bytes += info.length as u64;
@@ -292,7 +316,7 @@ impl State {
             }
         }
         let packet = Packet::new(data, info);
-        match self.output.put(&packet, interface, Direction::Inbound) {
+        match self.output.put(&packet, interface, way) {
             Ok(Put::Taken) => self.left = self.left.map(|n| n - 1),
             Ok(Put::Full) => {
                 self.full = true;
@@ -395,6 +419,10 @@ impl Summary {
                 "{} overwritten by the peer before they were read; their packets are lost",
                 count(self.overrun, "slot")
             ));
+        }
+        if let Some((missed, at_least)) = self.missed {
+            let at_least = if at_least { "at least " } else { "" };
+            notice_later(format_args!("{at_least}{} missed", packets(missed)));
         }
         if self.discarded > 0 {
             notice_later(format_args!(
@@ -539,7 +567,7 @@ mod tests {
             info.length = if n == 11 { 100 } else { 60 };
             Packet::new(&[0; 60][..length], info)
         });
-        state.take(0, packets)
+        state.take(0, Direction::Inbound, packets)
     }
 
     #[test]
