@@ -93,7 +93,7 @@ pub use packet::link_type::LinkType;
 pub use packet::source::{PacketSink, PacketSource, SourcePackets};
 pub use packet::time::Timestamp;
 pub use packet::{CaptureInfo, DEFAULT_SNAPLEN, Packet, PacketBuf};
-pub use queue::{Burst, BurstIter, Closer, RxQueue, TxQueue, Wait};
+pub use queue::{Burst, BurstIter, Closer, RxQueue, TxQueue, View, ViewIter, Views, Wait};
 pub use stats::{MemifStats, QueueStats};
 
 /// Tests the program in the README.

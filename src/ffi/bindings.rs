@@ -1289,6 +1289,56 @@ unsafe extern "C" {
         slots: *mut u64,
     ) -> ::core::ffi::c_int;
 }
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct memif_ext_lent_t {
+    pub offset: u32,
+    pub length: u32,
+    pub region: u16,
+    pub more: u16,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of memif_ext_lent_t"][::core::mem::size_of::<memif_ext_lent_t>() - 12usize];
+    ["Alignment of memif_ext_lent_t"][::core::mem::align_of::<memif_ext_lent_t>() - 4usize];
+    ["Offset of field: memif_ext_lent_t::offset"]
+        [::core::mem::offset_of!(memif_ext_lent_t, offset) - 0usize];
+    ["Offset of field: memif_ext_lent_t::length"]
+        [::core::mem::offset_of!(memif_ext_lent_t, length) - 4usize];
+    ["Offset of field: memif_ext_lent_t::region"]
+        [::core::mem::offset_of!(memif_ext_lent_t, region) - 8usize];
+    ["Offset of field: memif_ext_lent_t::more"]
+        [::core::mem::offset_of!(memif_ext_lent_t, more) - 10usize];
+};
+unsafe extern "C" {
+    pub fn memif_ext_rx_lend(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        bufs: *mut memif_ext_lent_t,
+        count: u16,
+        lent: *mut u16,
+        link: *mut u32,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_rx_return(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        link: u32,
+        count: u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_rx_read(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        link: u32,
+        buf: *const memif_ext_lent_t,
+        from: u32,
+        to: *mut u8,
+        length: u32,
+    ) -> ::core::ffi::c_int;
+}
 pub const MEMIF_EXT_WAIT_READY: _bindgen_ty_4 = 0;
 pub const MEMIF_EXT_WAIT_TIMED_OUT: _bindgen_ty_4 = 1;
 pub const MEMIF_EXT_WAIT_LINK_DOWN: _bindgen_ty_4 = 2;

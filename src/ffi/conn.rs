@@ -1,17 +1,20 @@
 //! An interface of the C core, and the calls on its queues.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::io;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::bindings::memif_ext_lent_t as Lent;
 use super::bindings::memif_ext_packet_t as ReceivedPacket;
 use super::bindings::*;
 use super::callbacks::ConnEvents;
-use super::code::{QID, SUCCESS};
+use super::code::{INVAL_ARG, QID, SUCCESS};
 
 /// A live interface. Its methods may be called from any thread. Methods for the owner of a queue
 /// take the queue's end.
@@ -31,6 +34,8 @@ pub(crate) struct Conn {
 pub(crate) struct RxEnd {
     serial: u64,
     qid: u8,
+    /// Not shared between threads: reading what is lent takes a shared one.
+    _one_thread: PhantomData<Cell<()>>,
 }
 
 /// The right to send on a queue; there is one at a time.
@@ -77,7 +82,11 @@ impl Conn {
     /// `None` while somebody else has it.
     pub(crate) fn take_rx(&self, qid: u8) -> Option<RxEnd> {
         let serial = self.serial;
-        take(&self.taken[0], qid).then_some(RxEnd { serial, qid })
+        take(&self.taken[0], qid).then_some(RxEnd {
+            serial,
+            qid,
+            _one_thread: PhantomData,
+        })
     }
 
     /// `None` while somebody else has it.
@@ -132,6 +141,65 @@ impl Conn {
             )
         };
         (received, err)
+    }
+
+    /// Lends the buffers of packets: how many, in which memory, and libmemif's error.
+    pub(crate) fn rx_lend(&self, end: &mut RxEnd, bufs: &mut [Lent]) -> (u16, u32, i32) {
+        let count = u16::try_from(bufs.len()).unwrap_or(u16::MAX);
+        let (mut lent, mut link) = (0, 0);
+        if end.serial != self.serial {
+            return (0, 0, QID);
+        }
+        // SAFETY: live memory, of which no more than `count` records are written. The owner, by
+        // `end`.
+        let err = unsafe {
+            memif_ext_rx_lend(
+                self.ptr.as_ptr(),
+                end.qid.into(),
+                bufs.as_mut_ptr(),
+                count,
+                &mut lent,
+                &mut link,
+            )
+        };
+        (lent, link, err)
+    }
+
+    pub(crate) fn rx_return(&self, end: &mut RxEnd, link: u32, count: u16) {
+        if end.serial == self.serial {
+            // SAFETY: the owner, by `end`.
+            unsafe { memif_ext_rx_return(self.ptr.as_ptr(), end.qid.into(), link, count) };
+        }
+    }
+
+    /// Copies bytes of a lent buffer, from this one on; libmemif's error.
+    pub(crate) fn rx_read(
+        &self,
+        end: &RxEnd,
+        link: u32,
+        buf: &Lent,
+        from: u32,
+        to: &mut [u8],
+    ) -> i32 {
+        let Ok(length) = u32::try_from(to.len()) else {
+            return INVAL_ARG;
+        };
+        if end.serial != self.serial {
+            return QID;
+        }
+        // SAFETY: `to` has `length` bytes; where they come from is checked in C. The owner, by
+        // `end`, which can't be reached from two threads.
+        unsafe {
+            memif_ext_rx_read(
+                self.ptr.as_ptr(),
+                end.qid.into(),
+                link,
+                buf,
+                from,
+                to.as_mut_ptr(),
+                length,
+            )
+        }
     }
 
     /// Sends a packet. Returns how many were sent and libmemif's error.

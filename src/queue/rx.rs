@@ -8,8 +8,8 @@ use super::burst::Burst;
 use super::closer::Closer;
 use super::wait::Wait;
 use crate::error::{Eof, Error};
-use crate::ffi::code::{DISCONNECTED, SUCCESS};
-use crate::ffi::{QueueState, RxEnd, WaitOutcome};
+use crate::ffi::code::{DISCONNECTED, NOBUF, SUCCESS};
+use crate::ffi::{Lent, QueueState, RxEnd, WaitOutcome};
 use crate::link::Link;
 use crate::link::rx_mode::{RxMode, nanos};
 
@@ -44,6 +44,16 @@ pub struct RxQueue {
     id: u8,
     end: RxEnd,
     closer: Closer,
+    lent: Lending,
+}
+
+/// The buffers that views look at.
+#[derive(Debug, Default)]
+struct Lending {
+    bufs: Vec<Lent>,
+    /// So many of these are lent, in the memory with this number.
+    count: u16,
+    link: u32,
 }
 
 impl RxQueue {
@@ -54,6 +64,7 @@ impl RxQueue {
             id,
             end,
             closer,
+            lent: Lending::default(),
         };
         queue.link.conn()?.rx_prepare(id).map_err(|e| {
             let doing = format!("{:?}: opening receive queue {id}", queue.link);
@@ -83,6 +94,9 @@ impl RxQueue {
     #[inline]
     pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
         burst.clear();
+        if self.lent.count > 0 {
+            self.return_lent(); // views that were forgotten
+        }
         let (count, err) = self.link.conn()?.rx_burst(
             &mut self.end,
             &mut burst.arena,
@@ -107,6 +121,62 @@ impl RxQueue {
         }
         burst.interface_index = self.link.config.id;
         Ok(burst.filled)
+    }
+
+    /// Lends what is waiting, of at most `most` buffers; whether that is any.
+    pub(super) fn lend(&mut self, most: u16) -> Result<bool, Error> {
+        self.return_lent();
+        let mut count = usize::from(most.max(1));
+        loop {
+            if self.lent.bufs.len() < count {
+                self.lent.bufs.resize(count, Lent::default());
+            }
+            let bufs = &mut self.lent.bufs[..count];
+            let (lent, link, err) = self.link.conn()?.rx_lend(&mut self.end, bufs);
+            match err {
+                SUCCESS => {
+                    (self.lent.count, self.lent.link) = (lent, link);
+                    break;
+                }
+                // A longer chain; no ring has more slots.
+                NOBUF if count < 1 << 14 => count *= 2,
+                err => return Err(self.receive_error(err)),
+            }
+        }
+        if self.lent.count == 0 && self.closer.is_closed() {
+            return Err(Eof::Closed.into());
+        }
+        let bytes = self.lent().iter().map(|buf| u64::from(buf.length)).sum();
+        let packets = self.lent().iter().filter(|buf| buf.more == 0).count();
+        self.link.counters.rx[usize::from(self.id)].passed(packets, bytes);
+        Ok(self.lent.count > 0)
+    }
+
+    pub(super) fn lent(&self) -> &[Lent] {
+        &self.lent.bufs[..self.lent.count.into()]
+    }
+
+    pub(super) fn return_lent(&mut self) {
+        let count = std::mem::take(&mut self.lent.count);
+        if count > 0
+            && let Ok(conn) = self.link.conn()
+        {
+            conn.rx_return(&mut self.end, self.lent.link, count);
+        }
+    }
+
+    /// Copies bytes of a buffer that is lent; whether its memory is still there.
+    pub(super) fn read_lent(&self, buf: &Lent, from: u32, to: &mut [u8]) -> Result<bool, Error> {
+        let conn = self.link.conn()?;
+        match conn.rx_read(&self.end, self.lent.link, buf, from, to) {
+            SUCCESS => Ok(true),
+            DISCONNECTED => Ok(false),
+            err => Err(self.receive_error(err)),
+        }
+    }
+
+    pub(super) fn interface_index(&self) -> u32 {
+        self.link.config.id
     }
 
     /// Returns a [`Closer`], which closes this queue from another thread, and wakes it when it
@@ -248,6 +318,7 @@ impl AsFd for RxQueue {
 
 impl Drop for RxQueue {
     fn drop(&mut self) {
+        self.return_lent();
         if let Ok(conn) = self.link.conn() {
             conn.give_back_rx(&mut self.end);
         }

@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         )));
     }
     let events = Events::start()?;
-    let session = args.endpoint.open(&events, args.quiet)?;
+    let session = args.endpoint.of_one_queue().open(&events, args.quiet)?;
     let _serving = args.metrics.serve("respond", &[&session], &events)?;
     if session.wait_link(some_time(args.timeout))? == Linked::Stopped {
         return Ok(());

@@ -31,8 +31,8 @@ pub(crate) struct Session {
 pub(crate) struct Dropped(Arc<[AtomicU64]>);
 
 impl Dropped {
-    fn new(queues: u8) -> Self {
-        Self((0..queues).map(|_| AtomicU64::new(0)).collect())
+    fn new() -> Self {
+        Self((0..u8::MAX).map(|_| AtomicU64::new(0)).collect())
     }
 
     pub(crate) fn add(&self, queue: u8, packets: u64) {
@@ -66,7 +66,6 @@ impl Session {
         context: Context,
         config: MemifConfig,
         role: Role,
-        queues: u8,
         quiet: bool,
         events: &Events,
     ) -> Result<Self, Failure> {
@@ -113,7 +112,7 @@ impl Session {
             quiet,
             links,
             lost,
-            dropped: Dropped::new(queues),
+            dropped: Dropped::new(),
             _context: context,
         })
     }
@@ -128,9 +127,15 @@ impl Session {
         self.lost.load(Ordering::Acquire)
     }
 
+    /// How many receive queues any link has had so far, at least 1.
+    pub(crate) fn rx_queues(&self) -> u8 {
+        u8::try_from(self.memif.stats().rx_queues.len()).unwrap_or(u8::MAX)
+    }
+
     /// What a capture file says of the link's queues: with the peer's name, once there is one.
-    pub(crate) fn interfaces(&self, queues: u8, snaplen: u32) -> Vec<InterfaceInfo> {
+    pub(crate) fn interfaces(&self, snaplen: u32) -> Vec<InterfaceInfo> {
         let memif = &self.memif;
+        let queues = self.rx_queues();
         let details = memif.details().ok();
         let peer = details.map(|d| (d.remote_name, d.remote_interface_name));
         let info = |queue: u8| {

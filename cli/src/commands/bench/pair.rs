@@ -36,6 +36,7 @@ pub(super) fn connect(
     role: Role,
     burst: u16,
 ) -> Result<(Session, PacketHandle), Failure> {
+    let endpoint = endpoint.of_one_queue();
     let session = endpoint.open_as(role, &Events::start()?, false)?;
     let handle = session.memif.packet_handle(0)?.with_burst(burst);
     match session.wait_link(None)? {

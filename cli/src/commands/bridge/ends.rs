@@ -68,7 +68,7 @@ impl FromStr for Spec {
                     secret: None,
                     secret_file: None,
                     mode: IfMode::Ethernet,
-                    queues: 1,
+                    queues: Some(1),
                     ring_size: 10,
                     buffer_size: 2048,
                     name: "bridge".into(),
@@ -172,7 +172,7 @@ impl Port {
     pub(super) fn about(&self, snaplen: u32) -> String {
         match self {
             Self::Memif(session) => session
-                .interfaces(1, snaplen)
+                .interfaces(snaplen)
                 .pop()
                 .map_or(String::new(), |info| info.description),
             Self::Tap(_) => "TAP device".into(),

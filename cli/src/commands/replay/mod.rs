@@ -141,14 +141,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let session = args.endpoint.open(&events, args.quiet)?;
     let _serving = args.metrics.serve("replay", &[&session], &events)?;
-    let lanes = (0..args.endpoint.queues)
-        .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue)?.with_burst(1))))
-        .collect::<Result<Vec<_>, Error>>()?;
     let limit = some_time(Some(args.timeout));
     let lost = session.lost_links();
     if session.wait_link(limit)? == Linked::Stopped {
         return Ok(());
     }
+    // All that the link has; of one that has gone already, the first, which tells so.
+    let lanes = (0..session.memif.tx_queues().max(1))
+        .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue)?)))
+        .collect::<Result<Vec<_>, Error>>()?;
 
     let sent = Arc::<AtomicU64>::default();
     let mut replay = Replay {
