@@ -4,7 +4,7 @@
 //!
 //! Without arguments it captures packets that a thread of its own sends.
 
-use memif::pcap::{DEFAULT_SNAPLEN, PcapWriter};
+use memif::pcap::PcapWriter;
 use memif::{Context, Eof, Error, MemifConfig, PacketSink, PacketSource, Role, Wait};
 
 fn main() -> Result<(), Error> {
@@ -27,8 +27,8 @@ fn main() -> Result<(), Error> {
 
     let context = Context::new("capture")?;
     let memif = context.create_interface(MemifConfig::new(socket).role(role))?;
-    let mut handle = memif.packet_handle(0, 256)?;
-    let mut writer = PcapWriter::create(&file, handle.link_type(), DEFAULT_SNAPLEN)?;
+    let mut handle = memif.packet_handle(0)?.with_burst(256);
+    let mut writer = PcapWriter::create(&file, handle.link_type(), None)?;
     memif.wait_link_up(None)?;
     loop {
         match handle.read_packet() {
@@ -57,7 +57,7 @@ fn send(socket: &str) -> Result<(), Error> {
     let context = Context::new("sender")?;
     let memif = context.create_interface(MemifConfig::new(socket))?;
     memif.wait_link_up(None)?;
-    let mut handle = memif.packet_handle(0, 1)?;
+    let mut handle = memif.packet_handle(0)?.with_burst(1);
     for n in 0..1000u16 {
         handle.write_packet_timeout(&[n as u8; 60], None)?;
     }

@@ -1127,6 +1127,7 @@ pub struct memif_ext_socket_args_t {
     pub file_gid: u32,
     pub set_file_uid: u8,
     pub set_file_gid: u8,
+    pub set_file_mode: u8,
     pub num_allowed_uids: u16,
     pub num_allowed_gids: u16,
     pub allowed_uids: *const u32,
@@ -1158,10 +1159,12 @@ const _: () = {
         [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_uid) - 40usize];
     ["Offset of field: memif_ext_socket_args_t::set_file_gid"]
         [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_gid) - 41usize];
+    ["Offset of field: memif_ext_socket_args_t::set_file_mode"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_mode) - 42usize];
     ["Offset of field: memif_ext_socket_args_t::num_allowed_uids"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_uids) - 42usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_uids) - 44usize];
     ["Offset of field: memif_ext_socket_args_t::num_allowed_gids"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_gids) - 44usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_gids) - 46usize];
     ["Offset of field: memif_ext_socket_args_t::allowed_uids"]
         [::core::mem::offset_of!(memif_ext_socket_args_t, allowed_uids) - 48usize];
     ["Offset of field: memif_ext_socket_args_t::allowed_gids"]
@@ -1345,6 +1348,13 @@ unsafe extern "C" {
         packets: *const memif_ext_slice_t,
         count: u16,
         sent: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_tx_fits(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        length: u32,
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {

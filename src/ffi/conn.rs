@@ -149,33 +149,39 @@ impl Conn {
         (sent, err)
     }
 
-    /// Sends packets. Returns how many were sent whole and libmemif's error.
-    pub(crate) fn tx_burst<T: AsRef<[u8]>>(&self, end: &mut TxEnd, packets: &[T]) -> (u16, i32) {
+    /// Sends packets; how many were sent whole, and libmemif's error.
+    pub(crate) fn tx_each<'p>(
+        &self,
+        end: &mut TxEnd,
+        mut packets: impl ExactSizeIterator<Item = &'p [u8]>,
+    ) -> (u16, i32) {
         const AT_A_TIME: usize = 256;
         if end.serial != self.serial {
             return (0, QID);
         }
         let mut total = 0u16;
-        for chunk in packets.chunks(AT_A_TIME) {
+        while packets.len() > 0 {
             let mut raw = [const { MaybeUninit::<memif_ext_slice_t>::uninit() }; AT_A_TIME];
-            for (raw, packet) in raw.iter_mut().zip(chunk) {
-                raw.write(raw_slice(packet.as_ref()));
+            let mut count = 0;
+            for (raw, packet) in raw.iter_mut().zip(packets.by_ref().take(AT_A_TIME)) {
+                raw.write(raw_slice(packet));
+                count += 1;
             }
             let mut sent = 0;
-            // SAFETY: the first `chunk.len()` elements of `raw` were written just now; the
+            // SAFETY: the first `count` elements of `raw` were written just now; the
             // packets' bytes outlive the call and are only read. The owner, by `end`.
             let err = unsafe {
                 memif_ext_tx_burst(
                     self.ptr.as_ptr(),
                     end.qid.into(),
                     raw.as_ptr().cast(),
-                    chunk.len() as u16,
+                    count,
                     &mut sent,
                 )
             };
             total += sent;
             let room = u16::MAX - total >= AT_A_TIME as u16;
-            if err != SUCCESS || usize::from(sent) < chunk.len() || !room {
+            if err != SUCCESS || sent < count || !room {
                 return (total, err);
             }
         }
@@ -224,6 +230,14 @@ impl Conn {
         (rx, tx)
     }
 
+    /// Whether a transmit queue has had room since its link is up.
+    pub(crate) fn tx_offered(&self, qid: u8) -> bool {
+        let mut offered = 0;
+        // SAFETY: `offered` outlives the call. See "Queues".
+        unsafe { memif_ext_tx_offered(self.ptr.as_ptr(), qid.into(), &mut offered) };
+        offered != 0
+    }
+
     pub(crate) fn rx_wake(&self, qid: u8) {
         // SAFETY: see "Queues". Unknown queues are refused, and have no waiter.
         unsafe { memif_ext_rx_wake(self.ptr.as_ptr(), qid.into()) };
@@ -269,6 +283,16 @@ impl Conn {
             MEMIF_EXT_QUEUE_DRAINING => QueueState::Draining,
             _ => QueueState::Gone,
         }
+    }
+
+    /// Whether a packet of this length would be sent now, as libmemif's error.
+    pub(crate) fn tx_fits(&self, end: &mut TxEnd, length: usize) -> i32 {
+        if end.serial != self.serial {
+            return QID;
+        }
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        // SAFETY: the owner, by `end`.
+        unsafe { memif_ext_tx_fits(self.ptr.as_ptr(), end.qid.into(), length) }
     }
 
     pub(crate) fn tx_free(&self, end: &mut TxEnd) -> Result<u16, i32> {

@@ -75,7 +75,7 @@
 //! let context = Context::new("my program")?;
 //! let socket = format!("@memif-concepts-eof-{}", std::process::id());
 //! let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
-//! let mut handle = master.packet_handle(0, 64)?;
+//! let mut handle = master.packet_handle(0)?;
 //! let error = handle.read_packet().unwrap_err();
 //! assert_eq!(error.eof(), Some(Eof::LinkDown)); // nobody has connected yet
 //! assert!(!Eof::LinkDown.is_final());

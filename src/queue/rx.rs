@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::burst::Burst;
+use super::closer::Closer;
 use super::wait::Wait;
-use crate::error::Error;
+use crate::error::{Eof, Error};
 use crate::ffi::code::{DISCONNECTED, SUCCESS};
 use crate::ffi::{QueueState, RxEnd, WaitOutcome};
 use crate::link::Link;
@@ -42,11 +43,18 @@ pub struct RxQueue {
     link: Arc<Link>,
     id: u8,
     end: RxEnd,
+    closer: Closer,
 }
 
 impl RxQueue {
     pub(crate) fn new(link: Arc<Link>, id: u8, end: RxEnd) -> Result<Self, Error> {
-        let mut queue = Self { link, id, end };
+        let closer = Closer::new(&link, id);
+        let mut queue = Self {
+            link,
+            id,
+            end,
+            closer,
+        };
         queue.link.conn()?.rx_prepare(id).map_err(|e| {
             let doing = format!("{:?}: opening receive queue {id}", queue.link);
             Error::io(doing, e)
@@ -68,9 +76,8 @@ impl RxQueue {
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link is down,
-    /// [`Eof::Closed`](crate::Eof::Closed) if the interface is closed; both only after all packets
-    /// that had arrived have been read.
+    /// [`Eof::LinkDown`] if the link is down, [`Eof::Closed`] if the interface or the queue is
+    /// closed; both only after all packets that had arrived have been read.
     /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
     /// the protocol; the link then goes down.
     #[inline]
@@ -86,7 +93,12 @@ impl RxQueue {
             return Err(self.receive_error(err));
         }
         burst.filled = usize::from(count);
-        if count > 0 {
+        if count == 0 {
+            if self.closer.is_closed() {
+                return Err(Eof::Closed.into());
+            }
+        } else {
+            burst.stamp();
             let bytes = match &burst.records[..burst.filled] {
                 [one] => one.length.into(),
                 many => many.iter().map(|p| u64::from(p.length)).sum(),
@@ -97,37 +109,49 @@ impl RxQueue {
         Ok(burst.filled)
     }
 
+    /// Returns a [`Closer`], which closes this queue from another thread, and wakes it when it
+    /// waits.
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
+    }
+
     #[cold]
     fn receive_error(&self, err: i32) -> Error {
         if err == DISCONNECTED {
             return self.link.why_down();
         }
         let doing = format!("receiving on queue {}", self.id);
-        self.link.error(err, &doing)
+        self.link.core_error(err, &doing)
     }
 
-    /// Blocks until a packet can be read, the timeout passes, the link is down and drained, or the
-    /// interface is closed. `None` means no timeout. The [`RxMode`] decides whether it spins or
-    /// sleeps.
+    /// Blocks until a packet can be read, the link is down and drained, or the interface is closed.
+    /// `None` means no timeout. The [`RxMode`] decides whether it spins or sleeps.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] if the system can't wait.
+    /// [`Error::TimedOut`]; [`Error::Memif`] if the system can't wait.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
-        self.wait_while(timeout, false, || false)
+        self.wait_for(timeout, false)
     }
 
-    /// Like [`wait`](Self::wait), but it can wait for the next link, and calls `stop` whenever
-    /// somebody wakes the queue.
-    pub(crate) fn wait_while(
+    /// Like [`wait`](Self::wait), but sleeps also while the link is down: it never ends with
+    /// [`Wait::LinkDown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_following(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
+        self.wait_for(timeout, true)
+    }
+
+    pub(crate) fn wait_for(
         &mut self,
         timeout: Option<Duration>,
         through_down: bool,
-        stop: impl Fn() -> bool,
     ) -> Result<Wait, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         loop {
-            if stop() {
+            if self.closer.is_closed() {
                 return Ok(Wait::Closed);
             }
             let conn = self.link.conn()?;
@@ -142,14 +166,14 @@ impl RxQueue {
             let spin = self.link.spin(self.id);
             match conn.rx_wait(&mut self.end, left, spin, through_down && !closed) {
                 Ok(WaitOutcome::Ready) => return Ok(Wait::Ready),
-                Ok(WaitOutcome::TimedOut) => return Ok(Wait::TimedOut),
+                Ok(WaitOutcome::TimedOut) => return Err(Error::TimedOut),
                 // Closing takes the link down too. The start of the loop tells the two apart.
                 Ok(WaitOutcome::LinkDown) if self.link.is_closed() => {}
                 Ok(WaitOutcome::LinkDown) => return Ok(Wait::LinkDown),
                 Ok(WaitOutcome::Woken) => {}
                 Err(code) => {
                     let doing = format!("waiting on queue {}", self.id);
-                    return Err(self.link.error(code, &doing));
+                    return Err(self.link.core_error(code, &doing));
                 }
             }
         }

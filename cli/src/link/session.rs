@@ -101,7 +101,7 @@ impl Session {
                 (Role::Master, ErrorKind::Already) => {
                     "connect to it with --role slave, or use another path"
                 }
-                (Role::Master, _) => "a master needs an unused path in a folder it may write to",
+                (_, _) => "a master needs an unused path in a folder it may write to",
             };
             Failure::from(e).hint(hint)
         })?;
@@ -136,7 +136,7 @@ impl Session {
         let info = |queue: u8| {
             let several = queues > 1;
             let mut name = format!("memif{}", memif.id());
-            let mut about = format!("memif id {} on {}", memif.id(), memif.socket());
+            let mut about = format!("memif id {} on {}", memif.id(), memif.socket().display());
             if several {
                 name = format!("{name}/{queue}");
                 about = format!("{about}, queue {queue}");
@@ -148,7 +148,7 @@ impl Session {
             }
             let mut info = InterfaceInfo::new(name, memif.mode().link_type());
             info.description = about;
-            info.snaplen = snaplen;
+            info.snaplen = Some(snaplen);
             info
         };
         (0..queues).map(info).collect()
@@ -182,8 +182,8 @@ impl Session {
                 .memif
                 .wait_link_up(Some(left.map_or(STEP, |l| l.min(STEP))))
             {
-                Ok(true) => return Ok(Linked::Up),
-                Ok(false) => {}
+                Ok(()) => return Ok(Linked::Up),
+                Err(Error::TimedOut) => {}
                 Err(Error::Eof(_)) => return Ok(Linked::Stopped),
                 Err(e) => {
                     let passes = match refusal(e.kind(), &e.to_string()) {
@@ -231,7 +231,7 @@ impl Session {
         let failure = memif.last_failure();
         match (memif.role(), failure) {
             (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => {
-                nobody_listens(memif.socket())
+                nobody_listens(&memif.socket().display().to_string())
             }
             (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
                 "{memif}: {}; run as a user who may write to the socket (--socket-mode, --socket-owner, --allow-user)",
@@ -248,7 +248,7 @@ impl Session {
             }
             (_, Some(f)) => format!("{memif}: {}", f.reason),
             (Role::Master, None) => format!("{memif}: no slave has connected"),
-            (Role::Slave, None) => {
+            (_, None) => {
                 format!("{memif}: the master accepted the connection but does not answer")
             }
         }

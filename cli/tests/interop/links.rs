@@ -30,7 +30,10 @@ fn a_link_of_two_testpmds_is_listed_and_captured() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("memif.sock").display().to_string();
     let _server = Testpmd::start(dir.path(), "server", &socket, ",rsize=9", "rxonly", &[]);
-    assert!(wait_until(PATIENCE, || dir.path().join("memif.sock").exists()));
+    assert!(wait_until(PATIENCE, || dir
+        .path()
+        .join("memif.sock")
+        .exists()));
     let _client = Testpmd::start(dir.path(), "client", &socket, ",rsize=9", "txonly", &[]);
     let mut link = None;
     let has_sent = |link: &serde_json::Value| link["rings"][0]["packets"].as_u64() > Some(0);
@@ -39,7 +42,12 @@ fn a_link_of_two_testpmds_is_listed_and_captured() {
         link.is_some()
     }));
     let link = link.unwrap();
-    for (process, role) in link["processes"].as_array().unwrap().iter().zip(["master", "slave"]) {
+    for (process, role) in link["processes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip(["master", "slave"])
+    {
         assert_eq!(process["program"], "dpdk-testpmd", "{link}");
         assert_eq!(process["role"], role, "{link}");
     }
@@ -66,7 +74,10 @@ fn a_link_of_two_testpmds_is_listed_and_captured() {
     assert_eq!(packets, 2000);
     let info = Command::new("capinfos").arg(&file).output().unwrap();
     let info = String::from_utf8_lossy(&info.stdout).into_owned();
-    assert!(info.contains("to-master/0") && info.contains("dpdk-testpmd"), "{info}");
+    assert!(
+        info.contains("to-master/0") && info.contains("dpdk-testpmd"),
+        "{info}"
+    );
 }
 
 #[test]
@@ -75,8 +86,14 @@ fn the_rules_for_alerts_are_sound() {
         return;
     }
     let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs");
-    for args in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts.test.yml"]] {
-        let out = Command::new("promtool").current_dir(docs).args(args).output();
+    for args in [
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "alerts.test.yml"],
+    ] {
+        let out = Command::new("promtool")
+            .current_dir(docs)
+            .args(args)
+            .output();
         let out = out.unwrap();
         assert!(out.status.success(), "{out:?}");
     }

@@ -77,7 +77,8 @@ queues_create (conn_t *c)
       q->rx = i < c->num_rx;
       q->qid = (uint16_t) (q->rx ? i : i - c->num_rx);
       q->slave = slave;
-      q->efd = q->epfd = q->wake_fd = -1;
+      q->efd = -1;
+      q->epfd = q->wake_fd = -1;
     }
   for (size_t i = 0; i < c->num_rx && c->ext.keep_unread; i++)
     {

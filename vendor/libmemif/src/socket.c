@@ -104,7 +104,7 @@ memif_ext_configure_socket (memif_socket_handle_t sock, const memif_ext_socket_a
   s->ext.num_allowed_gids = (uint16_t) gids;
   s->ext.allowed_uids = allowed;
   s->ext.allowed_gids = allowed ? allowed + uids : NULL;
-  if (!s->ext.file_mode)
+  if (!s->ext.file_mode && !s->ext.set_file_mode)
     s->ext.file_mode = 0600;
   if (!s->ext.handshake_ms)
     s->ext.handshake_ms = 5000;

@@ -126,7 +126,7 @@ fn read_file(
 ) -> Result<(), Failure> {
     let mut info = InterfaceInfo::new("file", file.link_type());
     info.description = path.display().to_string();
-    info.snaplen = args.snaplen;
+    info.snaplen = Some(args.snaplen);
     recording.describe(vec![info]);
     while !events.is_stopped() {
         match file.read_packet() {
@@ -169,6 +169,9 @@ fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(
             reader.read(queue);
         }
     });
+    for queue in session.memif.stats().rx_queues {
+        recording.overrun(queue.id.into(), queue.overrun_slots);
+    }
     Ok(())
 }
 
@@ -218,7 +221,7 @@ impl Reader<'_> {
                 Ok(0) => {
                     recording.idle();
                     if !recording.is_done() {
-                        queue.wait(None)?;
+                        let _ = queue.wait(None)?;
                     }
                 }
                 Ok(_) => {

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use memif::observe::{self, Counts, Direction as Way, Link, LinkId, Observer, ObserverBuilder};
-use memif::pcap::{Direction, InterfaceInfo};
-use memif::{Burst, Eof, Error, ErrorKind, LinkType};
+use memif::pcap::InterfaceInfo;
+use memif::{Burst, Direction, Eof, Error, ErrorKind, LinkType};
 
 use super::options::Args;
 use super::target::Target;
@@ -15,6 +15,9 @@ use crate::files::record::Recording;
 use crate::metrics::observed::tell_hidden;
 use crate::report::notice;
 use crate::values::some_time;
+
+/// Packets taken from a ring at a time.
+const BURST: u16 = 256;
 
 /// A link that is being read.
 struct Watched {
@@ -63,7 +66,7 @@ pub(super) fn run(
         true => u32::MAX,
         false => args.snaplen,
     };
-    let mut burst = Burst::new(super::BURST).with_snaplen(snaplen);
+    let mut burst = Burst::new(BURST).with_snaplen(snaplen);
     let mut waiting = false;
     while !recording.is_done() && !events.is_stopped() {
         if Instant::now() >= this.next_search {
@@ -88,7 +91,8 @@ pub(super) fn run(
             recording.idle();
             const LONGEST: Duration = Duration::from_millis(100);
             let left = this.next_search.saturating_duration_since(Instant::now());
-            Observer::wait_any(&mut this.observers, Some(left.min(LONGEST)))?;
+            // Whatever it is, the rings tell.
+            let _ = Observer::wait_any(&mut this.observers, Some(left.min(LONGEST)))?;
         }
     }
     for at in 0..this.watched.len() {
@@ -187,7 +191,7 @@ impl Observing<'_> {
                     ring.direction(),
                     ring.queue()
                 );
-                info.snaplen = self.args.snaplen;
+                info.snaplen = Some(self.args.snaplen);
                 interfaces.push(info);
             }
         }

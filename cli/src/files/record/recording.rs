@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use memif::pcap::{Direction, InterfaceInfo};
-use memif::{CaptureInfo, Packet};
+use memif::Direction;
+use memif::Packet;
+use memif::pcap::InterfaceInfo;
 use nix::poll::{PollFd, PollFlags};
 
 use super::options::Limits;
-use super::{Output, Put};
+use super::output::{Output, Put};
 use crate::events::{Events, Request, Task};
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
@@ -73,6 +74,8 @@ pub(crate) struct Summary {
     pub(crate) lost: u64,
     /// By an observer; perhaps there were more.
     pub(crate) missed: Option<(u64, bool)>,
+    /// Slots, by the peer before they were read.
+    pub(crate) overrun: u64,
     /// Packets that are where they belong.
     pub(crate) done: u64,
     /// As in `5 packets written to x.pcap`.
@@ -134,6 +137,16 @@ impl Recording {
     /// Whether whole packets are looked at before they are cut.
     pub(crate) fn filters(&self) -> bool {
         !self.state().filter.is_open()
+    }
+
+    /// Slots that the peer has overwritten before they were read: at least as many as packets.
+    pub(crate) fn overrun(&self, interface: u32, slots: u64) {
+        self.with(|state| {
+            state.seen.overrun += slots;
+            if let Some(counts) = state.output.counts(interface) {
+                counts.dropped += slots;
+            }
+        });
     }
 
     pub(crate) fn describe(&self, interfaces: Vec<InterfaceInfo>) {
@@ -302,13 +315,7 @@ impl State {
                 false => self.seen.cut_before += 1,
             }
         }
-        let packet = Packet::new(
-            data,
-            CaptureInfo {
-                capture_length: data.len(),
-                ..info
-            },
-        );
+        let packet = Packet::new(data, info);
         match self.output.put(&packet, interface, way) {
             Ok(Put::Taken) => self.left = self.left.map(|n| n - 1),
             Ok(Put::Full) => {
@@ -410,6 +417,12 @@ impl Summary {
         if let Some((missed, at_least)) = self.missed {
             let at_least = if at_least { "at least " } else { "" };
             notice_later(format_args!("{at_least}{} missed", packets(missed)));
+        }
+        if self.overrun > 0 {
+            notice_later(format_args!(
+                "{} overwritten by the peer before they were read; their packets are lost",
+                count(self.overrun, "slot")
+            ));
         }
         if self.discarded > 0 {
             notice_later(format_args!(
@@ -550,11 +563,11 @@ mod tests {
     fn take(state: &mut State) -> u64 {
         let packets = (0..12).map(|n| {
             let length = if n == 11 { 30 } else { 60 };
-            let mut info = CaptureInfo::whole(length, Timestamp::default());
+            let mut info = memif::CaptureInfo::whole(length, Timestamp::default());
             info.length = if n == 11 { 100 } else { 60 };
             Packet::new(&[0; 60][..length], info)
         });
-        state.take(0, packets)
+        state.take(0, Direction::Inbound, packets)
     }
 
     #[test]
