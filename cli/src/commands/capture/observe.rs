@@ -91,8 +91,11 @@ pub(super) fn run(
             recording.idle();
             const LONGEST: Duration = Duration::from_millis(100);
             let left = this.next_search.saturating_duration_since(Instant::now());
-            // Whatever it is, the rings tell.
-            let _ = Observer::wait_any(&mut this.observers, Some(left.min(LONGEST)))?;
+            match Observer::wait_any(&mut this.observers, Some(left.min(LONGEST))) {
+                // Which it is, the rings tell.
+                Ok(_) | Err(Error::TimedOut) => {}
+                Err(e) => return Err(e.into()),
+            }
         }
     }
     for at in 0..this.watched.len() {
