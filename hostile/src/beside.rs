@@ -13,6 +13,12 @@ use crate::child;
 use crate::peer::*;
 use crate::target::{Role, Target};
 
+/// So long a slow peer thinks between HELLO and INIT.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// So often a slave that is asked tries to connect.
+pub const RECONNECT: Duration = Duration::from_millis(5);
+
 /// Between two questions, so that the asking itself is no load.
 const PAUSE: Duration = Duration::from_micros(500);
 
@@ -107,12 +113,17 @@ pub(crate) fn main(target: &Target, control: &str) -> ExitCode {
     println!("ready");
     while line() {
         let mut asked = Asked::default();
+        let mut slow = None;
         asker.ask(&mut asked);
         println!("going");
         while !told() {
             thread::sleep(PAUSE);
             asker.ask(&mut asked);
+            if target.role == Role::Master {
+                asker.ask_slowly(&mut asked, &mut slow);
+            }
         }
+        drop(slow);
         if !line() {
             break;
         }
@@ -147,34 +158,60 @@ impl Asker<'_> {
     }
 
     fn ask_master(&self, asked: &mut Asked) -> Option<()> {
-        let wire = self.timed(asked, || {
+        let wire = self.hello(asked)?;
+        self.init(asked, &wire)
+    }
+
+    /// Another handshake that is under way meanwhile.
+    fn ask_slowly(&self, asked: &mut Asked, slow: &mut Option<(Wire, Instant)>) {
+        match slow.take() {
+            None => *slow = self.hello(asked).map(|wire| (wire, Instant::now())),
+            Some((wire, since)) if since.elapsed() > SLOW => {
+                asked.times += 1;
+                asked.driven_out += u32::from(self.init(asked, &wire).is_none());
+            }
+            Some(waiting) => *slow = Some(waiting),
+        }
+    }
+
+    fn hello(&self, asked: &mut Asked) -> Option<Wire> {
+        self.timed(asked, Duration::ZERO, || {
             let wire = Wire::connect(&self.target.socket);
             let hello = wire.receive()?;
             (hello.message.kind() == HELLO).then_some(wire)
-        })?;
-        self.timed(asked, || {
-            self.target.plan().steps[P_INIT].send(&wire).ok()?;
+        })
+    }
+
+    fn init(&self, asked: &mut Asked, wire: &Wire) -> Option<()> {
+        self.timed(asked, Duration::ZERO, || {
+            // Where it is driven out, the reason is still there.
+            let _ = self.target.plan().steps[P_INIT].send(wire);
             let answer = wire.receive()?.message;
-            // A refusal is an answer too, but for this one.
+            // Other refusals are answers too: this process may be slow itself.
             let driven_out = answer.kind() == DISCONNECT && answer.reason().contains("too many");
             (!driven_out).then_some(())
         })
     }
 
     fn ask_slave(&self, asked: &mut Asked) -> Option<()> {
-        // The slave's own pause is no wait.
-        let link = self.target.go(Stage::Accepted);
-        self.timed(asked, || {
+        // Its pause is no wait.
+        let link = self.timed(asked, RECONNECT, || Some(self.target.go(Stage::Accepted)))?;
+        self.timed(asked, Duration::ZERO, || {
             link.wire.send_bytes(&Message::hello().0, &[]).ok()?;
             let init = link.wire.receive()?;
             (init.message.kind() == INIT).then_some(())
         })
     }
 
-    fn timed<T>(&self, asked: &mut Asked, what: impl FnOnce() -> Option<T>) -> Option<T> {
+    fn timed<T>(
+        &self,
+        asked: &mut Asked,
+        pause: Duration,
+        what: impl FnOnce() -> Option<T>,
+    ) -> Option<T> {
         let (before, start) = (self.without_processor(), Instant::now());
         let done = what();
-        let took = start.elapsed();
+        let took = start.elapsed().saturating_sub(pause);
         let without = self.without_processor().saturating_sub(before);
         asked.longest = asked.longest.max(took.saturating_sub(without));
         done

@@ -20,6 +20,8 @@ pub enum Rule {
     /// Deadline and bounded number of handshakes.
     Limits,
     Secret,
+    /// What a peer brings is closed without anyone waiting for it.
+    Closing,
 }
 
 /// How a case wants its victim.

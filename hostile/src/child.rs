@@ -4,7 +4,7 @@ use std::env;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use crate::beside;
-use crate::cases::killed;
+use crate::cases::{fuse, killed};
 use crate::target::{Role, Target};
 
 /// Plays the peer that this process was started as. Every program that runs cases calls it first,
@@ -23,8 +23,9 @@ pub fn child() -> Option<ExitCode> {
     };
     let target = Target::new(role, socket).with(id.parse().unwrap(), Some(secret));
     match what.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["killed", step] => Some(killed::peer(&target, step.parse().unwrap())),
-        ["beside", control] => Some(beside::main(&target, control)),
+        ["killed", step] => Some(killed::peer(&target.listening(), step.parse().unwrap())),
+        ["fuse", folder] => Some(fuse::daemon(folder)),
+        ["beside", control] => Some(beside::main(&target.listening(), control)),
         _ => panic!("a child that does {what:?}"),
     }
 }

@@ -18,7 +18,7 @@ pub trait Inside {
 }
 
 /// How the victim reads and writes.
-pub trait Queue {
+pub trait Queue: Send {
     /// The next packet, waited for as long as this.
     fn read(&mut self, wait: Duration) -> Result<Vec<u8>, No>;
 

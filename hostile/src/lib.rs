@@ -16,7 +16,7 @@ mod inside;
 pub mod peer;
 mod target;
 
-pub use beside::{Asked, Beside};
+pub use beside::{Asked, Beside, RECONNECT};
 pub use case::{Case, Kind, Rule, panic_text};
 pub use child::child;
 pub use held::Held;

@@ -43,17 +43,9 @@ impl fmt::Debug for Target {
 }
 
 impl Target {
-    /// A victim of which nothing but the socket is known. Of a slave it is listened at.
+    /// A victim of which nothing but the socket is known. Of a slave, who listens is another
+    /// process until [`Target::listening`].
     pub fn new(role: Role, socket: &str) -> Self {
-        let target = Self::asked(role, socket);
-        if role == Role::Slave {
-            target.raw.replace(Some(Master::listen(socket)));
-        }
-        target
-    }
-
-    /// As `new`, for another process to attack: of a slave, it is that one which listens.
-    pub fn asked(role: Role, socket: &str) -> Self {
         Self {
             role,
             socket: socket.to_owned(),
@@ -62,6 +54,14 @@ impl Target {
             raw: RefCell::new(None),
             inside: None,
         }
+    }
+
+    /// Listens where a slave comes.
+    pub fn listening(self) -> Self {
+        if self.role == Role::Slave {
+            self.raw.replace(Some(Master::listen(&self.socket)));
+        }
+        self
     }
 
     /// A victim that can be looked into.

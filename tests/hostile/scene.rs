@@ -10,7 +10,7 @@ use crate::bystander::Bystander;
 use crate::common::*;
 use memif::{Context, ContextBuilder, Eof, Error, ErrorKind, Memif, MemifConfig, PacketHandle};
 use memif_hostile::peer::{BUFFER, LOG2};
-use memif_hostile::{Asked, Beside, Held, Inside, Kind, No, Queue, Role, Target};
+use memif_hostile::{Asked, Beside, Held, Inside, Kind, No, Queue, RECONNECT, Role, Target};
 
 /// In the victim's settings where a case wants one; must never be seen in a log.
 pub(crate) const SECRET: &str = "hush-hush-hush";
@@ -33,7 +33,7 @@ struct Packets(PacketHandle);
 fn no(error: &Error) -> No {
     match error {
         Error::Eof(Eof::LinkDown) => No::LinkDown,
-        Error::Eof(_) => No::Nothing,
+        Error::Eof(_) | Error::Full | Error::TimedOut => No::Nothing,
         e if e.kind() == ErrorKind::MalformedMessage => No::Violation,
         e => No::Other(e.to_string()),
     }
@@ -49,7 +49,7 @@ impl Inside for Victim {
     }
 
     fn queue(&self) -> Box<dyn Queue> {
-        Box::new(Packets(self.0.packet_handle(0, 32).unwrap()))
+        Box::new(Packets(self.0.packet_handle(0).unwrap().with_burst(32)))
     }
 }
 
@@ -74,7 +74,7 @@ impl Scene {
             Kind::Few => |b| b.max_half_open(8),
             _ => |b| b,
         };
-        let builder = Context::builder("victim").reconnect_interval(Duration::from_millis(5));
+        let builder = Context::builder("victim").reconnect_interval(RECONNECT);
         // Each case looks for its own.
         let builder = builder.peer_log_lines(u32::MAX);
         let before = threads();
@@ -84,17 +84,17 @@ impl Scene {
         let other_context = crate::common::context();
         let socket = socket();
         let secret = (kind == Kind::Secret).then_some(SECRET);
-        let target = Target::new(role, &socket).with(0, secret);
+        let target = Target::new(role, &socket).with(0, secret).listening();
 
         // On the same socket where that is possible.
         let beside = match role {
             Role::Master => socket.clone(),
-            Role::Slave => crate::common::socket(),
+            _ => crate::common::socket(),
         };
         let config = |role| MemifConfig::new(&beside).id(1).role(role);
         let [master_context, slave_context] = match role {
             Role::Master => [&context, &other_context],
-            Role::Slave => [&other_context, &context],
+            _ => [&other_context, &context],
         };
         let master = config(memif::Role::Master);
         let master = master_context.create_interface(master).unwrap();
@@ -106,7 +106,7 @@ impl Scene {
 
         let role = match role {
             Role::Master => memif::Role::Master,
-            Role::Slave => memif::Role::Slave,
+            _ => memif::Role::Slave,
         };
         let victim = MemifConfig::new(&socket).role(role).name("victim");
         let victim = victim.log2_ring_size(LOG2).buffer_size(BUFFER as u16);
@@ -120,14 +120,13 @@ impl Scene {
         // A third interface, for the peer that asks.
         let beside = match role {
             memif::Role::Master => socket.clone(),
-            memif::Role::Slave => crate::common::socket(),
+            _ => crate::common::socket(),
         };
         let third = MemifConfig::new(&beside).id(2).role(role).name(BESIDE);
         let third = context.create_interface(third).unwrap();
-        // It is the asking process that listens.
-        let asker = Target::asked(target.role, &beside).with(2, None);
+        let asker = Target::new(target.role, &beside).with(2, None);
         let asker = Beside::start(&asker, control.as_deref());
-        let bystander = [master, slave].map(|m| m.packet_handle(0, 4).unwrap());
+        let bystander = [master, slave].map(|m| m.packet_handle(0).unwrap().with_burst(4));
         Self {
             target: target.with_inside(Victim(victim)),
             beside: RefCell::new(asker),

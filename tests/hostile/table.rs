@@ -102,6 +102,8 @@ impl Table {
         let mut first = 0;
         for round in 1..=ROUNDS {
             (0..self.cases.len()).for_each(|at| self.look(at, round == ROUNDS));
+            // What it logged is not the victim's.
+            log::clear();
             if round == 1 {
                 first = heap();
             }

@@ -15,6 +15,7 @@ mod habits;
 mod helper;
 mod killed;
 mod lifetime;
+mod links;
 mod observe;
 mod output;
 mod packets;

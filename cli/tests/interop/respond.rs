@@ -45,7 +45,7 @@ fn with_responder(
     ];
     let mut respond = Running::start(None, &args);
     respond.says("Answering as");
-    assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+    memif.wait_link_up(Some(PATIENCE)).unwrap();
 
     let shared = SharedDevice::from(MemifDevice::new(&memif, 0).unwrap());
     let mut device = FaultInjector::new(shared.clone(), 0x5eed);

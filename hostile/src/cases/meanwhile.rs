@@ -1,6 +1,8 @@
 //! What changes while the victim works: the memory under it, and the eventfds.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
@@ -136,4 +138,82 @@ pub(crate) fn eventfds(role: Role) -> impl Iterator<Item = Case> {
             assert!(link.wire.receive().is_none());
         })
     })
+}
+
+/// Others take the count away between a look at the eventfd and the read of it, which blocks then.
+pub(crate) fn emptied_eventfds(role: Role) -> Case {
+    let name = "the eventfds are blocking, and emptied all the time";
+    Case::new(Rule::Ring, name, "", move |target| {
+        let link = target.link();
+        let mut handle = target.handle();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for efd in [&link.s2m().efd, &link.m2s().efd] {
+                        let _ = fcntl(&**efd, FcntlArg::F_SETFL(OFlag::empty()));
+                        let _ = nix::unistd::write(&**efd, &1u64.to_ne_bytes());
+                        let _ = fcntl(&**efd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+                        let _ = nix::unistd::read(&**efd, &mut [0; 8]);
+                    }
+                }
+            });
+            for _ in 0..500 {
+                match role {
+                    Role::Master => link.slave_sends(b"x"),
+                    Role::Slave => link.master_sends(b"x"),
+                }
+                handle.reads(b"x");
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    })
+}
+
+/// A sender that looks at the flags before its packet is seen: it wakes nobody who has just gone
+/// to sleep. As peers without a fence do, now and then.
+pub(crate) fn without_fences(role: Role) -> Case {
+    const PACKETS: usize = 200;
+    /// So soon after the packet before, the receiver is about to sleep.
+    const SOON: Duration = Duration::from_micros(200);
+    const FOUND_WITHIN: Duration = Duration::from_secs(1);
+    let name = "packets are published unseen, as the receiver goes to sleep";
+    Case::new(Rule::Ring, name, "", move |target| {
+        let link = target.link();
+        let mut handle = target.handle();
+        std::thread::scope(|scope| {
+            let (tell, told) = channel();
+            scope.spawn(move || {
+                for _ in 0..PACKETS {
+                    handle.reads(b"x");
+                    let _ = tell.send(());
+                }
+            });
+            let mut longest = Duration::ZERO;
+            for _ in 0..PACKETS {
+                let start = Instant::now();
+                let ring = match role {
+                    Role::Master => link.s2m(),
+                    Role::Slave => link.m2s(),
+                };
+                while ring.flags() != 0 && start.elapsed() < patience() {}
+                match role {
+                    Role::Master => link.slave_publishes(b"x"),
+                    Role::Slave => link.master_publishes(b"x"),
+                }
+                // One that has slept for long has to be woken.
+                if start.elapsed() > SOON {
+                    ring.wake();
+                }
+                let start = Instant::now();
+                if told.recv_timeout(FOUND_WITHIN).is_err() {
+                    ring.wake();
+                    let _ = told.recv();
+                }
+                longest = longest.max(start.elapsed());
+            }
+            assert!(longest < FOUND_WITHIN, "a packet was not found");
+        });
+    })
+    .looking_inside()
 }

@@ -1,5 +1,8 @@
 //! All cases.
 
+mod closing;
+mod crowds;
+pub(crate) mod fuse;
 pub(crate) mod killed;
 mod meanwhile;
 mod on_master;
@@ -7,6 +10,7 @@ mod on_master_bends;
 mod on_slave;
 mod overruns;
 mod rings;
+mod slow;
 
 use crate::case::Case;
 use crate::target::Role;

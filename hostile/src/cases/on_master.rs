@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use crate::case::{Case, Kind, Rule};
 use crate::cases::killed::killed_at;
 use crate::cases::on_master_bends;
-use crate::cases::rings;
+use crate::cases::{closing, crowds, rings};
 use crate::held::Held;
 use crate::peer::*;
 use crate::target::{Target, until};
@@ -20,6 +20,8 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(silence());
     cases.extend(secrets());
     cases.extend(floods());
+    cases.extend(crowds::cases());
+    cases.extend(closing::on_master());
     cases.extend(rings::on_master());
     cases
 }

@@ -3,7 +3,7 @@
 use crate::case::{Case, Kind, Rule};
 use crate::cases::killed::{STAGES, killed_at};
 use crate::cases::on_master::{KINDS, any_message};
-use crate::cases::rings;
+use crate::cases::{closing, rings};
 use crate::peer::*;
 use crate::target::Target;
 
@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.extend(turns());
     cases.extend(ends());
     cases.extend(floods());
+    cases.extend(closing::cases());
     cases.extend(rings::on_slave());
     cases
 }

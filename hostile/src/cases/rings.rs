@@ -1,7 +1,7 @@
 //! What is in the shared memory, in both directions and roles.
 
 use crate::case::{Case, Rule};
-use crate::cases::meanwhile::{eventfds, flickers};
+use crate::cases::meanwhile::{emptied_eventfds, eventfds, flickers, without_fences};
 use crate::inside::No;
 use crate::peer::*;
 use crate::target::{Role, Target, noise};
@@ -316,6 +316,8 @@ pub(crate) fn on_master() -> Vec<Case> {
     ]);
     cases.extend(flickers(Role::Master));
     cases.extend(eventfds(Role::Master));
+    cases.push(emptied_eventfds(Role::Master));
+    cases.push(without_fences(Role::Master));
     cases
 }
 
@@ -399,5 +401,7 @@ pub(crate) fn on_slave() -> Vec<Case> {
     ]);
     cases.extend(flickers(Role::Slave));
     cases.extend(eventfds(Role::Slave));
+    cases.push(emptied_eventfds(Role::Slave));
+    cases.push(without_fences(Role::Slave));
     cases
 }

@@ -62,30 +62,39 @@ impl Link {
 
     /// As slave: sends a packet that fits one buffer.
     pub fn slave_sends(&self, packet: &[u8]) {
+        self.slave_publishes(packet);
+        self.s2m().wake();
+    }
+
+    /// As slave: puts a packet on the ring, and tells nobody.
+    pub fn slave_publishes(&self, packet: &[u8]) {
         let ring = self.s2m();
         let head = ring.head();
-        let mut desc = ring.desc(head);
-        self.regions[usize::from(desc.region)].write(desc.offset as usize, packet);
-        desc.length = packet.len() as u32;
-        desc.flags = 0;
-        ring.set_desc(head, desc);
+        self.fill(&ring, head, packet);
         ring.set_head(head.wrapping_add(1));
-        ring.wake();
     }
 
     /// As master: sends a packet that fits one buffer, into the slave's buffer.
     pub fn master_sends(&self, packet: &[u8]) {
+        self.master_publishes(packet);
+        self.m2s().wake();
+    }
+
+    /// As master: puts a packet into the slave's buffer, and tells nobody.
+    pub fn master_publishes(&self, packet: &[u8]) {
         let ring = self.m2s();
         let tail = ring.tail();
         assert_ne!(ring.head(), tail, "the slave has offered a buffer");
-        let mut desc = ring.desc(tail);
-        assert!(desc.length as usize >= packet.len());
+        self.fill(&ring, tail, packet);
+        ring.set_tail(tail.wrapping_add(1));
+    }
+
+    fn fill(&self, ring: &RingView<'_>, slot: u16, packet: &[u8]) {
+        let mut desc = ring.desc(slot);
         self.regions[usize::from(desc.region)].write(desc.offset as usize, packet);
         desc.length = packet.len() as u32;
         desc.flags = 0;
-        ring.set_desc(tail, desc);
-        ring.set_tail(tail.wrapping_add(1));
-        ring.wake();
+        ring.set_desc(slot, desc);
     }
 
     /// As slave: offers all buffers of the first ring.

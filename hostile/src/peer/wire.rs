@@ -2,12 +2,13 @@
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    connect, recvmsg, sendmsg, socket,
+    connect, recvmsg, sendmsg, socket, socketpair,
 };
 
 use super::*;
@@ -52,11 +53,11 @@ pub(super) fn wait_readable(fd: &OwnedFd, what: &str) {
 }
 
 impl Wire {
-    pub fn connect(path: &str) -> Self {
+    pub fn connect(path: impl AsRef<Path>) -> Self {
         Self::try_connect(path).expect("connecting")
     }
 
-    pub fn try_connect(path: &str) -> Result<Self, Errno> {
+    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Errno> {
         let wire = Self::unconnected();
         wire.connect_to(path).map(|()| wire)
     }
@@ -67,13 +68,24 @@ impl Wire {
         poll(&mut fds, PollTimeout::ZERO).expect("poll") != 0
     }
 
+    /// Two ends of a channel that nobody listens to.
+    pub fn pair() -> (Self, Self) {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
+        let (one, other) = pair.expect("a pair of sockets");
+        (Self(one), Self(other))
+    }
+
     /// Its descriptor, for when there will be none.
     pub fn unconnected() -> Self {
         Self(seqpacket())
     }
 
-    pub fn connect_to(&self, path: &str) -> Result<(), Errno> {
-        connect(self.0.as_raw_fd(), &address(path))
+    pub fn connect_to(&self, path: impl AsRef<Path>) -> Result<(), Errno> {
+        connect(
+            self.0.as_raw_fd(),
+            &address(&path.as_ref().to_string_lossy()),
+        )
     }
 
     /// Sends any bytes with any descriptors. An error means that the peer has closed.

@@ -99,6 +99,7 @@ release (queue_t *q)
   q->state = QUEUE_GONE;
   q->link = NULL;
   q->ring = NULL;
+  q->number++;
   q->own = q->spare[0] = q->spare[1] = NULL;
   q->regions = NULL;
   q->num_regions = 0;

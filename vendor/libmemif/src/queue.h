@@ -92,6 +92,7 @@ struct queue
   link_t *link;	     /* link */
   struct conn *conn; /* made */
   uint16_t qid;	     /* made */
+  uint32_t number;   /* link: of the memory it works on, different for each */
   uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */
   /* Receiving: */
   _Atomic uint64_t overrun; /* owner: slots that the peer has overwritten before they were read */

@@ -3,8 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use memif::Packet;
-use memif::pcap::{Direction, InterfaceInfo, InterfaceStatistics};
+use memif::pcap::{InterfaceInfo, InterfaceStatistics};
+use memif::{Direction, Packet};
 
 use crate::failure::Failure;
 
