@@ -51,9 +51,9 @@ count_silent (const sock_t *s, const memif_ext_peer_t *peer, unsigned *process, 
       }
 }
 
-/* The handshake that goes for a new one of this peer, NULL: none need. It is the oldest of the process
- * that has most of them; of those that have as many, of the user that has most. No process gets all
- * places, so that there are some for those who need longer. */
+/* The handshake that goes for a new one of this peer, NULL: none need. It is the oldest of the
+ * process that has most of them; of those that have as many, of the user that has most. No process
+ * gets all places, so that there are some for those who need longer. */
 static channel_t *
 one_too_many (const sock_t *s, const memif_ext_peer_t *peer)
 {
