@@ -15,6 +15,7 @@ mod habits;
 mod helper;
 mod killed;
 mod lifetime;
+mod masters;
 mod observe;
 mod output;
 mod packets;
