@@ -13,7 +13,7 @@ use criterion::measurement::WallTime;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
-use memif::pcap::{CaptureReader, DEFAULT_SNAPLEN, PcapWriter};
+use memif::pcap::{CaptureReader, PcapWriter};
 use memif::{
     Burst, CaptureInfo, Context, LinkType, Memif, MemifConfig, Packet, PacketSink, PacketSource,
     Role, RxMode, Timestamp,
@@ -97,11 +97,8 @@ fn ring(c: &mut Criterion) {
         });
     });
     each(&mut group, "handle", |group, id, size, burst| {
-        let mut to = pair.slave.packet_handle(0, 1).expect("the queue is free");
-        let mut from = pair
-            .master
-            .packet_handle(0, burst as u16)
-            .expect("the queue is free");
+        let mut to = pair.slave.packet_handle(0).expect("the queue is free");
+        let mut from = pair.master.packet_handle(0).expect("the queue is free");
         from.set_rx_mode(RxMode::Polling)
             .expect("an open interface");
         let data = vec![7; size];
@@ -126,17 +123,14 @@ fn files(c: &mut Criterion) {
     let mut group = c.benchmark_group("files");
     let pair = Pair::new();
     each(&mut group, "capture", |group, id, size, burst| {
-        let mut to = pair.slave.packet_handle(0, 1).expect("the queue is free");
-        let mut from = pair
-            .master
-            .packet_handle(0, burst as u16)
-            .expect("the queue is free");
+        let mut to = pair.slave.packet_handle(0).expect("the queue is free");
+        let mut from = pair.master.packet_handle(0).expect("the queue is free");
         from.set_rx_mode(RxMode::Polling)
             .expect("an open interface");
         let data = vec![7; size];
         let packets = vec![&data[..]; burst];
-        let mut file = PcapWriter::new(io::sink(), LinkType::ETHERNET, DEFAULT_SNAPLEN)
-            .expect("a sink takes all");
+        let mut file =
+            PcapWriter::new(io::sink(), LinkType::ETHERNET, None).expect("a sink takes all");
         group.bench_function(id, |b| {
             b.iter_custom(|rounds| {
                 let mut time = Duration::ZERO;
@@ -154,16 +148,13 @@ fn files(c: &mut Criterion) {
         });
     });
     each(&mut group, "replay", |group, id, size, burst| {
-        let mut to = pair.slave.packet_handle(0, 1).expect("the queue is free");
-        let mut from = pair
-            .master
-            .packet_handle(0, burst as u16)
-            .expect("the queue is free");
+        let mut to = pair.slave.packet_handle(0).expect("the queue is free");
+        let mut from = pair.master.packet_handle(0).expect("the queue is free");
         from.set_rx_mode(RxMode::Polling)
             .expect("an open interface");
         let mut capture = Vec::new();
-        let mut writer = PcapWriter::new(&mut capture, LinkType::ETHERNET, DEFAULT_SNAPLEN)
-            .expect("memory takes all");
+        let mut writer =
+            PcapWriter::new(&mut capture, LinkType::ETHERNET, None).expect("memory takes all");
         let data = vec![7; size];
         for n in 0..burst {
             let info = CaptureInfo::whole(size, Timestamp::from_nanos(n as u64));

@@ -98,7 +98,7 @@ fn receive(handle: &mut PacketHandle, mode: RxMode, packet: &mut [u8]) -> Result
                 std::hint::spin_loop();
             }
             Err(memif::Error::Eof(Eof::Empty)) => {
-                handle.wait(None)?; // as the eventfds: a limit costs the kernel a timer
+                let _ = handle.wait(None)?; // as the eventfds: a limit costs the kernel a timer
             }
             Err(e) => return Err(e),
         }
@@ -142,8 +142,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (master, slave) = (create(Role::Master)?, create(Role::Slave)?);
     slave.wait_link_up(None)?;
     master.wait_link_up(None)?;
-    let mut near = slave.packet_handle(0, 1)?;
-    let mut far = master.packet_handle(0, 1)?;
+    let mut near = slave.packet_handle(0)?.with_burst(1);
+    let mut far = master.packet_handle(0)?.with_burst(1);
 
     let names = [
         "cache line",

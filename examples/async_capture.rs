@@ -5,7 +5,7 @@
 //! It ends when the peer leaves, or on Ctrl-C. Without arguments it captures packets that a task of
 //! its own sends.
 
-use memif::pcap::{DEFAULT_SNAPLEN, PcapWriter};
+use memif::pcap::PcapWriter;
 use memif::stream::AsyncPacketHandle;
 use memif::{Context, Eof, Error, MemifConfig, PacketSink, Role};
 
@@ -30,8 +30,8 @@ async fn main() -> Result<(), Error> {
 
     let context = Context::new("async capture")?;
     let memif = context.create_interface(MemifConfig::new(socket).role(role))?;
-    let mut handle = AsyncPacketHandle::new(memif.packet_handle(0, 256)?)?;
-    let mut writer = PcapWriter::create(&file, memif.mode().link_type(), DEFAULT_SNAPLEN)?;
+    let mut handle = AsyncPacketHandle::new(memif.packet_handle(0)?.with_burst(256))?;
+    let mut writer = PcapWriter::create(&file, memif.mode().link_type(), None)?;
     memif.link_up().await?;
     loop {
         // A read that loses the race is dropped. The next read gets its packet.
@@ -57,11 +57,10 @@ async fn send(socket: &str) -> Result<(), Error> {
     let context = Context::new("sender")?;
     let memif = context.create_interface(MemifConfig::new(socket))?;
     memif.link_up().await?;
-    let mut handle = AsyncPacketHandle::new(memif.packet_handle(0, 1)?)?;
+    let mut handle = AsyncPacketHandle::new(memif.packet_handle(0)?.with_burst(1))?;
     for n in 0..1000u16 {
         handle.write_packet(&[n as u8; 60]).await?;
     }
     // Waits until everything is read, without blocking the capture in the same thread.
-    handle.close().await;
-    Ok(())
+    handle.close().await
 }

@@ -1,18 +1,18 @@
-//! Writes the packets that a peer sends to a pcap file, until the peer leaves.
+//! Writes the packets that a peer sends to a pcapng file, until the peer leaves.
 //!
 //!     cargo run --example capture -- SOCKET FILE [master]
 //!
 //! Without arguments it captures packets that a thread of its own sends.
 
-use memif::pcap::{DEFAULT_SNAPLEN, PcapWriter};
-use memif::{Context, Eof, Error, MemifConfig, PacketSink, PacketSource, Role, Wait};
+use memif::pcap::{InterfaceInfo, PcapNgWriter};
+use memif::{Context, Eof, Error, MemifConfig, PacketSink, PacketSource, Role};
 
 fn main() -> Result<(), Error> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let (socket, file, role) = match &args[..] {
         [] => {
             let socket = format!("@capture-{}", std::process::id());
-            let file = std::env::temp_dir().join(format!("capture-{}.pcap", std::process::id()));
+            let file = std::env::temp_dir().join(format!("capture-{}.pcapng", std::process::id()));
             let to = socket.clone();
             std::thread::spawn(move || send(&to).expect("sending to this process"));
             (socket, file, Role::Master)
@@ -27,29 +27,25 @@ fn main() -> Result<(), Error> {
 
     let context = Context::new("capture")?;
     let memif = context.create_interface(MemifConfig::new(socket).role(role))?;
-    let mut handle = memif.packet_handle(0, 256)?;
-    let mut writer = PcapWriter::create(&file, handle.link_type(), DEFAULT_SNAPLEN)?;
     memif.wait_link_up(None)?;
+    let mut handle = memif.packet_handle(0)?;
+    let interface = InterfaceInfo::new("memif0", handle.link_type());
+    let mut writer = PcapNgWriter::create(&file, &[interface])?;
     loop {
         match handle.read_packet() {
             Ok(packet) => writer.write_packet(&packet)?,
             Err(Error::Eof(Eof::Empty)) => {
                 // Now the file has everything that has arrived.
                 writer.flush()?;
-                if handle.wait(None)? == Wait::Closed {
-                    break;
-                }
+                let _ = handle.wait(None)?; // the next read tells the end of the link
             }
-            Err(Error::Eof(_)) => break,
+            Err(e) if e.is_eof() => break,
             Err(e) => return Err(e),
         }
     }
-    writer.flush()?;
-    println!(
-        "{} packets are in {}",
-        writer.packets_written(),
-        file.display()
-    );
+    let packets = writer.packets_accepted();
+    writer.close()?;
+    println!("{packets} packets are in {}", file.display());
     Ok(())
 }
 
@@ -57,7 +53,7 @@ fn send(socket: &str) -> Result<(), Error> {
     let context = Context::new("sender")?;
     let memif = context.create_interface(MemifConfig::new(socket))?;
     memif.wait_link_up(None)?;
-    let mut handle = memif.packet_handle(0, 1)?;
+    let mut handle = memif.packet_handle(0)?.with_burst(1);
     for n in 0..1000u16 {
         handle.write_packet_timeout(&[n as u8; 60], None)?;
     }

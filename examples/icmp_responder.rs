@@ -77,7 +77,9 @@ fn ask(memif: &Memif, host: Host) -> Result<(), Error> {
     questions.extend((1..=PINGS).map(|seq| icmp::ping(ASKER, host, seq)));
     let mut asked = 0;
     while asked < questions.len() {
-        tx.wait_writable(Some(Duration::from_secs(5)))?;
+        let length = questions[asked].len();
+        tx.wait_writable(length, Some(Duration::from_secs(5)))?
+            .ready()?;
         asked += tx.tx_burst(&questions[asked..])?;
     }
     let mut burst = Burst::new(16);

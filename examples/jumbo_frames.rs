@@ -39,7 +39,7 @@ fn main() -> Result<(), Error> {
 }
 
 fn send(memif: &Memif) -> Result<(), Error> {
-    let mut handle = memif.packet_handle(0, 64)?;
+    let mut handle = memif.packet_handle(0)?;
     let mut length = 64;
     while length <= LARGEST {
         let packet: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
@@ -51,7 +51,7 @@ fn send(memif: &Memif) -> Result<(), Error> {
 }
 
 fn check(memif: &Memif) -> Result<(), Error> {
-    let mut handle = memif.packet_handle(0, 64)?;
+    let mut handle = memif.packet_handle(0)?;
     for packet in handle.packets() {
         let packet = packet?;
         let right = packet

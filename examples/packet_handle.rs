@@ -21,7 +21,7 @@ fn main() -> Result<(), Error> {
     slave.wait_link_up(None)?;
     let echoing = std::thread::spawn(move || echo(&master));
 
-    let mut handle = slave.packet_handle(0, 64)?;
+    let mut handle = slave.packet_handle(0)?;
     for n in 0..5u8 {
         handle.write_packet(&[n; 64])?;
         let answer = handle.read_packet_timeout(Some(Duration::from_secs(5)))?;
@@ -38,7 +38,7 @@ fn main() -> Result<(), Error> {
 /// Ends when the peer leaves.
 fn echo(memif: &Memif) -> Result<(), Error> {
     memif.wait_link_up(None)?;
-    let (mut reader, mut writer) = memif.packet_handle(0, 64)?.split();
+    let (mut reader, mut writer) = memif.packet_handle(0)?.split();
     loop {
         match reader.read_packet() {
             Ok(packet) => writer.write_packet_timeout(&packet, Some(Duration::from_secs(1)))?,

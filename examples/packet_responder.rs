@@ -40,7 +40,7 @@ fn main() -> Result<(), Error> {
 }
 
 fn respond(memif: &Memif, host: Host) -> Result<(), Error> {
-    let (mut reader, mut writer) = memif.packet_handle(0, 64)?.split();
+    let (mut reader, mut writer) = memif.packet_handle(0)?.split();
     let mut answered = 0;
     // Waits for each packet. Ends when the link is down and everything has been read.
     for packet in reader.packets() {
@@ -48,7 +48,8 @@ fn respond(memif: &Memif, host: Host) -> Result<(), Error> {
             match writer.write_packet(&answer) {
                 Ok(()) => answered += 1,
                 // A host may drop what does not fit into the ring.
-                Err(e) if e.is_eof() => {}
+                Err(Error::Full) => {}
+                Err(e) if e.is_eof() => break,
                 Err(e) => return Err(e),
             }
         }
@@ -63,7 +64,7 @@ fn ask(memif: &Memif, host: Host) -> Result<(), Error> {
         ip: [192, 168, 1, 2],
     };
     let wait = Some(Duration::from_secs(5));
-    let mut handle = memif.packet_handle(0, 16)?;
+    let mut handle = memif.packet_handle(0)?.with_burst(16);
     handle.write_packet_timeout(&icmp::who_has(asker, host.ip), wait)?;
     println!("{} bytes of ARP", handle.read_packet_timeout(wait)?.len());
     for seq in 1..=5 {

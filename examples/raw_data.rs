@@ -57,7 +57,7 @@ fn run(memif: &Memif, rounds: u32, pause: Duration) -> Result<(), Error> {
                 .map(|n| format!("packet {n} of burst {round} on queue {}", queue.id()))
                 .collect();
             // A master's link is up a moment before the peer has offered its buffers.
-            let room = queue.wait_writable(Some(pause));
+            let room = queue.wait_writable(packets[0].len(), Some(pause));
             match room.and_then(|_| queue.tx_burst(&packets)) {
                 Ok(sent) if sent < BURST => println!("the ring took {sent} of {BURST}"),
                 Ok(_) => {}

@@ -33,7 +33,7 @@ fn main() -> Result<(), Error> {
     let context = Context::new("replay")?;
     let memif = context.create_interface(MemifConfig::new(socket).role(role))?;
     memif.wait_link_up(None)?;
-    let mut handle = memif.packet_handle(0, 1)?;
+    let mut handle = memif.packet_handle(0)?.with_burst(1);
     let mut sent = 0;
     loop {
         match capture.read_packet() {
@@ -44,8 +44,8 @@ fn main() -> Result<(), Error> {
         }
         sent += 1;
     }
-    let taken = handle.flush(Duration::from_secs(5))?;
-    println!("{sent} packets sent, all taken by the peer: {taken}");
+    handle.flush(Duration::from_secs(5))?;
+    println!("{sent} packets sent, all taken by the peer");
     Ok(())
 }
 
@@ -53,7 +53,7 @@ fn receive(socket: &str) -> Result<(), Error> {
     let context = Context::new("receiver")?;
     let memif = context.create_interface(MemifConfig::new(socket).role(Role::Master))?;
     memif.wait_link_up(None)?;
-    for packet in memif.packet_handle(0, 64)?.packets() {
+    for packet in memif.packet_handle(0)?.packets() {
         packet?;
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! The settings of an interface, as the lower floors see them.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use crate::error::Error;
@@ -23,6 +25,7 @@ const LOG2_RING_SIZE_MAX: u8 = 14;
 /// assert_eq!(Role::Slave.to_string(), "slave");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Role {
     /// Listens on the socket. DPDK calls it server.
     Master,
@@ -62,6 +65,7 @@ impl FromStr for Role {
 /// assert_eq!(IfMode::Ip.link_type(), LinkType::RAW);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum IfMode {
     /// An Ethernet header. DPDK supports no other mode.
     #[default]
@@ -117,7 +121,7 @@ impl FromStr for IfMode {
 /// The settings of an interface.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    pub(crate) socket: String,
+    pub(crate) socket: PathBuf,
     pub(crate) id: u32,
     pub(crate) role: Role,
     pub(crate) mode: IfMode,
@@ -131,7 +135,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn new(socket: String) -> Self {
+    pub(crate) fn new(socket: PathBuf) -> Self {
         Self {
             socket,
             id: 0,
@@ -147,20 +151,21 @@ impl Settings {
     }
 
     pub(crate) fn checked(mut self) -> Result<Self, Error> {
-        let path = &self.socket;
-        if path.is_empty() || path == "@" {
+        let path = self.socket.as_os_str().as_bytes();
+        if path.is_empty() || path == b"@" {
             return Err(Error::config("socket", "the path is empty"));
         }
         if path.len() > PATH_MAX {
             return Err(Error::config(
                 "socket",
                 format!(
-                    "{path} has {} bytes, a socket's path may have {PATH_MAX}: try a shorter folder",
+                    "{} has {} bytes, a socket's path may have {PATH_MAX}: try a shorter folder",
+                    self.socket.display(),
                     path.len()
                 ),
             ));
         }
-        if path.contains('\0') {
+        if path.contains(&0) {
             return Err(Error::config("socket", "the path contains a NUL byte"));
         }
         if self.secret.len() > SECRET_MAX {

@@ -1,6 +1,7 @@
 //! The context: what a program creates first, and its settings.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -76,10 +77,12 @@ impl Context {
     pub fn create_interface(&self, config: MemifConfig) -> Result<Memif, Error> {
         let (settings, callbacks) = config.checked()?;
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Memif {
-                kind: ErrorKind::NotInitialised,
-                context: format!("creating id {} on {}", settings.id, settings.socket),
-            });
+            let doing = format!(
+                "creating id {} on {}",
+                settings.id,
+                settings.socket.display()
+            );
+            return Err(Error::memif(ErrorKind::NotInitialised, doing));
         }
         let control = Arc::clone(&self.control);
         let link = Link::create(control, settings, Box::new(callbacks))?;
@@ -131,6 +134,7 @@ impl fmt::Debug for Context {
 /// # Ok::<(), memif::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct ContextBuilder {
     app_name: String,
     reconnect: Duration,
@@ -156,8 +160,9 @@ impl ContextBuilder {
         self
     }
 
-    /// How many unfinished handshakes a listening socket accepts before it drops the oldest: 64 by
-    /// default, at least 1.
+    /// How many unfinished handshakes a listening socket accepts before it drops the oldest of the
+    /// process that has most of them: 64 by default, at least 1. No process gets more than three
+    /// quarters.
     pub fn max_half_open(mut self, count: u32) -> Self {
         self.max_half_open = count;
         self
@@ -195,7 +200,7 @@ impl ContextBuilder {
     /// # Ok::<(), memif::Error>(())
     /// ```
     pub fn socket_mode(mut self, mode: u32) -> Self {
-        self.access.file_mode = mode;
+        self.access.file_mode = Some(mode);
         self
     }
 
@@ -243,7 +248,7 @@ impl ContextBuilder {
     pub fn build(self) -> Result<Context, Error> {
         self.access.check()?;
         let control = Control::start(SocketArgs {
-            path: String::new(),
+            path: PathBuf::new(),
             app_name: cut_name("program name", self.app_name),
             reconnect: self.reconnect,
             handshake: self.handshake,

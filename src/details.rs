@@ -1,5 +1,7 @@
 //! What is known about an interface and its link.
 
+use std::path::PathBuf;
+
 use crate::config::{IfMode, Role};
 
 /// A snapshot of an interface and its link, from [`Memif::details`](crate::Memif::details).
@@ -18,7 +20,7 @@ use crate::config::{IfMode, Role};
 #[non_exhaustive]
 pub struct MemifDetails {
     /// The control socket.
-    pub socket: String,
+    pub socket: PathBuf,
     /// The interface id.
     pub id: u32,
     /// This side's role.
@@ -61,7 +63,7 @@ pub struct MemifDetails {
 /// let socket = format!("@memif-doc-peer-{}", std::process::id());
 /// let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
 /// let slave = context.create_interface(MemifConfig::new(&socket))?;
-/// assert!(slave.wait_link_up(Some(Duration::from_secs(5)))?);
+/// slave.wait_link_up(Some(Duration::from_secs(5)))?;
 /// // Both are in this process.
 /// assert_eq!(slave.details()?.remote_process.unwrap().pid, std::process::id());
 /// # Ok::<(), memif::Error>(())

@@ -11,7 +11,7 @@
 //! let memif = context.create_interface(MemifConfig::new("/run/vpp/memif.sock").id(0))?;
 //! memif.wait_link_up(None)?;
 //!
-//! let mut handle = memif.packet_handle(0, 64)?;
+//! let mut handle = memif.packet_handle(0)?;
 //! for packet in handle.packets() {
 //!     let packet = packet?;
 //!     println!("{} {} bytes", packet.info().timestamp, packet.info().length);
@@ -33,7 +33,8 @@
 //!   memory. Everything above it is safe Rust.
 //!
 //! [`pcap`] reads and writes capture files (feature `pcap`). `phy` has the device for smoltcp
-//! (feature `smoltcp`). `stream` reads and writes in a tokio runtime (feature `tokio`).
+//! (feature `smoltcp`). `stream` reads and writes in a tokio runtime (feature `tokio`). `observe` reads
+//! links between other processes (feature `observe`).
 //!
 //! The [`manual`] explains the concepts, helps to choose modes and sizes, and says how to set up
 //! peers and what to do when no packets arrive.
@@ -80,18 +81,19 @@ pub mod stream;
 pub use config::{IfMode, Role};
 pub use context::{Context, ContextBuilder};
 pub use details::{MemifDetails, PeerProcess, QueueDetails, RegionDetails};
-pub use error::{Eof, Error, ErrorKind};
-pub use handle::{Closer, PacketHandle, PacketReader, PacketWriter, Packets};
+pub use error::{Eof, Error, ErrorKind, IoError};
+pub use handle::{PacketHandle, PacketReader, PacketWriter, Packets, ReuniteError};
 pub use interface::Memif;
 pub use interface::config::MemifConfig;
 pub use interrupts::Interrupts;
 pub use link::rx_mode::RxMode;
 pub use link::status::ConnectFailure;
+pub use packet::direction::Direction;
 pub use packet::link_type::LinkType;
-pub use packet::source::{PacketSink, PacketSource};
+pub use packet::source::{PacketSink, PacketSource, SourcePackets};
 pub use packet::time::Timestamp;
-pub use packet::{CaptureInfo, Packet, PacketBuf};
-pub use queue::{Burst, BurstIter, DEFAULT_SNAPLEN, RxQueue, TxQueue, Wait};
+pub use packet::{CaptureInfo, DEFAULT_SNAPLEN, Packet, PacketBuf};
+pub use queue::{Burst, BurstIter, Closer, RxQueue, TxQueue, View, ViewIter, Views, Wait};
 pub use stats::{MemifStats, QueueStats};
 
 /// Tests the program in the README.

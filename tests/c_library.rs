@@ -94,7 +94,7 @@ fn a_c_program_s_external_region_works_with_a_packet_handle() {
     let memif = context.create_interface(memif).unwrap();
     let mut peer = Command::new(program).arg(&socket).spawn().unwrap();
     up(&memif);
-    let mut handle = memif.packet_handle(0, 16).unwrap();
+    let mut handle = memif.packet_handle(0).unwrap().with_burst(16);
     for n in 0..5_000u64 {
         let packet = pattern(n, 1 + (n as usize * 37) % 9000);
         handle.write_packet_timeout(&packet, Some(LONG)).unwrap();

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
-use memif::{Eof, MemifConfig, PacketHandle, Role, Wait};
+use memif::{Error, MemifConfig, PacketHandle, Role};
 use memif_hostile::peer::*;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -173,21 +173,26 @@ fn signals_end_no_call_early_and_with_no_error() {
             let pair = Pair::small(3, 64);
             let (mut to, mut from) = pair.handles(role, 4);
             lasts("wait", || {
-                assert_eq!(from.wait(SHORT).unwrap(), Wait::TimedOut)
+                assert_eq!(from.wait(SHORT), Err(Error::TimedOut))
             });
             lasts("read_packet_timeout", || {
-                assert_eq!(eof(from.read_packet_timeout(SHORT).map(drop)), Eof::Empty);
+                assert_eq!(
+                    from.read_packet_timeout(SHORT).map(drop),
+                    Err(Error::TimedOut)
+                );
             });
             while to.write_packet(b"x").is_ok() {}
             lasts("write_packet_timeout", || {
-                assert_eq!(eof(to.write_packet_timeout(b"x", SHORT)), Eof::Full);
+                assert_eq!(to.write_packet_timeout(b"x", SHORT), Err(Error::TimedOut));
             });
-            lasts("flush", || assert!(!to.flush(SHORT.unwrap()).unwrap()));
+            lasts("flush", || {
+                assert_eq!(to.flush(SHORT.unwrap()), Err(Error::TimedOut))
+            });
             let lonely = pair
                 .slave_context
                 .create_interface(MemifConfig::new(socket()));
             lasts("wait_link_up", || {
-                assert!(!lonely.unwrap().wait_link_up(SHORT).unwrap())
+                assert_eq!(lonely.unwrap().wait_link_up(SHORT), Err(Error::TimedOut))
             });
             for _ in 0..8 {
                 assert_eq!(read(&mut from), b"x");

@@ -38,7 +38,7 @@ fn peers(master: &Memif) {
     let link = Plan::new(0).up(master.socket());
     up(master);
     link.offer();
-    let mut handle = master.packet_handle(0, 1).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(1);
     link.slave_sends(b"x");
     link.slave_sends(b"y");
     assert_eq!(read(&mut handle), b"x");

@@ -43,7 +43,7 @@ fn a_full_ring_is_counted_and_shown() {
         let pair = Pair::small(4, 2048);
         let (mut to, mut from) = pair.handles(reader, 4);
         assert_eq!(to.write_packets(&[[0; 60]; 20]).unwrap(), 16);
-        assert_eq!(eof(to.write_packet(&[0; 60])), memif::Eof::Full);
+        assert_eq!(to.write_packet(&[0; 60]), Err(memif::Error::Full));
         // A packet that could never be sent is no full ring.
         to.write_packet(&[]).unwrap_err();
         let queue = pair.side(other(reader)).stats().tx_queues[0];
@@ -82,12 +82,8 @@ fn counters_go_on_over_links_and_owners() {
         up(&pair.master);
         let stats = pair.master.stats();
         assert_eq!((stats.link_up, stats.links), (true, round));
-        slave
-            .packet_handle(0, 1)
-            .unwrap()
-            .write_packet(b"x")
-            .unwrap();
-        read(&mut pair.master.packet_handle(0, 1).unwrap());
+        slave.packet_handle(0).unwrap().write_packet(b"x").unwrap();
+        read(&mut pair.master.packet_handle(0).unwrap().with_burst(1));
         slave.close();
         down(&pair.master);
     }

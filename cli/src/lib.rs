@@ -30,7 +30,7 @@ use crate::report::start_log;
 
 /// Packets over shared memory: what tcpdump and tcpreplay do for network cards, for memif.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "memif", version, max_term_width = 100)]
 pub struct Args {
     /// More output: -v logs the control channel, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]

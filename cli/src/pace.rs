@@ -17,7 +17,9 @@
 
 use std::time::{Duration, Instant};
 
-use memif::{Error, Timestamp};
+use memif::Timestamp;
+
+use crate::failure::Failure;
 
 /// How fast to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -95,8 +97,8 @@ impl Pacer {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] when the rate is not within 0.001 and 10^9 (speed: 10^6).
-    pub(crate) fn new(rate: Rate) -> Result<Self, Error> {
+    /// [`Failure::Usage`] when the rate is not within 0.001 and 10^9 (speed: 10^6).
+    pub(crate) fn new(rate: Rate) -> Result<Self, Failure> {
         Self::with_clock(rate, SystemClock::default())
     }
 }
@@ -107,7 +109,7 @@ impl<C: Clock> Pacer<C> {
     /// # Errors
     ///
     /// As [`Pacer::new`].
-    pub(crate) fn with_clock(rate: Rate, clock: C) -> Result<Self, Error> {
+    pub(crate) fn with_clock(rate: Rate, clock: C) -> Result<Self, Failure> {
         let mut pacer = Self {
             clock,
             pace: Pace::new(rate)?,
@@ -222,7 +224,7 @@ enum Pace {
 }
 
 impl Pace {
-    fn new(rate: Rate) -> Result<Self, Error> {
+    fn new(rate: Rate) -> Result<Self, Failure> {
         Ok(match rate {
             Rate::Original { speed } => Self::Original {
                 speed: billionths("speed", speed, 1e6)?,
@@ -238,14 +240,13 @@ impl Pace {
     }
 }
 
-fn billionths(what: &'static str, value: f64, most: f64) -> Result<u128, Error> {
+fn billionths(what: &'static str, value: f64, most: f64) -> Result<u128, Failure> {
     if (0.001..=most).contains(&value) {
         Ok((value * 1e9).round() as u128)
     } else {
-        Err(Error::Config {
-            what,
-            problem: format!("{value} is not within 0.001 and {most}"),
-        })
+        Err(Failure::Usage(format!(
+            "{what}: {value} is not within 0.001 and {most}"
+        )))
     }
 }
 

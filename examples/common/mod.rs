@@ -5,7 +5,7 @@ mod args;
 
 pub use args::*;
 use memif::phy::{self, Reach};
-use memif::{Context, Error, Memif, MemifConfig, Role, Wait};
+use memif::{Context, Error, Memif, MemifConfig, Role};
 use smoltcp::iface::{Config, Interface, SocketSet};
 use smoltcp::phy::{Device, Medium};
 use smoltcp::time::{Duration, Instant};
@@ -88,7 +88,8 @@ impl<D: Device + Reach> Host<D> {
         let delay = phy::poll_delay(&mut self.device, &mut self.iface, &self.sockets, now);
         let delay = [delay, limit].into_iter().flatten().min();
         match phy::wait(&mut self.device, delay) {
-            Ok(wait) => wait != Wait::Closed,
+            Ok(()) => true,
+            Err(error) if error.is_eof() => false,
             Err(error) => fail(&error.to_string()),
         }
     }

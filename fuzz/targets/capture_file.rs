@@ -5,7 +5,8 @@
 use std::io::{self, Read};
 
 use libfuzzer_sys::fuzz_target;
-use memif::pcap::{CaptureReader, Direction, InterfaceInfo, PcapNgWriter, PcapWriter};
+use memif::Direction;
+use memif::pcap::{CaptureReader, InterfaceInfo, PcapNgWriter, PcapWriter};
 use memif::{Eof, Error, LinkType, PacketBuf, PacketSink, PacketSource};
 
 /// Gives so many bytes at a time, and now and then none yet.
@@ -122,7 +123,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn write_pcap(out: &mut Vec<u8>, link_type: LinkType, packets: &[PacketBuf]) -> Result<(), Error> {
-    let mut writer = PcapWriter::new(out, link_type, 0)?;
+    let mut writer = PcapWriter::new(out, link_type, None)?;
     for packet in packets {
         writer.write_packet(&packet.as_packet())?;
     }

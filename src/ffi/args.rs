@@ -1,5 +1,6 @@
 //! The settings of sockets and interfaces of the C core.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -7,7 +8,7 @@ use crate::error::Error;
 /// Settings of a control socket.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketArgs {
-    pub(crate) path: String,
+    pub(crate) path: PathBuf,
     pub(crate) app_name: String,
     pub(crate) reconnect: Duration,
     pub(crate) handshake: Duration,
@@ -19,8 +20,8 @@ pub(crate) struct SocketArgs {
 /// Who may be a peer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
-    /// Permissions of the socket's file; 0 means 0600.
-    pub(crate) file_mode: u32,
+    /// Permissions of the socket's file; `None` means 0600.
+    pub(crate) file_mode: Option<u32>,
     pub(crate) file_uid: Option<u32>,
     pub(crate) file_gid: Option<u32>,
     pub(crate) uids: Vec<u32>,
@@ -30,8 +31,8 @@ pub(crate) struct Access {
 impl Access {
     /// Checks the values that the C core can't represent.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.file_mode > 0o777 {
-            let said = format!("0{:o} is no mode of a file, 0 to 0777 are", self.file_mode);
+        if let Some(mode) = self.file_mode.filter(|mode| *mode > 0o777) {
+            let said = format!("0{mode:o} is no mode of a file, 0 to 0777 are");
             return Err(Error::config("socket mode", said));
         }
         for (what, ids) in [

@@ -1127,6 +1127,7 @@ pub struct memif_ext_socket_args_t {
     pub file_gid: u32,
     pub set_file_uid: u8,
     pub set_file_gid: u8,
+    pub set_file_mode: u8,
     pub num_allowed_uids: u16,
     pub num_allowed_gids: u16,
     pub allowed_uids: *const u32,
@@ -1158,10 +1159,12 @@ const _: () = {
         [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_uid) - 40usize];
     ["Offset of field: memif_ext_socket_args_t::set_file_gid"]
         [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_gid) - 41usize];
+    ["Offset of field: memif_ext_socket_args_t::set_file_mode"]
+        [::core::mem::offset_of!(memif_ext_socket_args_t, set_file_mode) - 42usize];
     ["Offset of field: memif_ext_socket_args_t::num_allowed_uids"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_uids) - 42usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_uids) - 44usize];
     ["Offset of field: memif_ext_socket_args_t::num_allowed_gids"]
-        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_gids) - 44usize];
+        [::core::mem::offset_of!(memif_ext_socket_args_t, num_allowed_gids) - 46usize];
     ["Offset of field: memif_ext_socket_args_t::allowed_uids"]
         [::core::mem::offset_of!(memif_ext_socket_args_t, allowed_uids) - 48usize];
     ["Offset of field: memif_ext_socket_args_t::allowed_gids"]
@@ -1286,6 +1289,56 @@ unsafe extern "C" {
         slots: *mut u64,
     ) -> ::core::ffi::c_int;
 }
+#[repr(C)]
+#[derive(Debug, Default, Copy, Clone)]
+pub struct memif_ext_lent_t {
+    pub offset: u32,
+    pub length: u32,
+    pub region: u16,
+    pub more: u16,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of memif_ext_lent_t"][::core::mem::size_of::<memif_ext_lent_t>() - 12usize];
+    ["Alignment of memif_ext_lent_t"][::core::mem::align_of::<memif_ext_lent_t>() - 4usize];
+    ["Offset of field: memif_ext_lent_t::offset"]
+        [::core::mem::offset_of!(memif_ext_lent_t, offset) - 0usize];
+    ["Offset of field: memif_ext_lent_t::length"]
+        [::core::mem::offset_of!(memif_ext_lent_t, length) - 4usize];
+    ["Offset of field: memif_ext_lent_t::region"]
+        [::core::mem::offset_of!(memif_ext_lent_t, region) - 8usize];
+    ["Offset of field: memif_ext_lent_t::more"]
+        [::core::mem::offset_of!(memif_ext_lent_t, more) - 10usize];
+};
+unsafe extern "C" {
+    pub fn memif_ext_rx_lend(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        bufs: *mut memif_ext_lent_t,
+        count: u16,
+        lent: *mut u16,
+        link: *mut u32,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_rx_return(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        link: u32,
+        count: u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_rx_read(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        link: u32,
+        buf: *const memif_ext_lent_t,
+        from: u32,
+        to: *mut u8,
+        length: u32,
+    ) -> ::core::ffi::c_int;
+}
 pub const MEMIF_EXT_WAIT_READY: _bindgen_ty_4 = 0;
 pub const MEMIF_EXT_WAIT_TIMED_OUT: _bindgen_ty_4 = 1;
 pub const MEMIF_EXT_WAIT_LINK_DOWN: _bindgen_ty_4 = 2;
@@ -1345,6 +1398,13 @@ unsafe extern "C" {
         packets: *const memif_ext_slice_t,
         count: u16,
         sent: *mut u16,
+    ) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn memif_ext_tx_fits(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        length: u32,
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {

@@ -14,7 +14,7 @@ pub(crate) trait ConnEvents: Send + Sync {
     fn connected(&self);
     fn disconnected(&self, reason: &str);
     /// An attempt to connect failed. `refused`: the peer said so.
-    fn failed(&self, err: i32, refused: bool, reason: &str);
+    fn failed(&self, err: i32, refused: bool, reason: &str, peer: &str);
 }
 
 /// # Safety
@@ -60,10 +60,8 @@ pub(super) unsafe extern "C" fn on_connect(_: memif_conn_handle_t, context: *mut
     guarded(context, |events| events.connected())
 }
 
-pub(super) unsafe extern "C" fn on_disconnect(
-    conn: memif_conn_handle_t,
-    context: *mut c_void,
-) -> c_int {
+/// A text of an interface that has no link; empty if it can't be had.
+fn detail(conn: memif_conn_handle_t, field: fn(&memif_details_t) -> *mut u8) -> String {
     // Names, path, secret and reason are below a kilobyte; there are no queues without a link.
     let mut memory = [0u64; 256];
     // SAFETY: all fields of this C struct may be zero.
@@ -72,17 +70,23 @@ pub(super) unsafe extern "C" fn on_disconnect(
     // SAFETY: libmemif gives its live interface, on the control thread; `memory` has `len`
     // bytes and outlives every use of `d`, which points into it.
     let err = unsafe { memif_get_details(conn, &mut d, memory.as_mut_ptr().cast(), len) };
-    let reason = if err == SUCCESS {
-        // SAFETY: on success a NUL-terminated string in `memory`.
-        unsafe { text(d.error.cast()) }
-    } else {
-        String::new()
-    };
+    if err != SUCCESS {
+        return String::new();
+    }
+    // SAFETY: on success a NUL-terminated string in `memory`.
+    unsafe { text(field(&d).cast()) }
+}
+
+pub(super) unsafe extern "C" fn on_disconnect(
+    conn: memif_conn_handle_t,
+    context: *mut c_void,
+) -> c_int {
+    let reason = detail(conn, |d| d.error);
     guarded(context, |events| events.disconnected(&reason))
 }
 
 pub(super) unsafe extern "C" fn on_fail(
-    _: memif_conn_handle_t,
+    conn: memif_conn_handle_t,
     context: *mut c_void,
     err: c_int,
     refused: c_int,
@@ -90,5 +94,8 @@ pub(super) unsafe extern "C" fn on_fail(
 ) {
     // SAFETY: libmemif gives a NUL-terminated reason that lives during the call.
     let reason = unsafe { text(reason) };
-    guarded(context, |events| events.failed(err, refused != 0, &reason));
+    let peer = detail(conn, |d| d.remote_inst_name);
+    guarded(context, |events| {
+        events.failed(err, refused != 0, &reason, &peer);
+    });
 }

@@ -1,17 +1,20 @@
 //! An interface of the C core, and the calls on its queues.
 
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::io;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::bindings::memif_ext_lent_t as Lent;
 use super::bindings::memif_ext_packet_t as ReceivedPacket;
 use super::bindings::*;
 use super::callbacks::ConnEvents;
-use super::code::{QID, SUCCESS};
+use super::code::{INVAL_ARG, QID, SUCCESS};
 
 /// A live interface. Its methods may be called from any thread. Methods for the owner of a queue
 /// take the queue's end.
@@ -31,6 +34,8 @@ pub(crate) struct Conn {
 pub(crate) struct RxEnd {
     serial: u64,
     qid: u8,
+    /// Not shared between threads: reading what is lent takes a shared one.
+    _one_thread: PhantomData<Cell<()>>,
 }
 
 /// The right to send on a queue; there is one at a time.
@@ -77,7 +82,11 @@ impl Conn {
     /// `None` while somebody else has it.
     pub(crate) fn take_rx(&self, qid: u8) -> Option<RxEnd> {
         let serial = self.serial;
-        take(&self.taken[0], qid).then_some(RxEnd { serial, qid })
+        take(&self.taken[0], qid).then_some(RxEnd {
+            serial,
+            qid,
+            _one_thread: PhantomData,
+        })
     }
 
     /// `None` while somebody else has it.
@@ -134,6 +143,65 @@ impl Conn {
         (received, err)
     }
 
+    /// Lends the buffers of packets: how many, in which memory, and libmemif's error.
+    pub(crate) fn rx_lend(&self, end: &mut RxEnd, bufs: &mut [Lent]) -> (u16, u32, i32) {
+        let count = u16::try_from(bufs.len()).unwrap_or(u16::MAX);
+        let (mut lent, mut link) = (0, 0);
+        if end.serial != self.serial {
+            return (0, 0, QID);
+        }
+        // SAFETY: live memory, of which no more than `count` records are written. The owner, by
+        // `end`.
+        let err = unsafe {
+            memif_ext_rx_lend(
+                self.ptr.as_ptr(),
+                end.qid.into(),
+                bufs.as_mut_ptr(),
+                count,
+                &mut lent,
+                &mut link,
+            )
+        };
+        (lent, link, err)
+    }
+
+    pub(crate) fn rx_return(&self, end: &mut RxEnd, link: u32, count: u16) {
+        if end.serial == self.serial {
+            // SAFETY: the owner, by `end`.
+            unsafe { memif_ext_rx_return(self.ptr.as_ptr(), end.qid.into(), link, count) };
+        }
+    }
+
+    /// Copies bytes of a lent buffer, from this one on; libmemif's error.
+    pub(crate) fn rx_read(
+        &self,
+        end: &RxEnd,
+        link: u32,
+        buf: &Lent,
+        from: u32,
+        to: &mut [u8],
+    ) -> i32 {
+        let Ok(length) = u32::try_from(to.len()) else {
+            return INVAL_ARG;
+        };
+        if end.serial != self.serial {
+            return QID;
+        }
+        // SAFETY: `to` has `length` bytes; where they come from is checked in C. The owner, by
+        // `end`, which can't be reached from two threads.
+        unsafe {
+            memif_ext_rx_read(
+                self.ptr.as_ptr(),
+                end.qid.into(),
+                link,
+                buf,
+                from,
+                to.as_mut_ptr(),
+                length,
+            )
+        }
+    }
+
     /// Sends a packet. Returns how many were sent and libmemif's error.
     #[inline]
     pub(crate) fn tx_one(&self, end: &mut TxEnd, packet: &[u8]) -> (u16, i32) {
@@ -149,33 +217,39 @@ impl Conn {
         (sent, err)
     }
 
-    /// Sends packets. Returns how many were sent whole and libmemif's error.
-    pub(crate) fn tx_burst<T: AsRef<[u8]>>(&self, end: &mut TxEnd, packets: &[T]) -> (u16, i32) {
+    /// Sends packets; how many were sent whole, and libmemif's error.
+    pub(crate) fn tx_each<'p>(
+        &self,
+        end: &mut TxEnd,
+        mut packets: impl ExactSizeIterator<Item = &'p [u8]>,
+    ) -> (u16, i32) {
         const AT_A_TIME: usize = 256;
         if end.serial != self.serial {
             return (0, QID);
         }
         let mut total = 0u16;
-        for chunk in packets.chunks(AT_A_TIME) {
+        while packets.len() > 0 {
             let mut raw = [const { MaybeUninit::<memif_ext_slice_t>::uninit() }; AT_A_TIME];
-            for (raw, packet) in raw.iter_mut().zip(chunk) {
-                raw.write(raw_slice(packet.as_ref()));
+            let mut count = 0;
+            for (raw, packet) in raw.iter_mut().zip(packets.by_ref().take(AT_A_TIME)) {
+                raw.write(raw_slice(packet));
+                count += 1;
             }
             let mut sent = 0;
-            // SAFETY: the first `chunk.len()` elements of `raw` were written just now; the
+            // SAFETY: the first `count` elements of `raw` were written just now; the
             // packets' bytes outlive the call and are only read. The owner, by `end`.
             let err = unsafe {
                 memif_ext_tx_burst(
                     self.ptr.as_ptr(),
                     end.qid.into(),
                     raw.as_ptr().cast(),
-                    chunk.len() as u16,
+                    count,
                     &mut sent,
                 )
             };
             total += sent;
             let room = u16::MAX - total >= AT_A_TIME as u16;
-            if err != SUCCESS || usize::from(sent) < chunk.len() || !room {
+            if err != SUCCESS || sent < count || !room {
                 return (total, err);
             }
         }
@@ -224,6 +298,14 @@ impl Conn {
         (rx, tx)
     }
 
+    /// Whether a transmit queue has had room since its link is up.
+    pub(crate) fn tx_offered(&self, qid: u8) -> bool {
+        let mut offered = 0;
+        // SAFETY: `offered` outlives the call. See "Queues".
+        unsafe { memif_ext_tx_offered(self.ptr.as_ptr(), qid.into(), &mut offered) };
+        offered != 0
+    }
+
     pub(crate) fn rx_wake(&self, qid: u8) {
         // SAFETY: see "Queues". Unknown queues are refused, and have no waiter.
         unsafe { memif_ext_rx_wake(self.ptr.as_ptr(), qid.into()) };
@@ -269,6 +351,16 @@ impl Conn {
             MEMIF_EXT_QUEUE_DRAINING => QueueState::Draining,
             _ => QueueState::Gone,
         }
+    }
+
+    /// Whether a packet of this length would be sent now, as libmemif's error.
+    pub(crate) fn tx_fits(&self, end: &mut TxEnd, length: usize) -> i32 {
+        if end.serial != self.serial {
+            return QID;
+        }
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        // SAFETY: the owner, by `end`.
+        unsafe { memif_ext_tx_fits(self.ptr.as_ptr(), end.qid.into(), length) }
     }
 
     pub(crate) fn tx_free(&self, end: &mut TxEnd) -> Result<u16, i32> {

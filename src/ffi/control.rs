@@ -5,8 +5,11 @@ use std::ffi::{c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::args::{ConnArgs, SocketArgs};
 use super::bindings::*;
@@ -47,7 +50,7 @@ pub(crate) struct RegionRecord {
 
 struct Socket {
     ptr: NonNull<c_void>,
-    path: String,
+    path: PathBuf,
     interfaces: usize,
     /// The argument of `watch`: the epoll instance. Boxed, so that its address stays the same.
     _epoll_fd: Box<RawFd>,
@@ -84,10 +87,12 @@ impl Loop {
         })
     }
 
-    /// Waits for events and handles them; returns after each batch and when woken.
-    pub(crate) fn turn(&self) -> io::Result<()> {
+    /// Waits for events (`None`: no limit) and handles them; returns after each batch and when
+    /// woken.
+    pub(crate) fn turn(&self, limit: Option<Duration>) -> io::Result<()> {
         let mut tokens = [0; 32];
-        let n = self.epoll.wait(&mut tokens, -1)?;
+        let limit = limit.map_or(-1, |t| i32::try_from(t.as_millis()).unwrap_or(i32::MAX));
+        let n = self.epoll.wait(&mut tokens, limit)?;
         self.turning.set(true);
         for &token in &tokens[..n] {
             if token == WAKER {
@@ -126,7 +131,7 @@ impl Loop {
         }
         // SAFETY: all fields of this C struct may be zero.
         let mut c: memif_socket_args_t = unsafe { MaybeUninit::zeroed().assume_init() };
-        fill(&mut c.path, args.path.as_bytes());
+        fill(&mut c.path, args.path.as_os_str().as_bytes());
         fill(&mut c.app_name, args.app_name.as_bytes());
         let period = libc::timespec {
             tv_sec: args.reconnect.as_secs() as libc::time_t,
@@ -161,7 +166,8 @@ impl Loop {
                 .max(1),
             max_half_open: args.max_half_open,
             log_lines: args.log_lines,
-            file_mode: access.file_mode,
+            file_mode: access.file_mode.unwrap_or_default(),
+            set_file_mode: access.file_mode.is_some().into(),
             file_uid: access.file_uid.unwrap_or_default(),
             file_gid: access.file_gid.unwrap_or_default(),
             set_file_uid: access.file_uid.is_some().into(),

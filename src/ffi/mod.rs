@@ -44,6 +44,7 @@ mod reactor;
 pub(crate) mod view;
 
 pub(crate) use args::{Access, ConnArgs, SocketArgs};
+pub(crate) use bindings::memif_ext_lent_t as Lent;
 pub(crate) use bindings::memif_ext_packet_t as ReceivedPacket;
 pub(crate) use callbacks::ConnEvents;
 pub(crate) use conn::{Conn, QueueState, RxEnd, TxEnd, WaitOutcome};

@@ -14,8 +14,8 @@ use crate::packet::PacketBuf;
 /// # let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
 /// # let slave = context.create_interface(MemifConfig::new(&socket))?;
 /// # slave.wait_link_up(None)?;
-/// # slave.packet_handle(0, 1)?.write_packet(b"a packet")?;
-/// let mut handle = master.packet_handle(0, 64)?;
+/// # slave.packet_handle(0)?.write_packet(b"a packet")?;
+/// let mut handle = master.packet_handle(0)?;
 /// # master.wait_link_up(None)?;
 /// for packet in handle.packets() {
 ///     println!("{} bytes", packet?.len());
@@ -44,6 +44,7 @@ impl PacketReader {
 
 impl Packets<'_> {
     /// With `true`, the iterator waits for the next link when the link is down, instead of ending.
+    #[must_use]
     pub fn follow(mut self, reconnects: bool) -> Self {
         self.follow = reconnects;
         self

@@ -1,16 +1,17 @@
 //! The reading half of a handle, with its cache of a burst.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::closer::Closer;
-use crate::error::{Eof, Error};
+use crate::error::{Eof, Error, ErrorKind};
 use crate::ffi::Waker;
+use crate::link::Link;
 use crate::link::rx_mode::RxMode;
 use crate::packet::Packet;
 use crate::packet::link_type::LinkType;
 use crate::packet::source::PacketSource;
-use crate::queue::{Burst, RxQueue, Wait};
+use crate::queue::{Burst, BurstIter, Closer, RxQueue, Wait};
 
 /// The reading half of a [`PacketHandle`](super::PacketHandle).
 ///
@@ -19,9 +20,9 @@ use crate::queue::{Burst, RxQueue, Wait};
 /// # let context = Context::new("doc")?;
 /// # let socket = format!("@memif-doc-split-{}", std::process::id());
 /// # let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
-/// let (mut reader, mut writer) = memif.packet_handle(0, 64)?.split();
+/// let (mut reader, mut writer) = memif.packet_handle(0)?.split();
 /// let reading = std::thread::spawn(move || reader.packets().follow(true).count());
-/// writer.close();
+/// writer.close()?;
 /// assert_eq!(reading.join().unwrap(), 0);
 /// # Ok::<(), memif::Error>(())
 /// ```
@@ -31,6 +32,8 @@ pub struct PacketReader {
     burst: Burst,
     /// Index of the first packet of the burst that has not been read.
     next: usize,
+    link: Arc<Link>,
+    id: u8,
     closer: Closer,
 }
 
@@ -41,23 +44,25 @@ enum Receiving {
     Never(Waker),
 }
 
+/// How many packets a handle takes from the ring at a time, unless told otherwise.
+const BURST: u16 = 64;
+
 impl PacketReader {
-    pub(super) fn new(
-        queue: Option<RxQueue>,
-        rx_count: u16,
-        closer: Closer,
-    ) -> Result<Self, Error> {
-        let queue = match queue {
-            Some(queue) => Receiving::Queue(queue),
-            None => Receiving::Never(
-                Waker::new()
-                    .map_err(|e| Error::io(format!("making a handle of {:?}", closer.link()), e))?,
-            ),
+    pub(super) fn new(queue: Option<RxQueue>, link: Arc<Link>, id: u8) -> Result<Self, Error> {
+        let refused = |e| Error::io(format!("making a handle of {link:?}"), e);
+        let (closer, queue) = match queue {
+            Some(queue) => (queue.closer(), Receiving::Queue(queue)),
+            None => {
+                let waker = Waker::new().map_err(refused)?;
+                (Closer::new(&link, id), Receiving::Never(waker))
+            }
         };
         Ok(Self {
             queue,
-            burst: Burst::new(rx_count),
+            burst: Burst::new(BURST),
             next: 0,
+            link,
+            id,
             closer,
         })
     }
@@ -80,12 +85,24 @@ impl PacketReader {
         }
     }
 
+    /// Returns the packets that have been taken from the ring and not been read, at least one. They
+    /// are valid until the next call. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_packet`](Self::read_packet).
+    pub fn read_burst(&mut self) -> Result<BurstIter<'_>, Error> {
+        self.prepare()?;
+        let first = std::mem::replace(&mut self.next, self.burst.len());
+        Ok(self.burst.iter_from(first))
+    }
+
     /// Returns the next packet, and blocks until there is one while the link is up. `None` means no
     /// timeout.
     ///
     /// # Errors
     ///
-    /// As for [`read_packet`](Self::read_packet). [`Eof::Empty`] means that the timeout has passed.
+    /// As for [`read_packet`](Self::read_packet), with [`Error::TimedOut`] in place of `Empty`.
     pub fn read_packet_timeout(&mut self, timeout: Option<Duration>) -> Result<Packet<'_>, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         // A loop, because after a violation a wait may report packets although there are none.
@@ -98,22 +115,30 @@ impl PacketReader {
                 }
             }
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-            match self.wait(left)? {
-                Wait::TimedOut => return Err(Eof::Empty.into()),
-                Wait::Ready | Wait::LinkDown | Wait::Closed => {}
-            }
+            let _ = self.wait(left)?; // the next read says it all
         }
         self.read_packet()
     }
 
-    /// Blocks until a packet can be read, the timeout passes, the link is down and drained, or the
-    /// handle is closed. `None` means no timeout.
+    /// Blocks until a packet can be read, the link is down and drained, or the handle is closed.
+    /// `None` means no timeout.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] if the system can't wait, or if the handle has no receive queue.
+    /// [`Error::TimedOut`]. [`Error::Memif`] if the system can't wait, or if the handle has no
+    /// receive queue.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         self.wait_for(timeout, false)
+    }
+
+    /// Like [`wait`](Self::wait), but sleeps also while the link is down: it never ends with
+    /// [`Wait::LinkDown`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`wait`](Self::wait).
+    pub fn wait_following(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
+        self.wait_for(timeout, true)
     }
 
     /// Sets how reads wait for packets; [`RxMode::Interrupt`] by default. It stays in effect over
@@ -126,18 +151,48 @@ impl PacketReader {
         self.queue()?.set_rx_mode(mode)
     }
 
-    /// Sets the snap length: how many bytes are kept of each packet that is read from now on. 0
-    /// means [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN). Call it while the cache is empty, because
-    /// packets in the cache are lost.
-    pub fn set_snaplen(&mut self, bytes: u32) {
-        let count = u16::try_from(self.burst.capacity()).unwrap_or(u16::MAX);
-        self.burst = Burst::new(count).with_snaplen(bytes);
+    /// Sets how many packets are taken from the ring at a time, at least 1; 64 by default. To be
+    /// called before packets are read: those in the cache are lost.
+    #[must_use]
+    pub fn with_burst(mut self, packets: u16) -> Self {
+        self.burst = self.burst.with_capacity(packets);
         self.next = 0;
+        self
+    }
+
+    /// Sets the snap length: how many bytes are kept of each packet, at least 1;
+    /// [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN) by default. The
+    /// [`length`](crate::CaptureInfo::length) is still that of the whole packet. To be called before
+    /// packets are read: those in the cache are lost.
+    #[must_use]
+    pub fn with_snaplen(mut self, bytes: u32) -> Self {
+        self.burst = self.burst.with_snaplen(bytes);
+        self.next = 0;
+        self
+    }
+
+    /// Whether packets get the time when they were taken from the ring; `true` by default. See
+    /// [`Burst::with_timestamps`].
+    #[must_use]
+    pub fn with_timestamps(mut self, timestamps: bool) -> Self {
+        self.burst = self.burst.with_timestamps(timestamps);
+        self
+    }
+
+    /// Whether the link is up. Never blocks.
+    pub fn is_link_up(&self) -> bool {
+        self.link.is_up()
     }
 
     /// Returns a [`Closer`], which closes both halves of the handle from another thread.
     pub fn closer(&self) -> Closer {
         self.closer.clone()
+    }
+
+    /// Closes both halves of the handle, without a wait for what was sent. Packets in the cache can
+    /// still be read.
+    pub fn close(&mut self) {
+        self.closer.close();
     }
 
     /// Whether the handle can read at all. It can't if its queue exists only for sending.
@@ -163,9 +218,7 @@ impl PacketReader {
         if self.next < self.burst.len() {
             return Ok(Wait::Ready);
         }
-        let closer = self.closer.clone();
-        self.queue()?
-            .wait_while(timeout, follow, || closer.is_closed())
+        self.queue()?.wait_for(timeout, follow)
     }
 
     /// Fills the empty cache with at least one packet. A function of its own, so that reading from
@@ -178,7 +231,7 @@ impl PacketReader {
             return Err(Eof::Closed.into());
         }
         let Receiving::Queue(queue) = &mut self.queue else {
-            return Err(self.closer.unknown("receive"));
+            return Err(unknown(&self.link, "receive", self.id));
         };
         match queue.rx_burst(&mut self.burst) {
             Ok(0) => Err(Eof::Empty.into()),
@@ -190,9 +243,17 @@ impl PacketReader {
     fn queue(&mut self) -> Result<&mut RxQueue, Error> {
         match &mut self.queue {
             Receiving::Queue(queue) => Ok(queue),
-            Receiving::Never(_) => Err(self.closer.unknown("receive")),
+            Receiving::Never(_) => Err(unknown(&self.link, "receive", self.id)),
         }
     }
+}
+
+/// A queue that a handle does not have.
+pub(super) fn unknown(link: &Link, direction: &str, queue: u8) -> Error {
+    link.error(
+        ErrorKind::UnknownQueue,
+        &format!("{direction} queue {queue}"),
+    )
 }
 
 impl PacketSource for PacketReader {
@@ -201,7 +262,7 @@ impl PacketSource for PacketReader {
     }
 
     fn link_type(&self) -> LinkType {
-        self.closer.link().config.mode.link_type()
+        self.link.config.mode.link_type()
     }
 }
 

@@ -1,13 +1,14 @@
 //! The writing half of a handle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::closer::Closer;
+use super::read::unknown;
 use crate::error::{Eof, Error};
-use crate::link::CLOSE_FLUSH;
+use crate::link::{CLOSE_FLUSH, Link};
 use crate::packet::Packet;
 use crate::packet::source::PacketSink;
-use crate::queue::{TxQueue, Wait};
+use crate::queue::{Burst, Closer, TxQueue, Wait};
 
 /// The writing half of a [`PacketHandle`](super::PacketHandle).
 ///
@@ -16,7 +17,7 @@ use crate::queue::{TxQueue, Wait};
 /// # let context = Context::new("doc")?;
 /// # let socket = format!("@memif-doc-writer-{}", std::process::id());
 /// # let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
-/// let (_reader, mut writer) = memif.packet_handle(0, 64)?.split();
+/// let (_reader, mut writer) = memif.packet_handle(0)?.split();
 /// let error = writer.write_packet(b"nobody is there").unwrap_err();
 /// assert_eq!(error.eof(), Some(Eof::LinkDown));
 /// # Ok::<(), memif::Error>(())
@@ -24,22 +25,29 @@ use crate::queue::{TxQueue, Wait};
 #[derive(Debug)]
 pub struct PacketWriter {
     queue: Option<TxQueue>,
+    link: Arc<Link>,
+    id: u8,
     closer: Closer,
 }
 
 impl PacketWriter {
-    pub(super) fn new(queue: Option<TxQueue>, closer: Closer) -> Self {
-        Self { queue, closer }
+    pub(super) fn new(queue: Option<TxQueue>, link: Arc<Link>, id: u8, closer: Closer) -> Self {
+        Self {
+            queue,
+            link,
+            id,
+            closer,
+        }
     }
 
     /// Sends a packet. Never blocks.
     ///
     /// # Errors
     ///
-    /// [`Eof::Full`] if the ring is full, [`Eof::LinkDown`] if the link is down, [`Eof::Closed`] if
-    /// the handle is closed; the packet was not sent. [`Error::Config`] for a packet that is empty
-    /// or larger than the ring. [`Error::Memif`] if the handle has no transmit queue, or, once, if
-    /// the peer broke the protocol.
+    /// [`Error::Full`] if the ring is full, [`Eof::LinkDown`] if the link is down, [`Eof::Closed`]
+    /// if the handle is closed; the packet was not sent. [`Error::EmptyPacket`] or
+    /// [`Error::TooLong`] for a packet that can never be sent. [`Error::Memif`] if the handle has no
+    /// transmit queue, or, once, if the peer broke the protocol.
     #[inline]
     pub fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         match self.write_packets(&[packet]) {
@@ -60,7 +68,23 @@ impl PacketWriter {
             return Err(Eof::Closed.into());
         }
         match self.queue()?.tx_burst(packets)? {
-            0 if !packets.is_empty() => Err(Eof::Full.into()),
+            0 if !packets.is_empty() => Err(Error::Full),
+            sent => Ok(sent),
+        }
+    }
+
+    /// Sends the packets of a burst, from the one with index `first` on. Returns how many were sent.
+    /// Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_packet`](Self::write_packet), if no packet was sent.
+    pub fn forward(&mut self, burst: &Burst, first: usize) -> Result<usize, Error> {
+        if self.closer.is_closed() {
+            return Err(Eof::Closed.into());
+        }
+        match self.queue()?.forward(burst, first)? {
+            0 if first < burst.len() => Err(Error::Full),
             sent => Ok(sent),
         }
     }
@@ -70,8 +94,7 @@ impl PacketWriter {
     ///
     /// # Errors
     ///
-    /// As for [`write_packet`](Self::write_packet). [`Eof::Full`] means that the timeout has
-    /// passed.
+    /// As for [`write_packet`](Self::write_packet), with [`Error::TimedOut`] in place of `Full`.
     pub fn write_packet_timeout(
         &mut self,
         packet: &[u8],
@@ -84,40 +107,37 @@ impl PacketWriter {
             || closer.is_closed(),
             |queue| Ok((queue.tx_burst(&packets)? == 1).then_some(())),
         )?;
-        match sent {
-            Wait::Ready => Ok(()),
-            Wait::TimedOut => Err(Eof::Full.into()),
-            Wait::LinkDown => Err(Eof::LinkDown.into()),
-            Wait::Closed => Err(Eof::Closed.into()),
-        }
+        sent.ready()
     }
 
-    /// Blocks until there is room to write, the timeout passes, the link is down, or the handle is
+    /// Blocks until a packet of `length` bytes can be sent, the link is down, or the handle is
     /// closed. `None` means no timeout. It tries again after pauses of up to 50 µs.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] if the peer broke the protocol, or if the handle has no transmit queue.
-    pub fn wait_writable(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
+    /// [`Error::TimedOut`]. [`Error::EmptyPacket`] or [`Error::TooLong`] if no such packet can ever
+    /// be sent. [`Error::Memif`] if the peer broke the protocol, or if the handle has no transmit
+    /// queue.
+    pub fn wait_writable(
+        &mut self,
+        length: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Wait, Error> {
         let closer = self.closer.clone();
-        self.queue()?.retry(
-            timeout,
-            || closer.is_closed(),
-            |queue| Ok((queue.free_slots()? > 0).then_some(())),
-        )
+        self.queue()?
+            .wait_writable_while(length, timeout, || closer.is_closed())
     }
 
-    /// Blocks until the peer has read everything (`true`) or the timeout has passed (`false`). It
-    /// tries again after pauses of up to 50 µs.
+    /// Blocks until the peer has read everything. It tries again after pauses of up to 50 µs.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`] if the link went down before. Packets that the peer had not read may be
-    /// lost.
-    pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
+    /// [`Error::TimedOut`]. [`Eof::LinkDown`] if the link went down before. Packets that the peer
+    /// had not read may be lost.
+    pub fn flush(&mut self, timeout: Duration) -> Result<(), Error> {
         match &mut self.queue {
             Some(queue) => queue.flush(timeout),
-            None => Ok(true),
+            None => Ok(()),
         }
     }
 
@@ -140,24 +160,25 @@ impl PacketWriter {
 
     /// Blocks up to a second until the peer has read what was sent, then closes both halves of the
     /// handle. Packets in the reader's cache can still be read.
-    pub fn close(&mut self) {
-        if let Err(e) = self.flush(CLOSE_FLUSH)
-            && !e.is_eof()
-        {
-            log::warn!("closing: {e}");
-        }
+    ///
+    /// # Errors
+    ///
+    /// As for [`flush`](Self::flush). The handle is closed all the same.
+    pub fn close(&mut self) -> Result<(), Error> {
+        let flushed = self.flush(CLOSE_FLUSH);
         self.closer.close();
+        flushed
     }
 
     /// Whether the link is up. Never blocks.
     pub fn is_link_up(&self) -> bool {
-        self.closer.link().is_up()
+        self.link.is_up()
     }
 
     fn queue(&mut self) -> Result<&mut TxQueue, Error> {
         match &mut self.queue {
             Some(queue) => Ok(queue),
-            None => Err(self.closer.unknown("transmit")),
+            None => Err(unknown(&self.link, "transmit", self.id)),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The settings of an interface.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Memif;
@@ -19,9 +21,10 @@ use crate::error::Error;
 ///     .name("capture0")
 ///     .queues(2, 2)
 ///     .on_connect(|memif| println!("{memif} is up"));
-/// assert_eq!(config.socket(), "/run/vpp/memif.sock");
+/// assert_eq!(config.socket().to_str(), Some("/run/vpp/memif.sock"));
 /// ```
 #[derive(Clone)]
+#[must_use]
 pub struct MemifConfig {
     settings: Settings,
     callbacks: Callbacks,
@@ -33,12 +36,27 @@ impl MemifConfig {
     /// that its slave brings.
     ///
     /// `socket` is the path of the control socket, at most 107 bytes. A leading `@` makes it an
-    /// abstract name, which is DPDK's default.
-    pub fn new(socket: impl Into<String>) -> Self {
+    /// abstract name, as in the settings of VPP and DPDK; see [`with_abstract`](Self::with_abstract).
+    pub fn new(socket: impl AsRef<Path>) -> Self {
         Self {
-            settings: Settings::new(socket.into()),
+            settings: Settings::new(socket.as_ref().to_owned()),
             callbacks: Callbacks::default(),
         }
+    }
+
+    /// Like [`new`](Self::new), with a socket in the abstract namespace: it has a name of at most
+    /// 106 bytes, and no file. It is DPDK's default.
+    ///
+    /// ```
+    /// use memif::MemifConfig;
+    ///
+    /// let config = MemifConfig::with_abstract("memif.sock");
+    /// assert_eq!(config.socket().to_str(), Some("@memif.sock"));
+    /// ```
+    pub fn with_abstract(name: impl AsRef<OsStr>) -> Self {
+        let mut socket = OsString::from("@");
+        socket.push(name);
+        Self::new(socket)
     }
 
     /// The interface id, 0 by default. Both sides of a link must use the same id.
@@ -78,7 +96,6 @@ impl MemifConfig {
     ///
     /// By default a slave has one queue in each direction, and a master takes as many as the slave
     /// brings. [`Memif::rx_queues`] and [`Memif::tx_queues`] tell how many the present link has.
-    #[must_use]
     pub fn queues(mut self, rx: u8, tx: u8) -> Self {
         self.settings.queues = Some((rx, tx));
         self
@@ -88,7 +105,6 @@ impl MemifConfig {
     /// Packets that are longer than a buffer are sent as chains of buffers. With less than 64
     /// bytes, long packets become chains of more than 1024 buffers, for which a master of this
     /// crate ends the link.
-    #[must_use]
     pub fn buffer_size(mut self, bytes: u16) -> Self {
         self.settings.buffer_size = bytes;
         self
@@ -96,7 +112,6 @@ impl MemifConfig {
 
     /// log2 of the number of slots in each ring, 1 to 14; 10 by default. The slave's setting
     /// applies.
-    #[must_use]
     pub fn log2_ring_size(mut self, log2: u8) -> Self {
         self.settings.log2_ring_size = log2;
         self
@@ -125,7 +140,7 @@ impl MemifConfig {
     }
 
     /// The control socket.
-    pub fn socket(&self) -> &str {
+    pub fn socket(&self) -> &Path {
         &self.settings.socket
     }
 

@@ -4,6 +4,7 @@ pub(crate) mod config;
 mod events;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ use crate::stats::MemifStats;
 /// let socket = format!("@memif-doc-interface-{}", std::process::id());
 /// let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
 /// let slave = context.create_interface(MemifConfig::new(&socket))?;
-/// assert!(slave.wait_link_up(Some(Duration::from_secs(5)))?);
+/// slave.wait_link_up(Some(Duration::from_secs(5)))?;
 /// assert_eq!(slave.details()?.remote_name, "doc");
 /// # Ok::<(), memif::Error>(())
 /// ```
@@ -124,18 +125,24 @@ impl Memif {
         self.link.is_up()
     }
 
-    /// Blocks until the link is up (`true`) or the timeout has passed (`false`). `None` means no
-    /// timeout.
+    /// Blocks until the link is up. `None` means no timeout.
+    ///
+    /// A slave offers its buffers to the master a moment after the link is up. As a master this
+    /// waits for that too, up to 20 ms, so that the first write finds room.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] if the master refuses this slave (wrong secret, unknown id, wrong mode, …),
-    /// or if the versions of the protocol differ. The interface keeps trying, and the caller may
-    /// wait again. [`ErrorKind::Again`](crate::ErrorKind::Again) if it would have to wait in a
-    /// callback, because callbacks run on the control thread, which makes the links.
-    /// [`Eof::Closed`](crate::Eof::Closed) if the interface is closed.
-    pub fn wait_link_up(&self, timeout: Option<Duration>) -> Result<bool, Error> {
-        self.link.wait_up(timeout)
+    /// [`Error::TimedOut`]. [`Error::Refused`] if the master refuses this slave, for example because
+    /// of a wrong secret, id or mode; every call that waits at that time is told. [`Error::Memif`]
+    /// if their versions of the protocol differ. The interface continues to try, unless its
+    /// [`reconnect_interval`](crate::ContextBuilder::reconnect_interval) is zero, and so may the
+    /// caller. [`ErrorKind::Again`](crate::ErrorKind::Again) if it would block in a callback: those
+    /// run on the control thread, which makes the links. [`Eof::Closed`](crate::Eof::Closed) if the
+    /// interface is closed.
+    pub fn wait_link_up(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        self.link.wait_up(timeout)?;
+        self.link.await_offers();
+        Ok(())
     }
 
     /// Why the last attempt to connect failed; `None` if there was no failure, or a link has come
@@ -196,7 +203,7 @@ impl Memif {
     }
 
     /// The control socket, as configured.
-    pub fn socket(&self) -> &str {
+    pub fn socket(&self) -> &Path {
         &self.link.config.socket
     }
 

@@ -3,11 +3,13 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, ThreadId};
 
+use super::linger;
 use crate::ffi::{Loop, SocketArgs, Waker};
 
 /// Work for the control thread.
@@ -58,13 +60,18 @@ impl Control {
         thread::current().id() == self.thread_id
     }
 
+    /// Whether a slave that found no link tries again by itself.
+    pub(crate) fn tries_again(&self) -> bool {
+        !self.settings.reconnect.is_zero()
+    }
+
     pub(crate) fn app_name(&self) -> &str {
         &self.settings.app_name
     }
 
-    pub(crate) fn socket_args(&self, path: &str) -> SocketArgs {
+    pub(crate) fn socket_args(&self, path: &Path) -> SocketArgs {
         SocketArgs {
-            path: path.into(),
+            path: path.to_owned(),
             ..self.settings.clone()
         }
     }
@@ -130,20 +137,19 @@ fn run(waker: Arc<Waker>, commands: &mpsc::Receiver<Command>, started: &Sender<i
     };
     LOOP.set(Some(Rc::clone(&control)));
     let _ = started.send(Ok(()));
-    loop {
-        if let Err(e) = control.turn() {
+    let (mut stopping, mut pause) = (false, None);
+    while !stopping || pause.is_some() {
+        if let Err(e) = control.turn(pause) {
             log::error!("the control thread can't wait for events: {e}");
             break;
         }
         while let Ok(command) = commands.try_recv() {
             match command {
                 Command::Run(work) => work(&control),
-                Command::Stop => {
-                    LOOP.set(None);
-                    return;
-                }
+                Command::Stop => stopping = true,
             }
         }
+        pause = linger::look(&control);
         control.reap();
     }
     LOOP.set(None);

@@ -33,6 +33,11 @@ impl Counters {
         self.used[1].fetch_max(tx, Ordering::Relaxed);
     }
 
+    #[cfg(feature = "smoltcp")]
+    pub(crate) fn links(&self) -> u64 {
+        self.links.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn snapshot(&self, link_up: bool) -> MemifStats {
         let queues = |counters: &[QueueCounters], used: &AtomicU8| {
             let ids = 0..used.load(Ordering::Relaxed);

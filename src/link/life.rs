@@ -7,11 +7,12 @@ use std::time::Instant;
 use super::back_off::back_off;
 use super::control::{Control, lock};
 use super::counters::Counters;
+use super::linger::{self, Lingering, Place};
 use super::status::{ConnectFailure, Status};
-use super::taken::Taken;
+use super::taken::Untaken;
 use super::{CLOSE_FLUSH, Link, Listener};
 use crate::config::{Role, Settings};
-use crate::error::{Error, ErrorKind, REFUSES};
+use crate::error::{Error, ErrorKind};
 use crate::ffi::{ConnArgs, ConnEvents};
 
 impl Link {
@@ -33,7 +34,12 @@ impl Link {
             allow_unsealed: config.allow_unsealed,
         };
         let socket = control.socket_args(&config.socket);
-        let label = format!("{} id {} on {}", config.role, config.id, config.socket);
+        let label = format!(
+            "{} id {} on {}",
+            config.role,
+            config.id,
+            config.socket.display()
+        );
         let link = Arc::new(Self {
             counters: Counters::new(
                 (config.rx_queues(), config.tx_queues()),
@@ -53,9 +59,11 @@ impl Link {
             closed: AtomicBool::new(false),
         });
 
+        link.await_place();
         let events = Box::new(Events(Arc::downgrade(&link)));
         let on_thread = Arc::clone(&link);
         let result = link.control.call(move |l| {
+            linger::vacate(l, &on_thread.place());
             let conn = l.create(&socket, &args, events)?;
             // Set once, here.
             let _ = on_thread.conn.set(conn);
@@ -70,9 +78,9 @@ impl Link {
                 } else {
                     format!("{creating}: {said}")
                 };
-                Err(Error::memif(code, context))
+                Err(Error::memif(ErrorKind::from_code(code), context))
             }
-            None => Err(link.error(ErrorKind::NotInitialised.code(), "creating it")),
+            None => Err(link.error(ErrorKind::NotInitialised, "creating it")),
         }
     }
 
@@ -99,6 +107,30 @@ impl Link {
         self.ring(|| None);
     }
 
+    fn place(&self) -> Place {
+        Place {
+            socket: self.config.socket.clone(),
+            id: self.config.id,
+        }
+    }
+
+    /// An interface that was dropped a moment ago may still be in the place of this one.
+    fn await_place(&self) {
+        if self.control.is_control_thread() {
+            return;
+        }
+        let place = self.place();
+        let end = Instant::now() + CLOSE_FLUSH;
+        let mut tries = 0;
+        while Instant::now() < end {
+            let place = place.clone();
+            if self.control.call(move |_| linger::is_taken(&place)) != Some(true) {
+                return;
+            }
+            back_off(&mut tries);
+        }
+    }
+
     /// Waits until the peer has read what was sent on all queues.
     fn flush(&self, deadline: Instant) {
         let Some(conn) = self.conn.get() else {
@@ -108,18 +140,9 @@ impl Link {
         if self.control.is_control_thread() {
             return;
         }
-        let mut tries = 0;
-        let mut taken: Vec<_> = (0..self.config.tx_queues())
-            .map(|_| Taken::default())
-            .collect();
+        let (mut tries, mut untaken) = (0, Untaken::default());
         loop {
-            let pending: usize = (0..self.queues().1)
-                .zip(&mut taken)
-                .map(|(q, taken)| match conn.tx_pending(q) {
-                    (slots, 0) if !taken.all(conn, q, slots) => usize::from(slots),
-                    _ => 0,
-                })
-                .sum();
+            let pending = untaken.slots(conn);
             if pending == 0 {
                 return;
             }
@@ -138,13 +161,21 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.ring(|| None);
-        if !self.closed.swap(true, Ordering::AcqRel) {
-            self.flush(Instant::now() + CLOSE_FLUSH);
-        }
-        if let Some(conn) = self.conn.take() {
-            // Posted even from the control thread itself, because a callback may be running.
-            self.control.post(move |l| l.delete(conn));
-        }
+        let closed = self.closed.swap(true, Ordering::AcqRel);
+        let Some(conn) = self.conn.take() else {
+            return;
+        };
+        // Nobody waits here: the control thread lets the peer read what was sent.
+        let now = Instant::now();
+        let lingering = Lingering {
+            conn,
+            place: self.place(),
+            label: std::mem::take(&mut self.label),
+            deadline: if closed { now } else { now + CLOSE_FLUSH },
+            untaken: Untaken::default(),
+        };
+        // Posted even from the control thread itself, because a callback may be running.
+        self.control.post(move |_| lingering.begin());
     }
 }
 
@@ -169,11 +200,7 @@ impl ConnEvents for Events {
     fn connected(&self) {
         let link = self.change(|link, status| {
             link.counters.link(link.queues());
-            *status = Status {
-                up: true,
-                last_disconnect: std::mem::take(&mut status.last_disconnect),
-                ..Status::default()
-            };
+            status.went_up();
         });
         if let Some(link) = link {
             link.ring(|| None); // it may have more queues than the one before
@@ -187,22 +214,28 @@ impl ConnEvents for Events {
             status.last_disconnect = reason.into();
         });
         if let Some(link) = link {
-            let code = ErrorKind::Disconnected.code();
-            link.ring(|| Some(link.error(code, &format!("the link went down ({reason})"))));
+            let doing = format!("the link went down ({reason})");
+            link.ring(|| Some(link.error(ErrorKind::Disconnected, &doing)));
             link.listener.went_down(&link);
         }
     }
 
-    fn failed(&self, err: i32, refused: bool, reason: &str) {
+    fn failed(&self, err: i32, refused: bool, reason: &str, peer: &str) {
         self.change(|link, status| {
             let kind = ErrorKind::from_code(err);
             // A master waits for the next slave, whatever the last one said.
-            if refused && link.config.role == Role::Slave {
-                let words = reason.strip_prefix("the peer says: ").unwrap_or(reason);
-                let context = format!("{REFUSES}{words}");
-                status.refusal = Some(link.error(err, &context));
-            } else if kind == ErrorKind::IncompatibleProtocol && link.config.role == Role::Slave {
-                status.refusal = Some(link.error(err, reason));
+            if link.config.role == Role::Slave {
+                if refused {
+                    let words = reason.strip_prefix("the peer says: ").unwrap_or(reason);
+                    status.refused(Error::Refused {
+                        interface: link.label.clone(),
+                        peer: peer.into(),
+                        kind,
+                        reason: words.into(),
+                    });
+                } else if kind == ErrorKind::IncompatibleProtocol {
+                    status.refused(link.error(kind, reason));
+                }
             }
             status.failure = Some(ConnectFailure {
                 kind,

@@ -6,6 +6,7 @@ pub(crate) mod bell;
 pub(crate) mod control;
 mod counters;
 mod life;
+mod linger;
 pub(crate) mod rx_mode;
 pub(crate) mod status;
 pub(crate) mod taken;
@@ -15,12 +16,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use self::back_off::back_off;
 use self::bell::Bell;
 use self::control::{Control, lock};
 use self::counters::Counters;
 use self::rx_mode::RxMode;
 use self::status::{ConnectFailure, Status};
-use crate::config::Settings;
+use crate::config::{Role, Settings};
 use crate::error::{Eof, Error, ErrorKind};
 use crate::ffi::{Conn, ConnDetails, RxEnd, TxEnd};
 use crate::stats::MemifStats;
@@ -74,8 +76,13 @@ impl Link {
         &self.label
     }
 
-    pub(crate) fn error(&self, code: i32, doing: &str) -> Error {
-        Error::memif(code, format!("{}: {doing}", self.label))
+    pub(crate) fn error(&self, kind: ErrorKind, doing: &str) -> Error {
+        Error::memif(kind, format!("{}: {doing}", self.label))
+    }
+
+    /// By a number of the C core's.
+    pub(crate) fn core_error(&self, code: i32, doing: &str) -> Error {
+        self.error(ErrorKind::from_code(code), doing)
     }
 
     pub(crate) fn set_rx_mode(&self, queue: u8, mode: RxMode) -> Result<(), Error> {
@@ -86,7 +93,7 @@ impl Link {
                 self.spins[usize::from(queue)].store(mode.spin(), Ordering::Relaxed);
                 Ok(())
             }
-            code => Err(self.error(code, "setting the receive mode")),
+            code => Err(self.core_error(code, "setting the receive mode")),
         }
     }
 
@@ -163,29 +170,28 @@ impl Link {
             .control
             .call(move |l| link.conn.get().map(|conn| l.details(conn)))
             .flatten();
-        let code = match result {
-            Some(Ok(details)) => return Ok(details),
-            Some(Err(code)) => code,
-            None => ErrorKind::NotInitialised.code(),
-        };
-        Err(self.error(code, "reading the details"))
+        match result {
+            Some(Ok(details)) => Ok(details),
+            Some(Err(code)) => Err(self.core_error(code, "reading the details")),
+            None => Err(self.error(ErrorKind::NotInitialised, "reading the details")),
+        }
     }
 
-    /// Blocks until the link is up (`true`) or the timeout has passed (`false`). `None` means no
-    /// timeout.
-    pub(crate) fn wait_up(&self, timeout: Option<Duration>) -> Result<bool, Error> {
+    /// Blocks until it is up. `None`: no limit.
+    pub(crate) fn wait_up(&self, timeout: Option<Duration>) -> Result<(), Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         let mut status = lock(&self.status);
+        let first = status.first_refusal(self.control.tries_again());
         loop {
-            if let Some(known) = self.link_known(&mut status) {
-                return known.map(|()| true);
+            if let Some(known) = self.link_known(&mut status, first) {
+                return known;
             }
             let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
             status = match left {
-                Some(left) if left.is_zero() => return Ok(false),
+                Some(left) if left.is_zero() => return Err(Error::TimedOut),
                 _ if self.control.is_control_thread() => {
                     let doing = "waiting for the link in a callback, on the thread that makes it";
-                    return Err(self.error(ErrorKind::Again.code(), doing));
+                    return Err(self.error(ErrorKind::Again, doing));
                 }
                 Some(left) => {
                     let waited = self.changed.wait_timeout(status, left);
@@ -199,25 +205,42 @@ impl Link {
         }
     }
 
-    /// The result of a wait for the link; `None` while it has to go on.
-    fn link_known(&self, status: &mut Status) -> Option<Result<(), Error>> {
+    /// Of a master: until the slave has offered its first buffers, but not for long.
+    pub(crate) fn await_offers(&self) {
+        const LONG: Duration = Duration::from_millis(20);
+        let Some(conn) = self.conn.get() else {
+            return;
+        };
+        if self.config.role != Role::Master || self.control.is_control_thread() {
+            return;
+        }
+        let (start, mut tries) = (Instant::now(), 0);
+        while self.is_up() && !conn.tx_offered(0) && start.elapsed() < LONG {
+            back_off(&mut tries);
+        }
+    }
+
+    /// How waiting for the link ends; `None` while it goes on. Of refusals those count that have
+    /// this number or a later one.
+    fn link_known(&self, status: &mut Status, first: u64) -> Option<Result<(), Error>> {
         if status.up {
             Some(Ok(()))
         } else if self.is_closed() {
             Some(Err(Eof::Closed.into()))
         } else {
-            status.refusal.take().map(Err)
+            status.tell_refusal(first).map(Err)
         }
     }
 
-    /// Like [`wait_up`](Self::wait_up), for a task of a runtime.
+    /// As [`wait_up`](Self::wait_up), in a runtime.
     #[cfg(feature = "tokio")]
     pub(crate) async fn until_up(&self) -> Result<(), Error> {
+        let first = lock(&self.status).first_refusal(self.control.tries_again());
         loop {
             let mut told = std::pin::pin!(self.notify.notified());
-            // Enabled before the state is read, so that no change in between is missed.
+            // Before the look, so that nothing is missed between the two.
             told.as_mut().enable();
-            if let Some(known) = self.link_known(&mut lock(&self.status)) {
+            if let Some(known) = self.link_known(&mut lock(&self.status), first) {
                 return known;
             }
             told.await;
@@ -241,17 +264,12 @@ impl Link {
             return Ok(());
         }
         let doing = format!("{direction} queue {queue}, of {count}");
-        Err(self.error(ErrorKind::UnknownQueue.code(), &doing))
+        Err(self.error(ErrorKind::UnknownQueue, &doing))
     }
 
     fn owned(&self, queue: u8, direction: &str) -> Error {
-        Error::Memif {
-            kind: ErrorKind::Exists,
-            context: format!(
-                "{}: {direction} queue {queue} has an owner already",
-                self.label
-            ),
-        }
+        let doing = format!("{direction} queue {queue} has an owner already");
+        self.error(ErrorKind::Exists, &doing)
     }
 }
 

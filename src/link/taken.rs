@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::ffi::Conn;
+use crate::ffi::code::SUCCESS;
 
 /// Slots are only looked at for so long once nothing moves any more.
 const REST: Duration = Duration::from_millis(100);
@@ -32,5 +33,24 @@ impl Taken {
                 false
             }
         }
+    }
+}
+
+/// What the peer has not taken yet, of all transmit queues.
+#[derive(Debug, Default)]
+pub(crate) struct Untaken(Vec<Taken>);
+
+impl Untaken {
+    /// In slots.
+    pub(crate) fn slots(&mut self, conn: &Conn) -> usize {
+        let queues = u8::try_from(conn.link_queues().1).unwrap_or(u8::MAX);
+        self.0.resize_with(queues.into(), Taken::default);
+        (0..queues)
+            .zip(&mut self.0)
+            .map(|(queue, taken)| match conn.tx_pending(queue) {
+                (slots, SUCCESS) if !taken.all(conn, queue, slots) => usize::from(slots),
+                _ => 0,
+            })
+            .sum()
     }
 }

@@ -40,7 +40,7 @@
 //! let context = Context::new("my program")?;
 //! let socket = format!("@memif-choosing-{}", std::process::id());
 //! let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
-//! let mut handle = master.packet_handle(0, 64)?;
+//! let mut handle = master.packet_handle(0)?;
 //! handle.set_rx_mode(RxMode::Adaptive { spin: Duration::from_micros(50) })?;
 //! # Ok::<(), memif::Error>(())
 //! ```

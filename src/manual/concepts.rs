@@ -33,14 +33,16 @@
 //! ring has can't be sent at all.
 //!
 //! The slave's sizes apply, whatever the master was configured with. A link has as many queues as
-//! both sides support. [`Memif::details`](crate::Memif::details) shows what was agreed on:
+//! both sides support, and a master supports all that a slave brings, unless it is told
+//! [how many](crate::MemifConfig::queues). [`Memif::details`](crate::Memif::details) shows what was
+//! agreed on:
 //!
 //! ```
 //! use memif::{Context, MemifConfig, Role};
 //!
 //! let context = Context::new("my program")?;
 //! let socket = format!("@memif-concepts-rings-{}", std::process::id());
-//! let master = MemifConfig::new(&socket).role(Role::Master).queues(4, 4);
+//! let master = MemifConfig::new(&socket).role(Role::Master);
 //! let master = context.create_interface(master)?;
 //! let slave = MemifConfig::new(&socket).queues(2, 2).log2_ring_size(8).buffer_size(4096);
 //! let slave = context.create_interface(slave)?;
@@ -48,7 +50,7 @@
 //! master.wait_link_up(None)?;
 //!
 //! let details = master.details()?;
-//! assert_eq!(details.rx_queues.len(), 2);
+//! assert_eq!(master.rx_queues(), 2);
 //! assert_eq!(details.rx_queues[0].ring_size, 256);
 //! assert_eq!(details.rx_queues[0].buffer_size, 4096);
 //! # Ok::<(), memif::Error>(())
@@ -65,9 +67,12 @@
 //!
 //! # End of file
 //!
-//! If there is no packet to read, or no room to write, the call returns an [`Eof`](crate::Eof) that
+//! If there is no packet to read, or nobody to write to, the call returns an [`Eof`](crate::Eof) that
 //! says why. This is not a failure: try again later, unless the end of file
-//! [is final](crate::Eof::is_final).
+//! [is final](crate::Eof::is_final). If the ring has no room, a write returns
+//! [`Error::Full`](crate::Error::Full), which is no end of file: a loop that leaves at the end of the
+//! link does not leave because the peer is slow. What has a timeout returns
+//! [`Error::TimedOut`](crate::Error::TimedOut).
 //!
 //! ```
 //! use memif::{Context, Eof, MemifConfig, Role};
@@ -75,7 +80,7 @@
 //! let context = Context::new("my program")?;
 //! let socket = format!("@memif-concepts-eof-{}", std::process::id());
 //! let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
-//! let mut handle = master.packet_handle(0, 64)?;
+//! let mut handle = master.packet_handle(0)?;
 //! let error = handle.read_packet().unwrap_err();
 //! assert_eq!(error.eof(), Some(Eof::LinkDown)); // nobody has connected yet
 //! assert!(!Eof::LinkDown.is_final());
@@ -90,7 +95,8 @@
 //!
 //! The peer can write to the shared memory at any moment, even while a packet is being read.
 //! Therefore each packet's descriptor is checked, the packet is copied into private memory, and no
-//! Rust reference points into shared memory. A peer that breaks the protocol loses its link. The
+//! Rust reference points into shared memory. [`Views`](crate::Views) leave packets there, and copy
+//! only what is asked for. A peer that breaks the protocol loses its link. The
 //! reason is logged and sent to the peer, and the reader gets the error once. A peer can still
 //! stop, send nothing, or send any bytes as packets.
 //!

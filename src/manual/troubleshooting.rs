@@ -63,10 +63,9 @@
 //! let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
 //! let slave = context.create_interface(MemifConfig::new(&socket))?;
 //! slave.wait_link_up(None)?;
-//! slave.packet_handle(0, 64)?.write_packet(&[0; 1500])?;
+//! slave.packet_handle(0)?.write_packet(&[0; 1500])?;
 //!
-//! let mut handle = master.packet_handle(0, 64)?;
-//! handle.set_snaplen(96);
+//! let mut handle = master.packet_handle(0)?.with_snaplen(96);
 //! let packet = handle.read_packet_timeout(Some(Duration::from_secs(5)))?;
 //! assert_eq!((packet.len(), packet.info().length), (96, 1500));
 //! assert_eq!(slave.stats().tx_queues[0].ring_full, 0);

@@ -215,5 +215,5 @@ impl fmt::Debug for Link {
 
 pub(super) fn refused(link: &Link, why: &str) -> Error {
     let text = format!("observing {link}: {why}");
-    Error::memif(ErrorKind::Unsupported.code(), text)
+    Error::memif(ErrorKind::Unsupported, text)
 }

@@ -71,7 +71,7 @@ impl<'a> ObserverBuilder<'a> {
         let Some(split) = split else {
             let why = "which way its rings lead can't be told before packets have passed";
             return Err(Error::memif(
-                ErrorKind::Again.code(),
+                ErrorKind::Again,
                 format!("observing {link}: {why}"),
             ));
         };
@@ -175,7 +175,7 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// None so far.
+    /// [`Error::TimedOut`].
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         Self::wait_any(std::slice::from_mut(self), timeout)
     }
@@ -184,7 +184,7 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// None so far.
+    /// [`Error::TimedOut`].
     pub fn wait_any(observers: &mut [Self], timeout: Option<Duration>) -> Result<Wait, Error> {
         let mut pace = observers.first().map_or_else(Pace::new, |o| o.pace);
         let presences: Vec<_> = observers.iter().map(|o| Arc::clone(&o.presence)).collect();
@@ -199,7 +199,7 @@ impl Observer {
         if let Some(first) = observers.first_mut() {
             first.pace = pace;
         }
-        Ok(wait)
+        wait
     }
 }
 
@@ -263,7 +263,7 @@ impl RingReader {
             Err(why) => {
                 self.ended = true;
                 Err(Error::memif(
-                    ErrorKind::MalformedMessage.code(),
+                    ErrorKind::MalformedMessage,
                     format!(
                         "observing the ring {} {}: {why}",
                         self.direction, self.queue
@@ -277,7 +277,7 @@ impl RingReader {
     ///
     /// # Errors
     ///
-    /// None so far.
+    /// [`Error::TimedOut`].
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
         if self.next < self.burst.len() {
             return Ok(Wait::Ready);
@@ -288,7 +288,7 @@ impl RingReader {
         let (presence, mut pace) = (Arc::clone(&self.presence), self.pace);
         let wait = pace.wait(timeout, &|| presence.check(), &mut || self.waiting());
         self.pace = pace;
-        Ok(wait)
+        wait
     }
 
     /// Slots that wait, and that stay readable.

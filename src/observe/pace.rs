@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::error::Error;
 use crate::queue::Wait;
 
 /// Long enough that a link at rest costs little, and short enough that what comes after it is seen.
@@ -35,7 +36,7 @@ impl Pace {
         timeout: Option<Duration>,
         is_up: &dyn Fn() -> bool,
         ready: &mut dyn FnMut() -> (u32, u16),
-    ) -> Wait {
+    ) -> Result<Wait, Error> {
         let start = Instant::now();
         loop {
             let up = is_up();
@@ -44,13 +45,13 @@ impl Pace {
             if waiting > 0 {
                 self.last = now;
                 self.hurried = waiting * 2 >= u32::from(window);
-                return Wait::Ready;
+                return Ok(Wait::Ready);
             }
             if !up {
-                return Wait::LinkDown;
+                return Ok(Wait::LinkDown);
             }
             if timeout.is_some_and(|limit| now - start >= limit) {
-                return Wait::TimedOut;
+                return Err(Error::TimedOut);
             }
             let idle = now - self.last;
             if self.hurried && idle < SPIN {

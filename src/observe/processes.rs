@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use procfs::net::{UnixNetEntries, UnixNetEntry};
 use procfs::process::{FDTarget, MMPermissions, MMapPath, Process as Proc};
-use procfs::{ProcError, ProcResult};
+use procfs::{FromRead, ProcError, ProcResult};
 use rustix::fs::{AtFlags, FileType, MemfdFlags, Mode, OFlags, StatxFlags};
 
 use crate::error::Error;
@@ -103,9 +104,10 @@ pub(super) fn times_mapped(pid: u32, started: u64, file: FileId) -> usize {
 }
 
 fn mappings(proc: &Proc) -> ProcResult<Vec<Mapping>> {
-    let shared = |m: &procfs::process::MemoryMap| {
-        m.perms.contains(MMPermissions::SHARED) && m.offset == 0 && m.inode != 0
-    };
+    // Observers only read.
+    let of_ends = MMPermissions::SHARED | MMPermissions::WRITE;
+    let shared =
+        |m: &procfs::process::MemoryMap| m.perms.contains(of_ends) && m.offset == 0 && m.inode != 0;
     let maps = proc.maps()?;
     let shared = maps.into_iter().filter(shared);
     Ok(shared
@@ -153,8 +155,21 @@ impl Holder {
     }
 
     /// The UNIX sockets of its network namespace.
-    pub(super) fn unix_sockets(&self) -> Vec<procfs::net::UnixNetEntry> {
-        self.proc.unix().unwrap_or_default()
+    pub(super) fn unix_sockets(&self) -> Vec<UnixNetEntry> {
+        let mut table = Vec::new();
+        let read = self.proc.open_relative("net/unix");
+        let read = read.map(|mut file| file.read_to_end(&mut table));
+        if !matches!(read, Ok(Ok(_))) {
+            return Vec::new();
+        }
+        // Line by line, as anybody may give a socket a name that is no text, or has a line's end.
+        let table = String::from_utf8_lossy(&table);
+        let entry = |line: &str| {
+            let with_header = format!("\n{line}\n");
+            let mut entries = UnixNetEntries::from_read(with_header.as_bytes()).ok()?.0;
+            entries.pop()
+        };
+        table.lines().skip(1).filter_map(entry).collect()
     }
 
     /// Its network namespace.

@@ -56,11 +56,12 @@ impl Sockets {
         if let Some(known) = self.processes.get(&holder.pid) {
             return known.clone();
         }
-        let space = holder.network();
-        let entries = self.spaces.entry(space).or_insert_with(|| {
-            let entries = holder.unix_sockets().into_iter();
-            entries.map(|entry| (entry.inode, entry)).collect()
-        });
+        let entries = self.spaces.entry(holder.network()).or_default();
+        if entries.is_empty() {
+            // Also where an earlier process of the same was about to end, and had none any more.
+            let read = holder.unix_sockets().into_iter();
+            entries.extend(read.map(|entry| (entry.inode, entry)));
+        }
         let mut connected = Connected::default();
         for inode in holder.sockets() {
             let Some(entry) = entries.get(&inode) else {

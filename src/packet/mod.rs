@@ -1,13 +1,18 @@
 //! A packet and what is known about its capture.
 
+pub(crate) mod direction;
 pub(crate) mod link_type;
 pub(crate) mod source;
 pub(crate) mod time;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use self::direction::Direction;
 use self::time::Timestamp;
+
+/// The snap length unless another is set: how many bytes of a packet are kept. The same as
+/// tcpdump's.
+pub const DEFAULT_SNAPLEN: u32 = 262_144;
 
 /// A borrowed packet. Its bytes are in the memory that it was read into: the cache of a handle, a
 /// burst, or the buffer of a capture file's reader.
@@ -15,9 +20,9 @@ use self::time::Timestamp;
 /// It dereferences to its bytes.
 ///
 /// ```
-/// use memif::{CaptureInfo, Packet, Timestamp};
+/// use memif::{Packet, Timestamp};
 ///
-/// let packet = Packet::new(b"\xff\xff\xff\xff\xff\xff", CaptureInfo::whole(6, Timestamp::now()));
+/// let packet = Packet::whole(b"\xff\xff\xff\xff\xff\xff", Timestamp::now());
 /// assert_eq!(packet[0], 0xff);
 /// assert!(!packet.info().is_truncated());
 /// ```
@@ -25,16 +30,9 @@ use self::time::Timestamp;
 pub struct Packet<'a> {
     data: &'a [u8],
     length: usize,
+    timestamp: Timestamp,
     interface_index: u32,
-    time: Time<'a>,
-}
-
-/// Reading the clock takes as long as receiving a packet, so it is delayed until somebody asks.
-#[derive(Clone, Copy)]
-enum Time<'a> {
-    Known(Timestamp),
-    /// The time of a whole burst; 0 until somebody has asked.
-    OfBurst(&'a AtomicU64),
+    direction: Direction,
 }
 
 impl<'a> Packet<'a> {
@@ -43,9 +41,15 @@ impl<'a> Packet<'a> {
         Self {
             data,
             length: info.length.max(data.len()),
+            timestamp: info.timestamp,
             interface_index: info.interface_index,
-            time: Time::Known(info.timestamp),
+            direction: info.direction,
         }
+    }
+
+    /// A packet that was captured completely, on interface 0.
+    pub fn whole(data: &'a [u8], timestamp: Timestamp) -> Self {
+        Self::new(data, CaptureInfo::whole(data.len(), timestamp))
     }
 
     #[inline]
@@ -53,13 +57,14 @@ impl<'a> Packet<'a> {
         data: &'a [u8],
         length: usize,
         interface_index: u32,
-        time: &'a AtomicU64,
+        timestamp: Timestamp,
     ) -> Self {
         Self {
             data,
             length,
+            timestamp,
             interface_index,
-            time: Time::OfBurst(time),
+            direction: Direction::Inbound,
         }
     }
 
@@ -70,30 +75,14 @@ impl<'a> Packet<'a> {
     }
 
     /// When and where the packet was captured, and how much of it.
+    #[inline]
     pub fn info(&self) -> CaptureInfo {
         CaptureInfo {
-            timestamp: self.timestamp(),
+            timestamp: self.timestamp,
             capture_length: self.data.len(),
             length: self.length,
             interface_index: self.interface_index,
-        }
-    }
-
-    fn timestamp(&self) -> Timestamp {
-        match self.time {
-            Time::Known(time) => time,
-            Time::OfBurst(time) => match time.load(Ordering::Relaxed) {
-                0 => {
-                    let now = Timestamp::now();
-                    let (order, nanos) = (Ordering::Relaxed, now.as_nanos());
-                    // The first thread that asks sets the time for the whole burst.
-                    match time.compare_exchange(0, nanos, order, order) {
-                        Ok(_) => now,
-                        Err(earlier) => Timestamp::from_nanos(earlier),
-                    }
-                }
-                known => Timestamp::from_nanos(known),
-            },
+            direction: self.direction,
         }
     }
 }
@@ -101,7 +90,7 @@ impl<'a> Packet<'a> {
 /// An empty packet of 1970, to fill an array with before it is used.
 impl Default for Packet<'_> {
     fn default() -> Self {
-        Self::new(&[], CaptureInfo::whole(0, Timestamp::default()))
+        Self::whole(&[], Timestamp::default())
     }
 }
 
@@ -140,9 +129,9 @@ impl AsRef<[u8]> for Packet<'_> {
 /// A packet that owns its bytes. Iterators yield it.
 ///
 /// ```
-/// use memif::{CaptureInfo, Packet, PacketBuf, Timestamp};
+/// use memif::{Packet, PacketBuf, Timestamp};
 ///
-/// let owned = PacketBuf::from(Packet::new(b"abc", CaptureInfo::whole(3, Timestamp::now())));
+/// let owned = PacketBuf::from(Packet::whole(b"abc", Timestamp::now()));
 /// assert_eq!(owned.as_packet().data(), &owned[..]);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,13 +185,15 @@ impl AsRef<[u8]> for PacketBuf {
 /// ```
 /// use memif::{CaptureInfo, Timestamp};
 ///
-/// let cut = CaptureInfo { capture_length: 64, ..CaptureInfo::whole(1514, Timestamp::now()) };
-/// assert!(cut.is_truncated());
+/// let mut info = CaptureInfo::whole(1514, Timestamp::now());
+/// info.capture_length = 64;
+/// assert!(info.is_truncated());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct CaptureInfo {
     /// When the packet was received, or the time in the capture file. On a link, the system clock
-    /// is read once per burst, when the first of its packets is asked for its information.
+    /// is read once per burst, when it is taken from the ring.
     pub timestamp: Timestamp,
     /// The number of captured bytes, at most the snap length.
     pub capture_length: usize,
@@ -211,6 +202,8 @@ pub struct CaptureInfo {
     /// The interface on which it arrived: the id of the memif, or the number of the interface block
     /// in a pcapng file (0 in a pcap file).
     pub interface_index: u32,
+    /// Which way it passed the interface. Packets that come from a link are inbound.
+    pub direction: Direction,
 }
 
 impl CaptureInfo {
@@ -221,6 +214,7 @@ impl CaptureInfo {
             capture_length: length,
             length,
             interface_index: 0,
+            direction: Direction::Unknown,
         }
     }
 

@@ -1,15 +1,21 @@
 //! When a packet was captured.
 
 use std::fmt;
+use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time, in nanoseconds since 1970-01-01 00:00 UTC.
 ///
 /// ```
 /// use memif::Timestamp;
+/// use std::time::Duration;
 ///
 /// let t = Timestamp::from_nanos(1_500_000_000_123_456_789);
 /// assert_eq!((t.seconds(), t.subsec_nanos()), (1_500_000_000, 123_456_789));
+///
+/// let later = t + Duration::from_millis(2);
+/// assert_eq!(later - t, Duration::from_millis(2));
+/// assert_eq!(t - later, Duration::ZERO);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -41,11 +47,42 @@ impl Timestamp {
     }
 }
 
+/// Later by this much, at most the latest possible time.
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+/// Earlier by this much, at least 1970.
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(nanos(duration)))
+    }
+}
+
+/// The time since an earlier one; zero if that is later.
+impl Sub for Timestamp {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Times before 1970 become 1970, and times after 2554 the latest possible time.
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        Self(nanos(since))
     }
 }
 

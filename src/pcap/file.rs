@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Cursor, Read, Write};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -133,120 +133,5 @@ impl<R: Read> Read for Counting<R> {
         let count = self.reader.read(buffer)?;
         self.position.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
-    }
-}
-
-/// Wraps a writer and compresses what is written, if asked to.
-///
-/// ```
-/// use memif::LinkType;
-/// use memif::pcap::{CaptureReader, Compression, FileWriter, PcapWriter};
-///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let dir = tempfile::tempdir()?;
-/// # let path = dir.path().join("x.pcap");
-/// let file = FileWriter::new(std::fs::File::create(&path)?, Compression::None)?;
-/// let mut writer = PcapWriter::new(file, LinkType::ETHERNET, 0)?;
-/// memif::PacketSink::flush(&mut writer)?;
-/// writer.get_mut().finish()?;
-/// CaptureReader::open(&path)?;
-/// # Ok(())
-/// # }
-/// ```
-pub struct FileWriter<W: Write>(Option<Packer<W>>);
-
-enum Packer<W: Write> {
-    Plain(W),
-    #[cfg(feature = "compress")]
-    Gzip(flate2::write::GzEncoder<W>),
-    #[cfg(feature = "compress")]
-    Zstd(Box<zstd::Encoder<'static, W>>),
-}
-
-impl<W: Write> FileWriter<W> {
-    /// Writes to `writer` with this compression.
-    ///
-    /// # Errors
-    ///
-    /// `Unsupported` for a compression that needs the feature `compress`. `OutOfMemory` if the
-    /// compressor gets no memory.
-    pub fn new(writer: W, compression: Compression) -> io::Result<Self> {
-        Ok(Self(Some(match compression {
-            Compression::None => Packer::Plain(writer),
-            #[cfg(feature = "compress")]
-            Compression::Gzip => Packer::Gzip(flate2::write::GzEncoder::new(
-                writer,
-                flate2::Compression::default(),
-            )),
-            #[cfg(feature = "compress")]
-            Compression::Zstd => Packer::Zstd(Box::new(zstd::Encoder::new(writer, ZSTD_LEVEL)?)),
-            #[cfg(not(feature = "compress"))]
-            _ => return Err(io::ErrorKind::Unsupported.into()),
-        })))
-    }
-
-    /// Writes the end of a compressed file, and flushes. Without it a compressed file is truncated.
-    /// Nothing can be written afterwards.
-    ///
-    /// # Errors
-    ///
-    /// The errors of the writer.
-    pub fn finish(&mut self) -> io::Result<()> {
-        let mut writer = match self.0.take() {
-            None => return Ok(()),
-            Some(Packer::Plain(writer)) => writer,
-            #[cfg(feature = "compress")]
-            Some(Packer::Gzip(packer)) => packer.finish()?,
-            #[cfg(feature = "compress")]
-            Some(Packer::Zstd(packer)) => packer.finish()?,
-        };
-        writer.flush()
-    }
-}
-
-/// The default level of Zstandard.
-#[cfg(feature = "compress")]
-const ZSTD_LEVEL: i32 = 3;
-
-impl<W: Write> Write for FileWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.0 {
-            None => Err(finished()),
-            Some(Packer::Plain(writer)) => writer.write(bytes),
-            #[cfg(feature = "compress")]
-            Some(Packer::Gzip(packer)) => packer.write(bytes),
-            #[cfg(feature = "compress")]
-            Some(Packer::Zstd(packer)) => packer.write(bytes),
-        }
-    }
-
-    /// Afterwards, everything written so far can be read from the file.
-    fn flush(&mut self) -> io::Result<()> {
-        match &mut self.0 {
-            None => Ok(()),
-            Some(Packer::Plain(writer)) => writer.flush(),
-            #[cfg(feature = "compress")]
-            Some(Packer::Gzip(packer)) => packer.flush(),
-            #[cfg(feature = "compress")]
-            Some(Packer::Zstd(packer)) => packer.flush(),
-        }
-    }
-}
-
-fn finished() -> io::Error {
-    io::Error::other("the file has been finished")
-}
-
-impl<W: Write> fmt::Debug for FileWriter<W> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.0 {
-            None => "finished",
-            Some(Packer::Plain(_)) => "plain",
-            #[cfg(feature = "compress")]
-            Some(Packer::Gzip(_)) => "gzip",
-            #[cfg(feature = "compress")]
-            Some(Packer::Zstd(_)) => "zstd",
-        };
-        f.debug_tuple("FileWriter").field(&state).finish()
     }
 }

@@ -1,27 +1,24 @@
 //! Capture files: reads and writes pcap and pcapng.
 //!
-//! A [`PcapWriter`] is a [`PacketSink`](crate::PacketSink) and a [`CaptureReader`] is a
-//! [`PacketSource`](crate::PacketSource). So a file can be used like a memif: record a link, replay
+//! A [`PcapWriter`] and a [`PcapNgWriter`] are a [`PacketSink`](crate::PacketSink), and a
+//! [`CaptureReader`] is a [`PacketSource`](crate::PacketSource). So a file can be used like a memif: record a link, replay
 //! a file, or copy one into the other.
 //!
 //! ```
 //! use memif::pcap::{CaptureReader, PcapWriter};
-//! use memif::{CaptureInfo, LinkType, Packet, PacketSink, PacketSource, Timestamp};
+//! use memif::{LinkType, Packet, PacketSink, PacketSource, Timestamp};
 //!
 //! # fn main() -> Result<(), memif::Error> {
 //! let mut file = Vec::new();
-//! let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, 0)?;
+//! let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, None)?;
 //! let when = Timestamp::from_nanos(1_500_000_000_123_456_789);
-//! writer.write_packet(&Packet::new(&[0xff; 60], CaptureInfo::whole(60, when)))?;
+//! writer.write_packet(&Packet::whole(&[0xff; 60], when))?;
 //! writer.close()?;
 //!
 //! let mut reader = CaptureReader::new(&file[..])?;
-//! loop {
-//!     match reader.read_packet() {
-//!         Ok(packet) => println!("{} {} bytes", packet.info().timestamp, packet.len()),
-//!         Err(error) if error.is_eof() => break,
-//!         Err(error) => return Err(error),
-//!     }
+//! for packet in reader.packets() {
+//!     let packet = packet?;
+//!     println!("{} {} bytes", packet.info().timestamp, packet.len());
 //! }
 //! # Ok(())
 //! # }
@@ -41,13 +38,14 @@ mod file;
 mod filter;
 mod ng;
 mod output;
+mod packer;
 mod reader;
 mod record;
 
 pub use classic::write::PcapWriter;
-pub use file::{Compression, FileReader, FileWriter};
+pub use file::{Compression, FileReader};
 #[cfg(feature = "filter")]
 pub use filter::Filter;
-pub use ng::write::{Direction, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
+pub use ng::interface::InterfaceInfo;
+pub use ng::write::{InterfaceStatistics, PcapNgWriter};
 pub use reader::CaptureReader;
-pub use record::DEFAULT_SNAPLEN;

@@ -1,9 +1,13 @@
 //! Records that a writer has accepted but not yet written.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::file::Compression;
+use super::packer::Packer;
 use crate::error::Error;
 
 /// The size of the first record in some bytes, and whether it is a packet; `None` if its header is
@@ -89,7 +93,8 @@ impl Pending {
 ///
 /// Dropping it writes them too, but can only log errors.
 pub(super) struct Outgoing<W: Write> {
-    writer: W,
+    /// There until `into_inner`.
+    writer: Option<Packer<W>>,
     path: Option<PathBuf>,
     pub(super) flush_each: bool,
     pub(super) pending: Pending,
@@ -102,9 +107,9 @@ pub(super) struct Outgoing<W: Write> {
 
 impl<W: Write> Outgoing<W> {
     /// Counts as closed until `open` is called.
-    pub(super) fn new(writer: W, path: Option<PathBuf>, measure: Measure) -> Self {
+    pub(super) fn new(writer: Packer<W>, path: Option<PathBuf>, measure: Measure) -> Self {
         Self {
-            writer,
+            writer: Some(writer),
             path,
             flush_each: false,
             pending: Pending::new(measure),
@@ -152,10 +157,21 @@ impl<W: Write> Outgoing<W> {
         })
     }
 
-    pub(super) fn close(&mut self) -> Result<(), Error> {
-        let result = self.flush();
+    /// Writes everything, and the end of a compressed file.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        let result = self.guarded(|writer, pending| {
+            pending.write_to(writer)?;
+            writer.finish()
+        });
         self.closed = true;
         result
+    }
+
+    pub(super) fn close(mut self) -> Result<W, Error> {
+        self.finish()?;
+        let writer = self.writer.take().map(Packer::into_inner);
+        let writer = writer.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
+        writer.map_err(|error| self.failed(error))
     }
 
     pub(super) fn abandon(&mut self) {
@@ -163,27 +179,31 @@ impl<W: Write> Outgoing<W> {
     }
 
     pub(super) fn get_mut(&mut self) -> &mut W {
-        &mut self.writer
+        // `close` takes it, and the whole with it.
+        self.writer.as_mut().expect("it is there").get_mut()
     }
 
     fn guarded(
         &mut self,
-        work: impl FnOnce(&mut W, &mut Pending) -> io::Result<()>,
+        work: impl FnOnce(&mut Packer<W>, &mut Pending) -> io::Result<()>,
     ) -> Result<(), Error> {
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
+        };
         self.writing = true;
-        let result = work(&mut self.writer, &mut self.pending);
+        let result = work(writer, &mut self.pending);
         self.writing = false;
-        result.map_err(|error| {
-            let name = self.path.as_deref().unwrap_or(Path::new("a capture"));
-            let packets = self.pending.packets_out;
-            Error::io(
-                format!(
-                    "writing {}, {packets} packets are complete in it",
-                    name.display()
-                ),
-                error,
-            )
-        })
+        result.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        let name = self.path.as_deref().unwrap_or(Path::new("a capture"));
+        let packets = self.pending.packets_out;
+        let doing = format!(
+            "writing {}, {packets} packets are complete in it",
+            name.display()
+        );
+        Error::io(doing, error)
     }
 }
 
@@ -192,7 +212,7 @@ impl<W: Write> Drop for Outgoing<W> {
         if self.closed || self.writing {
             return;
         }
-        if let Err(error) = self.flush() {
+        if let Err(error) = self.finish() {
             let lost = self.pending.packets_in - self.pending.packets_out;
             log::warn!("{error}; {lost} packets are lost");
         }
@@ -208,4 +228,15 @@ impl<W: Write> fmt::Debug for Outgoing<W> {
             .field("packets_accepted", &self.pending.packets_in)
             .finish_non_exhaustive()
     }
+}
+
+/// A file to be written, compressed as its name says, and whether somebody reads along: each packet
+/// of a pipe or a device is to be written at once.
+pub(super) fn create(path: &Path) -> Result<(Packer<File>, bool), Error> {
+    let failed = |error| Error::io(format!("creating {}", path.display()), error);
+    let compression = Compression::of_name(path);
+    let file = File::create(path).map_err(failed)?;
+    let kind = file.metadata().map_err(failed)?.file_type();
+    let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
+    Ok((Packer::new(file, compression)?, each))
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::classic::FILE_HEADER;
 use super::classic::read::{self as classic, Classic};
 use super::file::FileReader;
+use super::ng::interface::InterfaceInfo;
 use super::ng::read::{self as ng, Ng};
 use super::record::Step;
 use crate::error::{Eof, Error};
@@ -27,7 +28,8 @@ use crate::packet::{CaptureInfo, Packet};
 /// |---|---|
 /// | time | `timestamp` in nanoseconds; times before 1970 become 1970, times after 2554 the latest possible time; 0 for simple packet blocks, which have no time |
 /// | length on the wire | `length` |
-/// | interface, numbered from 0 in each section of a pcapng file | `interface_index` (0 in pcap) |
+/// | interface, numbered from 0 in each section of a pcapng file | `interface_index` (0 in pcap); see [`interfaces`](CaptureReader::interfaces) |
+/// | direction | `direction` |
 ///
 /// Packets of length 0 are delivered like all others. A packet or block of more than 64 MiB counts
 /// as damage.
@@ -42,7 +44,7 @@ use crate::packet::{CaptureInfo, Packet};
 ///
 /// # fn main() -> Result<(), memif::Error> {
 /// # let mut bytes = Vec::new();
-/// # memif::pcap::PcapWriter::new(&mut bytes, memif::LinkType::ETHERNET, 0)?.close()?;
+/// # memif::pcap::PcapWriter::new(&mut bytes, memif::LinkType::ETHERNET, None)?.close()?;
 /// let mut reader = CaptureReader::new(&bytes[..])?; // or CaptureReader::open("some.pcapng")?
 /// let mut total = 0;
 /// let end = loop {
@@ -59,6 +61,8 @@ pub struct CaptureReader<R> {
     input: Input<R>,
     format: Format,
     link_type: LinkType,
+    /// Of the packet read last.
+    comment: Option<String>,
     path: Option<PathBuf>,
     ended: bool,
     /// Damage that was found after packets that are still to be delivered.
@@ -106,6 +110,22 @@ impl<R: Read> CaptureReader<R> {
         self.input.offset
     }
 
+    /// The interfaces of a pcapng file that have been read, by their numbers; packets say theirs in
+    /// [`interface_index`](CaptureInfo::interface_index). A new section of the file begins anew. A
+    /// pcap file has one, without a name.
+    pub fn interfaces(&self) -> &[InterfaceInfo] {
+        match &self.format {
+            Format::Classic(classic) => std::slice::from_ref(&classic.interface),
+            Format::Ng(ng) => &ng.interfaces,
+        }
+    }
+
+    /// The comment that a pcapng file has on the packet that
+    /// [`read_packet`](PacketSource::read_packet) returned last.
+    pub fn comment(&self) -> Option<&str> {
+        self.comment.as_deref()
+    }
+
     /// Reads packets without copying them: at least one, and at most as many as are already in
     /// memory and fit into `packets`. Puts them at the start of `packets` and returns their number,
     /// which is 0 only if `packets` is empty. Blocks for the first packet only, in the underlying
@@ -117,13 +137,13 @@ impl<R: Read> CaptureReader<R> {
     ///
     /// ```
     /// use memif::pcap::{CaptureReader, PcapWriter};
-    /// # use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
+    /// # use memif::{LinkType, Packet, PacketSink, Timestamp};
     ///
     /// # fn main() -> Result<(), memif::Error> {
     /// # let mut bytes = Vec::new();
-    /// # let mut file = PcapWriter::new(&mut bytes, LinkType::ETHERNET, 0)?;
+    /// # let mut file = PcapWriter::new(&mut bytes, LinkType::ETHERNET, None)?;
     /// # for n in 0..3 {
-    /// #     file.write_packet(&Packet::new(&[n; 60], CaptureInfo::whole(60, Timestamp::now())))?;
+    /// #     file.write_packet(&Packet::whole(&[n; 60], Timestamp::now()))?;
     /// # }
     /// # file.close()?;
     /// let mut reader = CaptureReader::new(&bytes[..])?;
@@ -155,7 +175,9 @@ impl<R: Read> CaptureReader<R> {
         let mut count = 1;
         while let Some(packet) = others.get_mut(count - 1) {
             let (size, found) = match self.format.step(left) {
-                Ok(Step::Packet { size, data, info }) => (size, Some((data, info))),
+                Ok(Step::Packet {
+                    size, data, info, ..
+                }) => (size, Some((data, info))),
                 Ok(Step::Skip(size)) => (size, None),
                 Ok(Step::More(_)) => break,
                 Err(problem) => {
@@ -180,6 +202,7 @@ impl<R: Read> CaptureReader<R> {
             input: Input::new(reader),
             format: Format::Ng(Ng::default()),
             link_type: LinkType::ETHERNET,
+            comment: None,
             path,
             ended: false,
             met: None,
@@ -200,7 +223,7 @@ impl<R: Read> CaptureReader<R> {
             let classic =
                 Classic::new(self.input.filled()).map_err(|problem| self.damage(problem))?;
             self.input.consume(FILE_HEADER);
-            self.link_type = classic.link_type();
+            self.link_type = classic.interface.link_type;
             self.format = Format::Classic(classic);
             return Ok(());
         }
@@ -248,7 +271,13 @@ impl<R: Read> CaptureReader<R> {
             return Err(self.damage(problem));
         }
         match self.format.step(self.input.filled()) {
-            Ok(Step::Packet { size, data, info }) => {
+            Ok(Step::Packet {
+                size,
+                data,
+                info,
+                comment,
+            }) => {
+                self.comment = comment;
                 let start = self.input.start;
                 self.input.consume(size);
                 Ok(Some((start + data.start..start + data.end, info)))

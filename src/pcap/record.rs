@@ -2,15 +2,23 @@
 
 use std::ops::Range;
 
-use crate::packet::CaptureInfo;
-
-/// The snap length of a file, in bytes, unless another is given. It is the maximum of tcpdump and
-/// Wireshark.
-pub const DEFAULT_SNAPLEN: u32 = 262_144;
+use crate::error::Error;
+use crate::packet::{CaptureInfo, DEFAULT_SNAPLEN};
 
 /// The longest packet or block that is accepted. Real ones are much shorter, and a damaged length
 /// must not make a reader allocate gigabytes.
 pub(super) const MAX_RECORD: usize = 64 << 20;
+
+/// The snap length of a file that is written.
+pub(super) fn checked_snaplen(asked: Option<u32>) -> Result<u32, Error> {
+    match asked {
+        Some(0) => Err(Error::config(
+            "snap length",
+            "0 bytes, at least 1 is possible",
+        )),
+        asked => Ok(asked.unwrap_or(DEFAULT_SNAPLEN).min(MAX_RECORD as u32)),
+    }
+}
 
 /// What is at the start of the bytes that were read so far.
 pub(super) enum Step {
@@ -23,5 +31,6 @@ pub(super) enum Step {
         size: usize,
         data: Range<usize>,
         info: CaptureInfo,
+        comment: Option<String>,
     },
 }

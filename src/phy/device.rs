@@ -74,15 +74,10 @@ impl MemifDevice {
                 ));
             }
         };
-        // The values of the link, if there is one, because the slave chooses them.
         let config = &memif.link().config;
-        let link = memif.details().ok();
-        let ring = link.as_ref().and_then(|link| link.tx_queues.first());
-        let slots = ring.map_or(1 << config.log2_ring_size, |ring| ring.ring_size as usize);
-        let buffer_size = ring.map_or(config.buffer_size, |ring| ring.buffer_size);
         let ring = Ring {
-            slots,
-            buffer_size: usize::from(buffer_size).max(1),
+            slots: 1 << config.log2_ring_size,
+            buffer_size: config.buffer_size.into(),
         };
         let tx = memif.tx_queue(queue)?;
         Ok(Self {
@@ -99,6 +94,7 @@ impl MemifDevice {
     /// Sets the MTU: the size in bytes of the largest IP packet, without the Ethernet header, as in
     /// Linux. 576 to 65535, and at least 1280 for IPv6; other values become the nearest of these.
     /// 1500 by default. Packets longer than a buffer are sent as chains.
+    #[must_use]
     pub fn with_mtu(mut self, bytes: usize) -> Self {
         self.mtu = bytes.clamp(LEAST_MTU, GREATEST_MTU);
         self
@@ -107,12 +103,14 @@ impl MemifDevice {
     /// Sets which checksums the stack computes and verifies; all by default. Shared memory does not
     /// corrupt packets, so a program that controls both ends may use
     /// `ChecksumCapabilities::ignored()`.
+    #[must_use]
     pub fn with_checksum(mut self, checksum: ChecksumCapabilities) -> Self {
         self.out.checksum = checksum;
         self
     }
 
     /// Sets what happens to TCP segments larger than the MTU; by default none are made.
+    #[must_use]
     pub fn with_segmentation(mut self, segmentation: Segmentation) -> Self {
         self.out.segmentation = segmentation;
         self
@@ -121,6 +119,7 @@ impl MemifDevice {
     /// Sets how many packets are copied between the ring and private memory at a time, at least 1;
     /// [`DEFAULT_BURST`] by default. Call it before the device is used, because packets that were
     /// received but not passed on are lost.
+    #[must_use]
     pub fn with_burst(mut self, packets: u16) -> Self {
         self.burst = burst(packets);
         self.next = 0;
@@ -130,6 +129,7 @@ impl MemifDevice {
 
     /// Sets the longest burst that the stack is told, in frames of the MTU; `None` for no limit.
     /// smoltcp uses it only to limit TCP's window. The default is what the ring holds.
+    #[must_use]
     pub fn with_max_burst_size(mut self, frames: Option<usize>) -> Self {
         self.max_burst_size = Some(frames);
         self

@@ -1,13 +1,13 @@
 //! A device for [smoltcp]: a TCP/IP stack in user space on shared memory.
 //!
 //! A [`MemifDevice`] is a [`smoltcp::phy::Device`] for Ethernet or IP, depending on the mode of its
-//! interface. Use [`wait`] instead of smoltcp's own `phy::wait`.
+//! interface. Between polls, [`sleep`]; it takes the place of smoltcp's own `phy::wait`.
 //!
 //! ```
 //! use memif::phy::{self, MemifDevice};
 //! use memif::{Context, MemifConfig, Role};
 //! use smoltcp::iface::{Config, Interface, SocketSet};
-//! use smoltcp::time::{Duration, Instant};
+//! use smoltcp::time::Instant;
 //! use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 //!
 //! let context = Context::new("doc")?;
@@ -19,13 +19,14 @@
 //! let mut iface = Interface::new(config, &mut device, Instant::now());
 //! iface.update_ip_addrs(|a| drop(a.push(IpCidr::new(IpAddress::v4(192, 168, 1, 1), 24))));
 //! let mut sockets = SocketSet::new(vec![]);
-//! for _ in 0..3 {
-//!     let now = Instant::now();
-//!     iface.poll(now, &mut device, &mut sockets);
+//! # memif.close();
+//! loop {
+//!     iface.poll(Instant::now(), &mut device, &mut sockets);
 //!     // … the sockets' work …
-//!     let delay = phy::poll_delay(&mut device, &mut iface, &sockets, now);
-//!     let at_most = Duration::from_millis(1);
-//!     phy::wait(&mut device, Some(delay.map_or(at_most, |d| d.min(at_most))))?;
+//!     match phy::sleep(&mut device, &mut iface, &sockets) {
+//!         Err(e) if e.is_eof() => break, // the interface is closed
+//!         slept => slept?,
+//!     }
 //! }
 //! # Ok::<(), memif::Error>(())
 //! ```
@@ -34,13 +35,13 @@
 //!
 //! Received packets are copied into private memory in bursts, and receive tokens pass them to the
 //! stack. Frames that the stack sends are collected there and put on the ring together: when a
-//! burst is full, when no more packets are waiting, in [`wait`] and [`poll_delay`], and when the
-//! device is dropped. **If you do not call [`wait`] after `Interface::poll`, call
+//! burst is full, when no more packets are waiting, in [`sleep`], [`wait`] and [`poll_delay`], and
+//! when the device is dropped. **If you call none of them after `Interface::poll`, call
 //! [`MemifDevice::publish`]**. Otherwise the last frames are not sent until the next poll.
 //!
 //! # Middleware
 //!
-//! [`wait`] and [`poll_delay`] accept a device inside a `Tracer` or a `PcapWriter`. `FaultInjector`
+//! [`sleep`], [`wait`] and [`poll_delay`] accept a device inside a `Tracer` or a `PcapWriter`. `FaultInjector`
 //! gives no access to the device that it wraps. Give it a [`SharedDevice`], and wait on a clone of
 //! that.
 //!
@@ -62,7 +63,7 @@ pub use device::MemifDevice;
 pub use settings::{DEFAULT_BURST, Segmentation};
 pub use shared::SharedDevice;
 pub use stats::DeviceStats;
-pub use wait::{Reach, poll_delay, wait};
+pub use wait::{Reach, poll_delay, sleep, wait};
 
 /// The version of smoltcp that the device is for.
 pub use smoltcp;

@@ -36,9 +36,11 @@ pub(super) struct Outgoing {
     pub(super) refused: bool,
     /// The link was down when it was last checked.
     pub(super) down: bool,
+    /// The link that the size of the ring is of.
+    link: u64,
 }
 
-/// The size of the ring, as far as it was known when the device was created.
+/// The size of the ring: of the present link or the last one, or what is configured before the first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring {
     pub(super) slots: usize,
@@ -80,7 +82,7 @@ impl AsRef<[u8]> for Frame {
 impl Outgoing {
     pub(super) fn new(mut queue: TxQueue, medium: Medium, ring: Ring) -> Self {
         let down = !queue.is_up();
-        Self {
+        let mut this = Self {
             queue,
             frames: Vec::new(),
             sent: 0,
@@ -96,6 +98,20 @@ impl Outgoing {
             last_error: None,
             refused: false,
             down,
+            link: 0,
+        };
+        this.look_at_link();
+        this
+    }
+
+    /// Takes note of another link, whose slave may have chosen another size.
+    pub(super) fn look_at_link(&mut self) {
+        let link = self.queue.links();
+        if self.link != link
+            && let Some((buffer_size, slots)) = self.queue.room()
+        {
+            self.ring = Ring { slots, buffer_size };
+            self.link = link;
         }
     }
 
@@ -123,6 +139,7 @@ impl Outgoing {
 
     /// Whether there is room for one more frame. Publishes the waiting frames if they make a burst.
     fn has_room(&mut self, frames: usize, bytes: usize) -> bool {
+        self.look_at_link();
         if self.waiting() >= self.burst || self.bytes >= BURST_BYTES {
             self.publish();
         }
@@ -161,7 +178,7 @@ impl Outgoing {
                     self.drop_all();
                 }
                 // Only the first frame can't be sent.
-                Err(error @ Error::Config { .. }) => {
+                Err(error @ (Error::TooLong { .. } | Error::EmptyPacket)) => {
                     if self.cut_first() {
                         continue;
                     }

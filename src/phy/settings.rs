@@ -16,6 +16,7 @@ pub const DEFAULT_BURST: u16 = 64;
 /// assert_eq!(Segmentation::default(), Segmentation::Off);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Segmentation {
     /// The stack makes no large segments.
     #[default]

@@ -9,6 +9,8 @@ use smoltcp::time::{Duration as SmolDuration, Instant as SmolInstant};
 
 use super::device::MemifDevice;
 use super::shared::SharedDevice;
+#[cfg(doc)]
+use crate::error::Eof;
 use crate::error::Error;
 use crate::link::back_off::Schedule;
 use crate::queue::Wait;
@@ -52,12 +54,27 @@ impl<D: Device + Reach, S: PcapSink> Reach for PcapWriter<D, S> {
     }
 }
 
+/// Publishes what the stack has sent, and sleeps until the interface should be polled again: a
+/// packet can be received, there is room again for what it could not send, or one of the stack's
+/// timers is over. [`wait`] for the time that [`poll_delay`] says.
+///
+/// # Errors
+///
+/// As for [`wait`].
+pub fn sleep(
+    device: &mut impl Reach,
+    iface: &mut Interface,
+    sockets: &SocketSet<'_>,
+) -> Result<(), Error> {
+    let delay = poll_delay(device, iface, sockets, SmolInstant::now());
+    wait(device, delay)
+}
+
 /// Publishes what the stack has sent, and blocks until the stack should be polled: a packet can be
 /// received, there is room again for what it could not send, or the timeout has passed. `None`
 /// means no timeout. The [`RxMode`](crate::RxMode) decides whether it spins or sleeps.
 ///
-/// While the link is down it keeps waiting, and the stack continues when the peer is back. Only if
-/// the interface is closed, it returns at once with [`Wait::Closed`]. End the loop then.
+/// While the link is down it keeps waiting, and the stack continues when the peer is back.
 ///
 /// While the ring is full or the link is down, smoltcp asks to be polled at once, again and again.
 /// Then this function may wait longer than the timeout: up to 1 ms for a full ring, up to 10 ms for
@@ -65,9 +82,14 @@ impl<D: Device + Reach, S: PcapSink> Reach for PcapWriter<D, S> {
 ///
 /// # Errors
 ///
-/// [`Error::Memif`] if the system can't wait.
-pub fn wait(device: &mut impl Reach, timeout: Option<SmolDuration>) -> Result<Wait, Error> {
-    device.reach(|device| device.wait(timeout.map(Into::into)))
+/// [`Eof::Closed`] if the interface is closed: end the loop. [`Error::Memif`] if the system can't
+/// wait. A timeout is no error here, as it is the stack's own.
+pub fn wait(device: &mut impl Reach, timeout: Option<SmolDuration>) -> Result<(), Error> {
+    match device.reach(|device| device.wait(timeout.map(Into::into))) {
+        Ok(wait) => wait.ready(),
+        Err(Error::TimedOut) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Publishes what the stack has sent, and returns how long [`wait`] may wait. Use it instead of
@@ -109,7 +131,7 @@ impl MemifDevice {
                 if refused || self.has_cached() {
                     return Ok(Wait::Ready);
                 }
-                return self.rx.wait_while(left, true, || false);
+                return self.rx.wait_for(left, true);
             }
             // A stack that can't send can still receive, up to a point; see `may_answer`.
             let receives = self.out.may_answer();
@@ -136,13 +158,13 @@ impl MemifDevice {
             if waiting && !receives {
                 thread::sleep(pause);
             } else {
-                match self.rx.wait_while(Some(pause), true, || false)? {
-                    Wait::TimedOut => {}
-                    other => return Ok(other),
+                match self.rx.wait_for(Some(pause), true) {
+                    Err(Error::TimedOut) => {}
+                    ended => return ended,
                 }
             }
             if timeout.is_some_and(|t| start.elapsed() >= t) {
-                return Ok(Wait::TimedOut);
+                return Err(Error::TimedOut);
             }
         }
     }

@@ -1,13 +1,8 @@
 //! Private memory for a burst of packets.
 
-use std::sync::atomic::AtomicU64;
-
 use crate::ffi::ReceivedPacket;
-use crate::packet::Packet;
-
-/// The snap length unless another is set: how many bytes of a packet are kept. The same as
-/// tcpdump's.
-pub const DEFAULT_SNAPLEN: u32 = 262_144;
+use crate::packet::time::Timestamp;
+use crate::packet::{DEFAULT_SNAPLEN, Packet};
 
 /// A burst ends with the packet that reaches this many bytes; `BURST_BYTES` in the C core.
 const ENOUGH: usize = 128 << 10;
@@ -28,8 +23,9 @@ pub struct Burst {
     pub(super) records: Vec<ReceivedPacket>,
     pub(super) filled: usize,
     pub(super) snaplen: u32,
-    /// When the burst was taken; 0 until somebody asks.
-    timestamp: AtomicU64,
+    /// When the burst was taken from the ring.
+    timestamp: Timestamp,
+    timestamps: bool,
     pub(super) interface_index: u32,
 }
 
@@ -47,26 +43,34 @@ impl Burst {
             records: vec![none; count],
             filled: 0,
             snaplen: 0,
-            timestamp: AtomicU64::new(0),
+            timestamp: Timestamp::default(),
+            timestamps: true,
             interface_index: 0,
         }
         .with_snaplen(DEFAULT_SNAPLEN)
     }
 
-    /// Sets the snap length: how many bytes of a packet are kept at most. 0 means
-    /// [`DEFAULT_SNAPLEN`].
+    /// Sets the snap length: how many bytes of a packet are kept at most, 1 or more;
+    /// [`DEFAULT_SNAPLEN`] by default.
+    #[must_use]
     pub fn with_snaplen(mut self, bytes: u32) -> Self {
         // A gigabyte: more than anybody needs, and what the arena's offsets can hold.
         const MOST: u32 = 1 << 30;
         let usual = (self.records.len() * 2048).min(ENOUGH);
-        self.snaplen = if bytes == 0 {
-            DEFAULT_SNAPLEN
-        } else {
-            bytes.min(MOST)
-        };
+        self.snaplen = bytes.clamp(1, MOST);
         // At least one whole packet fits. Small packets lie packed at the start.
         self.arena = vec![0; usual.max(self.snaplen as usize)];
         self.clear();
+        self
+    }
+
+    /// Whether the clock is read when a burst is taken; `true` by default. Without it the time of
+    /// all packets is that of [`Timestamp::default`], 1970. A read of the clock costs about as much
+    /// as receiving a packet, once a burst.
+    #[must_use]
+    pub fn with_timestamps(mut self, timestamps: bool) -> Self {
+        self.timestamps = timestamps;
+        self.timestamp = Timestamp::default();
         self
     }
 
@@ -96,7 +100,7 @@ impl Burst {
             data,
             record.length as usize,
             self.interface_index,
-            &self.timestamp,
+            self.timestamp,
         ))
     }
 
@@ -105,6 +109,14 @@ impl Burst {
         BurstIter {
             burst: self,
             next: 0,
+        }
+    }
+
+    /// Iterates over the packets from the one with index `first` on.
+    pub(crate) fn iter_from(&self, first: usize) -> BurstIter<'_> {
+        BurstIter {
+            burst: self,
+            next: first.min(self.filled),
         }
     }
 
@@ -125,13 +137,30 @@ impl Burst {
         self.interface_index = interface_index;
         let (received, more) = read(&mut self.arena, self.snaplen, &mut self.records)?;
         self.filled = usize::from(received);
+        if received > 0 {
+            self.stamp();
+        }
         Ok((self.filled, more))
     }
 
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.filled = 0;
-        *self.timestamp.get_mut() = 0;
+    }
+
+    /// The burst has just been taken.
+    #[inline]
+    pub(super) fn stamp(&mut self) {
+        if self.timestamps {
+            self.timestamp = Timestamp::now();
+        }
+    }
+
+    /// The same settings, with room for so many packets.
+    pub(crate) fn with_capacity(&self, count: u16) -> Self {
+        Self::new(count)
+            .with_snaplen(self.snaplen)
+            .with_timestamps(self.timestamps)
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::burst::Burst;
+use super::closer::Closer;
 use super::wait::Wait;
-use crate::error::Error;
-use crate::ffi::code::{DISCONNECTED, SUCCESS};
-use crate::ffi::{QueueState, RxEnd, WaitOutcome};
+use crate::error::{Eof, Error};
+use crate::ffi::code::{DISCONNECTED, NOBUF, SUCCESS};
+use crate::ffi::{Lent, QueueState, RxEnd, WaitOutcome};
 use crate::link::Link;
 use crate::link::rx_mode::{RxMode, nanos};
 
@@ -42,11 +43,29 @@ pub struct RxQueue {
     link: Arc<Link>,
     id: u8,
     end: RxEnd,
+    closer: Closer,
+    lent: Lending,
+}
+
+/// The buffers that views look at.
+#[derive(Debug, Default)]
+struct Lending {
+    bufs: Vec<Lent>,
+    /// So many of these are lent, in the memory with this number.
+    count: u16,
+    link: u32,
 }
 
 impl RxQueue {
     pub(crate) fn new(link: Arc<Link>, id: u8, end: RxEnd) -> Result<Self, Error> {
-        let mut queue = Self { link, id, end };
+        let closer = Closer::new(&link, id);
+        let mut queue = Self {
+            link,
+            id,
+            end,
+            closer,
+            lent: Lending::default(),
+        };
         queue.link.conn()?.rx_prepare(id).map_err(|e| {
             let doing = format!("{:?}: opening receive queue {id}", queue.link);
             Error::io(doing, e)
@@ -68,14 +87,16 @@ impl RxQueue {
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link is down,
-    /// [`Eof::Closed`](crate::Eof::Closed) if the interface is closed; both only after all packets
-    /// that had arrived have been read.
+    /// [`Eof::LinkDown`] if the link is down, [`Eof::Closed`] if the interface or the queue is
+    /// closed; both only after all packets that had arrived have been read.
     /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
     /// the protocol; the link then goes down.
     #[inline]
     pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
         burst.clear();
+        if self.lent.count > 0 {
+            self.return_lent(); // views that were forgotten
+        }
         let (count, err) = self.link.conn()?.rx_burst(
             &mut self.end,
             &mut burst.arena,
@@ -86,7 +107,12 @@ impl RxQueue {
             return Err(self.receive_error(err));
         }
         burst.filled = usize::from(count);
-        if count > 0 {
+        if count == 0 {
+            if self.closer.is_closed() {
+                return Err(Eof::Closed.into());
+            }
+        } else {
+            burst.stamp();
             let bytes = match &burst.records[..burst.filled] {
                 [one] => one.length.into(),
                 many => many.iter().map(|p| u64::from(p.length)).sum(),
@@ -97,37 +123,105 @@ impl RxQueue {
         Ok(burst.filled)
     }
 
+    /// Lends what is waiting, of at most `most` buffers; whether that is any.
+    pub(super) fn lend(&mut self, most: u16) -> Result<bool, Error> {
+        self.return_lent();
+        let mut count = usize::from(most.max(1));
+        loop {
+            if self.lent.bufs.len() < count {
+                self.lent.bufs.resize(count, Lent::default());
+            }
+            let bufs = &mut self.lent.bufs[..count];
+            let (lent, link, err) = self.link.conn()?.rx_lend(&mut self.end, bufs);
+            match err {
+                SUCCESS => {
+                    (self.lent.count, self.lent.link) = (lent, link);
+                    break;
+                }
+                // A longer chain; no ring has more slots.
+                NOBUF if count < 1 << 14 => count *= 2,
+                err => return Err(self.receive_error(err)),
+            }
+        }
+        if self.lent.count == 0 && self.closer.is_closed() {
+            return Err(Eof::Closed.into());
+        }
+        let bytes = self.lent().iter().map(|buf| u64::from(buf.length)).sum();
+        let packets = self.lent().iter().filter(|buf| buf.more == 0).count();
+        self.link.counters.rx[usize::from(self.id)].passed(packets, bytes);
+        Ok(self.lent.count > 0)
+    }
+
+    pub(super) fn lent(&self) -> &[Lent] {
+        &self.lent.bufs[..self.lent.count.into()]
+    }
+
+    pub(super) fn return_lent(&mut self) {
+        let count = std::mem::take(&mut self.lent.count);
+        if count > 0
+            && let Ok(conn) = self.link.conn()
+        {
+            conn.rx_return(&mut self.end, self.lent.link, count);
+        }
+    }
+
+    /// Copies bytes of a buffer that is lent; whether its memory is still there.
+    pub(super) fn read_lent(&self, buf: &Lent, from: u32, to: &mut [u8]) -> Result<bool, Error> {
+        let conn = self.link.conn()?;
+        match conn.rx_read(&self.end, self.lent.link, buf, from, to) {
+            SUCCESS => Ok(true),
+            DISCONNECTED => Ok(false),
+            err => Err(self.receive_error(err)),
+        }
+    }
+
+    pub(super) fn interface_index(&self) -> u32 {
+        self.link.config.id
+    }
+
+    /// Returns a [`Closer`], which closes this queue from another thread, and wakes it when it
+    /// waits.
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
+    }
+
     #[cold]
     fn receive_error(&self, err: i32) -> Error {
         if err == DISCONNECTED {
             return self.link.why_down();
         }
         let doing = format!("receiving on queue {}", self.id);
-        self.link.error(err, &doing)
+        self.link.core_error(err, &doing)
     }
 
-    /// Blocks until a packet can be read, the timeout passes, the link is down and drained, or the
-    /// interface is closed. `None` means no timeout. The [`RxMode`] decides whether it spins or
-    /// sleeps.
+    /// Blocks until a packet can be read, the link is down and drained, or the interface is closed.
+    /// `None` means no timeout. The [`RxMode`] decides whether it spins or sleeps.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] if the system can't wait.
+    /// [`Error::TimedOut`]; [`Error::Memif`] if the system can't wait.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
-        self.wait_while(timeout, false, || false)
+        self.wait_for(timeout, false)
     }
 
-    /// Like [`wait`](Self::wait), but it can wait for the next link, and calls `stop` whenever
-    /// somebody wakes the queue.
-    pub(crate) fn wait_while(
+    /// Like [`wait`](Self::wait), but sleeps also while the link is down: it never ends with
+    /// [`Wait::LinkDown`].
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Self::wait).
+    pub fn wait_following(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
+        self.wait_for(timeout, true)
+    }
+
+    pub(crate) fn wait_for(
         &mut self,
         timeout: Option<Duration>,
         through_down: bool,
-        stop: impl Fn() -> bool,
     ) -> Result<Wait, Error> {
         let deadline = timeout.and_then(|t| Instant::now().checked_add(t));
         loop {
-            if stop() {
+            if self.closer.is_closed() {
                 return Ok(Wait::Closed);
             }
             let conn = self.link.conn()?;
@@ -142,14 +236,14 @@ impl RxQueue {
             let spin = self.link.spin(self.id);
             match conn.rx_wait(&mut self.end, left, spin, through_down && !closed) {
                 Ok(WaitOutcome::Ready) => return Ok(Wait::Ready),
-                Ok(WaitOutcome::TimedOut) => return Ok(Wait::TimedOut),
+                Ok(WaitOutcome::TimedOut) => return Err(Error::TimedOut),
                 // Closing takes the link down too. The start of the loop tells the two apart.
                 Ok(WaitOutcome::LinkDown) if self.link.is_closed() => {}
                 Ok(WaitOutcome::LinkDown) => return Ok(Wait::LinkDown),
                 Ok(WaitOutcome::Woken) => {}
                 Err(code) => {
                     let doing = format!("waiting on queue {}", self.id);
-                    return Err(self.link.error(code, &doing));
+                    return Err(self.link.core_error(code, &doing));
                 }
             }
         }
@@ -224,6 +318,7 @@ impl AsFd for RxQueue {
 
 impl Drop for RxQueue {
     fn drop(&mut self) {
+        self.return_lent();
         if let Ok(conn) = self.link.conn() {
             conn.give_back_rx(&mut self.end);
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::burst::Burst;
 use super::wait::Wait;
 use crate::config::Role;
 use crate::error::{Eof, Error};
@@ -57,8 +58,8 @@ impl TxQueue {
     /// # Errors
     ///
     /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the interface closed; nothing
-    /// was sent. [`Error::Config`] if the first packet is empty or larger than the whole ring; if a
-    /// later packet is, the packets before it are sent.
+    /// was sent. [`Error::EmptyPacket`] or [`Error::TooLong`] if the first packet is empty or longer
+    /// than the whole ring; if a later packet is, the packets before it are sent.
     /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
     /// the protocol; the link then goes down.
     #[inline]
@@ -74,7 +75,7 @@ impl TxQueue {
                 (usize::from(sent), err, one.len() as u64)
             }
             _ => {
-                let (sent, err) = conn.tx_burst(&mut self.end, packets);
+                let (sent, err) = conn.tx_each(&mut self.end, packets.iter().map(AsRef::as_ref));
                 let sent = usize::from(sent);
                 let lengths = packets[..sent].iter().map(|p| p.as_ref().len() as u64);
                 (sent, err, lengths.sum())
@@ -87,24 +88,66 @@ impl TxQueue {
                 return Ok(sent);
             }
         }
-        self.sent_less(packets, sent, err)
+        let first = packets.first().map_or(0, |p| p.as_ref().len());
+        self.sent_less(packets.len(), first, sent, err)
     }
 
-    /// Handles a burst of which not all packets were sent.
+    /// Sends the packets of a received burst, from the one with index `first` on, with one copy.
+    /// Returns how many packets were sent; if the ring is full these are fewer, possibly 0. Never
+    /// blocks.
+    ///
+    /// # Errors
+    ///
+    /// As for [`tx_burst`](Self::tx_burst).
+    ///
+    /// ```
+    /// # use memif::{Burst, Context, MemifConfig, Role};
+    /// # let context = Context::new("doc")?;
+    /// # let socket = format!("@memif-doc-forward-{}", std::process::id());
+    /// # let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+    /// # let slave = context.create_interface(MemifConfig::new(&socket))?;
+    /// # slave.wait_link_up(None)?;
+    /// # master.wait_link_up(None)?;
+    /// # slave.tx_queue(0)?.tx_burst(&[b"one", b"two"])?;
+    /// let (mut rx, mut tx) = (master.rx_queue(0)?, master.tx_queue(0)?);
+    /// let mut burst = Burst::new(64);
+    /// rx.rx_burst(&mut burst)?;
+    /// assert_eq!(tx.forward(&burst, 0)?, 2);
+    /// # Ok::<(), memif::Error>(())
+    /// ```
+    pub fn forward(&mut self, burst: &Burst, first: usize) -> Result<usize, Error> {
+        if self.link.is_closed() {
+            return Err(Eof::Closed.into());
+        }
+        let left = burst.iter_from(first);
+        let count = left.len();
+        let sent = left.clone().map(|packet| packet.data());
+        let (sent, err) = self.link.conn()?.tx_each(&mut self.end, sent);
+        let sent = usize::from(sent);
+        if sent > 0 {
+            let bytes = left.clone().take(sent).map(|packet| packet.len() as u64);
+            self.link.counters.tx[usize::from(self.id)].passed(sent, bytes.sum());
+        }
+        let length = left.clone().next().map_or(0, |packet| packet.len());
+        self.sent_less(count, length, sent, err)
+    }
+
+    /// Handles a burst of which not all packets were sent; the first is so long.
     #[inline(never)]
-    fn sent_less<T: AsRef<[u8]>>(
+    fn sent_less(
         &mut self,
-        packets: &[T],
+        packets: usize,
+        first: usize,
         sent: usize,
         err: i32,
     ) -> Result<usize, Error> {
-        if sent < packets.len() && (err == SUCCESS || err == NOBUF_RING) {
+        if sent < packets && (err == SUCCESS || err == NOBUF_RING) {
             self.link.counters.tx[usize::from(self.id)].ring_full();
         }
         if err == SUCCESS || err == NOBUF_RING || sent > 0 {
             return Ok(sent);
         }
-        Err(self.send_error(err, packets.first().map_or(0, |p| p.as_ref().len())))
+        Err(self.send_error(err, first))
     }
 
     #[cold]
@@ -114,7 +157,7 @@ impl TxQueue {
             INVAL_ARG => self.unsendable(length),
             err => {
                 let doing = format!("sending on queue {}", self.id);
-                self.link.error(err, &doing)
+                self.link.core_error(err, &doing)
             }
         }
     }
@@ -143,9 +186,9 @@ impl TxQueue {
         }
     }
 
-    /// Blocks until the peer has read everything (`true`) or the timeout has passed (`false`). The
-    /// protocol has no event for this, so it tries again after pauses of up to 50 µs. If the peer
-    /// leaves after it has read everything, this is a success.
+    /// Blocks until the peer has read everything. The protocol has no event for this, so it tries
+    /// again after pauses of up to 50 µs. If the peer leaves after it has read everything, this is a
+    /// success.
     ///
     /// Some slaves offer their buffers again in lots only, as VPP 32 at a time. If fewer are pending
     /// and nothing moves for 100 ms, this is a success, because nobody can know more;
@@ -153,10 +196,10 @@ impl TxQueue {
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link went down or the interface was closed
-    /// before. Packets that the peer had not read may be lost.
-    pub fn flush(&mut self, timeout: Duration) -> Result<bool, Error> {
-        let mut down = None;
+    /// [`Error::TimedOut`]. [`Eof::LinkDown`] or [`Eof::Closed`] if the link went down or the
+    /// interface was closed before. Packets that the peer had not read may be lost.
+    pub fn flush(&mut self, timeout: Duration) -> Result<(), Error> {
+        let mut down = Ok(());
         let taken = self.retry(
             Some(timeout),
             || false,
@@ -166,28 +209,47 @@ impl TxQueue {
                     (0, DISCONNECTED) => Ok(Some(())),
                     (slots, SUCCESS) => Ok(queue.taken.all(conn, queue.id, slots).then_some(())),
                     (_, err) => {
-                        down = queue.slots(Err(err)).err();
+                        down = queue.slots(Err(err)).map(drop);
                         Ok(Some(()))
                     }
                 }
             },
         )?;
-        down.map_or(Ok(taken == Wait::Ready), Err)
+        down.and(taken.ready())
     }
 
-    /// Blocks until a slot is free, the timeout passes, the link is down, or the interface is
+    /// Blocks until a packet of `length` bytes can be sent, the link is down, or the interface is
     /// closed. `None` means no timeout. The protocol has no event for free slots, so it tries again
     /// after pauses of up to 50 µs.
     ///
     /// # Errors
     ///
-    /// [`Error::Memif`] if the peer broke the protocol.
-    pub fn wait_writable(&mut self, timeout: Option<Duration>) -> Result<Wait, Error> {
-        self.retry(
-            timeout,
-            || false,
-            |queue| Ok((queue.free_slots()? > 0).then_some(())),
-        )
+    /// [`Error::TimedOut`]. [`Error::EmptyPacket`] or [`Error::TooLong`] if no such packet can ever
+    /// be sent. [`Error::Memif`] if the peer broke the protocol.
+    pub fn wait_writable(
+        &mut self,
+        length: usize,
+        timeout: Option<Duration>,
+    ) -> Result<Wait, Error> {
+        self.wait_writable_while(length, timeout, || false)
+    }
+
+    pub(crate) fn wait_writable_while(
+        &mut self,
+        length: usize,
+        timeout: Option<Duration>,
+        stop: impl Fn() -> bool,
+    ) -> Result<Wait, Error> {
+        self.retry(timeout, stop, |queue| {
+            if queue.link.is_closed() {
+                return Err(Eof::Closed.into());
+            }
+            match queue.link.conn()?.tx_fits(&mut queue.end, length) {
+                SUCCESS => Ok(Some(())),
+                NOBUF_RING => Ok(None),
+                err => Err(queue.send_error(err, length)),
+            }
+        })
     }
 
     /// Tries again until `attempt` succeeds, the timeout passes or `stop` returns true.
@@ -214,7 +276,7 @@ impl TxQueue {
                 let now = Instant::now();
                 let end = *deadline.get_or_insert_with(|| now.checked_add(timeout));
                 if end.is_some_and(|end| now >= end) {
-                    return Ok(Wait::TimedOut);
+                    return Err(Error::TimedOut);
                 }
             }
             back_off(&mut tries);
@@ -227,13 +289,26 @@ impl TxQueue {
         conn.is_ok_and(|conn| conn.tx_free(&mut self.end) != Err(DISCONNECTED))
     }
 
+    /// The bytes of the largest buffer, and how many buffers there are, if the link has any.
+    #[cfg(feature = "smoltcp")]
+    pub(crate) fn room(&mut self) -> Option<(usize, usize)> {
+        let (size, slots) = self.link.conn().ok()?.tx_room(&mut self.end).ok()?;
+        (size > 0 && slots > 0).then_some((size as usize, slots.into()))
+    }
+
+    /// How many links there have been.
+    #[cfg(feature = "smoltcp")]
+    pub(crate) fn links(&self) -> u64 {
+        self.link.counters.links()
+    }
+
     fn slots(&self, result: Result<u16, i32>) -> Result<usize, Error> {
         match result {
             Ok(slots) => Ok(slots.into()),
             Err(DISCONNECTED) => Err(self.link.why_down()),
             Err(code) => {
                 let doing = format!("looking at transmit queue {}", self.id);
-                Err(self.link.error(code, &doing))
+                Err(self.link.core_error(code, &doing))
             }
         }
     }
@@ -241,21 +316,18 @@ impl TxQueue {
     #[cold]
     fn unsendable(&mut self, length: usize) -> Error {
         if length == 0 {
-            return Error::config("packet", "it is empty; a packet has at least 1 byte");
+            return Error::EmptyPacket;
         }
         let conn = self.link.conn();
-        let (size, slots) = match conn.map(|conn| conn.tx_room(&mut self.end)) {
-            Ok(Ok(room)) => room,
-            _ => return self.link.why_down(),
-        };
-        let whose = match self.link.config.role {
-            Role::Master => "the peer offers",
-            Role::Slave => "the transmit ring has",
-        };
-        let s = if size == 1 { "" } else { "s" };
-        let problem =
-            format!("it has {length} bytes, and {whose} {slots} buffers of at most {size} byte{s}");
-        Error::config("packet", problem)
+        match conn.map(|conn| conn.tx_room(&mut self.end)) {
+            Ok(Ok((size, slots))) => Error::TooLong {
+                length,
+                buffers: slots.into(),
+                buffer_size: size as usize,
+                offered: self.link.config.role == Role::Master,
+            },
+            _ => self.link.why_down(),
+        }
     }
 }
 

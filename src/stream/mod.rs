@@ -15,8 +15,8 @@
 //! slave.link_up().await?;
 //! master.link_up().await?;
 //!
-//! let mut to = AsyncPacketHandle::new(slave.packet_handle(0, 64)?)?;
-//! let mut from = AsyncPacketHandle::new(master.packet_handle(0, 64)?)?;
+//! let mut to = AsyncPacketHandle::new(slave.packet_handle(0)?)?;
+//! let mut from = AsyncPacketHandle::new(master.packet_handle(0)?)?;
 //! to.write_packet(b"first").await?;
 //! to.write_packet(b"second").await?;
 //!
@@ -52,9 +52,9 @@
 //!
 //! [`Context::create_interface`](crate::Context::create_interface) and
 //! [`Memif::details`](Memif::details) block for a moment, because they wait for the control thread.
-//! [`Memif::close`](Memif::close), and dropping the last owner of an interface, block up to a
-//! second until the peer has read what was sent. Call [`AsyncPacketHandle::close`] before, which
-//! waits without blocking.
+//! [`Memif::close`](Memif::close), [`Context::close`](crate::Context::close) and dropping a context
+//! block up to a second until the peer has read what was sent. Call [`AsyncPacketHandle::close`]
+//! before, which waits without blocking. Dropping an interface or a handle does not block.
 //!
 //! # Other runtimes
 //!
@@ -90,8 +90,8 @@
 //! # let slave = context.create_interface(MemifConfig::new(&socket))?;
 //! # slave.link_up().await?;
 //! # master.link_up().await?;
-//! let mut one = device(AsyncPacketHandle::new(slave.packet_handle(0, 64)?)?);
-//! let mut other = device(AsyncPacketHandle::new(master.packet_handle(0, 64)?)?);
+//! let mut one = device(AsyncPacketHandle::new(slave.packet_handle(0)?)?);
+//! let mut other = device(AsyncPacketHandle::new(master.packet_handle(0)?)?);
 //! # let sent: io::Result<()> = async {
 //! one.send(vec![1; 60]).await?;
 //! assert_eq!(other.try_next().await?, Some(vec![1; 60]));
@@ -114,11 +114,12 @@ use futures_core::Stream;
 use futures_sink::Sink;
 
 pub use self::read::AsyncPacketReader;
-pub use self::write::AsyncPacketWriter;
+pub use self::write::{AsyncPacketWriter, BurstSink};
 use crate::error::Error;
-use crate::handle::{Closer, PacketHandle};
+use crate::handle::PacketHandle;
 use crate::interface::Memif;
 use crate::packet::{Packet, PacketBuf};
+use crate::queue::{BurstIter, Closer};
 
 /// Reads and writes packets on one queue of an interface, in a tokio runtime.
 ///
@@ -137,7 +138,7 @@ use crate::packet::{Packet, PacketBuf};
 /// # let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
 /// # let slave = context.create_interface(MemifConfig::new(&socket))?;
 /// memif.link_up().await?;
-/// let mut handle = AsyncPacketHandle::new(memif.packet_handle(0, 64)?)?;
+/// let mut handle = AsyncPacketHandle::new(memif.packet_handle(0)?)?;
 /// tokio::select! {
 ///     packet = handle.read_packet() => println!("{} bytes", packet?.len()),
 ///     // The read is dropped. The next read gets a packet that comes in the meantime.
@@ -187,6 +188,25 @@ impl AsyncPacketHandle {
         self.reader.read_packet().await
     }
 
+    /// Returns the packets that have been taken from the ring and not been read, at least one. They
+    /// are valid until the next call. Waits for them while the link is up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_packet`](Self::read_packet).
+    pub async fn read_burst(&mut self) -> Result<BurstIter<'_>, Error> {
+        self.reader.read_burst().await
+    }
+
+    /// [`read_burst`](Self::read_burst), for futures of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_read_burst(&mut self, cx: &mut Context<'_>) -> Poll<Result<BurstIter<'_>, Error>> {
+        self.reader.poll_read_burst(cx)
+    }
+
     /// With `true`, reads wait for the next link when the link is down, instead of ending. `false`
     /// by default.
     pub fn set_follow(&mut self, reconnects: bool) {
@@ -199,8 +219,8 @@ impl AsyncPacketHandle {
     /// # Errors
     ///
     /// [`Eof::LinkDown`](crate::Eof::LinkDown) or [`Eof::Closed`](crate::Eof::Closed) if the link
-    /// is down or the handle closed; the packet was not sent. [`Error::Config`] for a packet that
-    /// is empty or larger than the ring.
+    /// is down or the handle closed; the packet was not sent. [`Error::EmptyPacket`] or
+    /// [`Error::TooLong`] for a packet that can never be sent.
     pub async fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         self.writer.write_packet(packet).await
     }
@@ -215,15 +235,37 @@ impl AsyncPacketHandle {
         self.writer.write_packets(packets).await
     }
 
-    /// Sends the packets that were given to the [`Sink`], and waits until the peer has read
-    /// everything (`true`) or the timeout has passed (`false`). It checks again after 50 µs to 1.6
-    /// ms.
+    /// [`write_packets`](Self::write_packets), for futures of one's own.
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`](crate::Eof::LinkDown) if the link went down before. Packets that the peer
-    /// had not read may be lost.
-    pub async fn wait_taken(&mut self, timeout: Duration) -> Result<bool, Error> {
+    /// As there.
+    pub fn poll_write_packets<T: AsRef<[u8]>>(
+        &mut self,
+        cx: &mut Context<'_>,
+        packets: &[T],
+    ) -> Poll<Result<usize, Error>> {
+        self.writer.poll_write_packets(cx, packets)
+    }
+
+    /// Sends all packets, in order, after the packets that were given to the [`Sink`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`write_packet`](Self::write_packet); the packets before the one that it is about have
+    /// been sent.
+    pub async fn write_all<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<(), Error> {
+        self.writer.write_all(packets).await
+    }
+
+    /// Sends the packets that were given to the [`Sink`], and waits until the peer has read
+    /// everything. It checks again after 50 µs to 1.6 ms.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TimedOut`]. [`Eof::LinkDown`](crate::Eof::LinkDown) if the link went down before.
+    /// Packets that the peer had not read may be lost.
+    pub async fn wait_taken(&mut self, timeout: Duration) -> Result<(), Error> {
         self.writer.wait_taken(timeout).await
     }
 
@@ -240,8 +282,12 @@ impl AsyncPacketHandle {
 
     /// Waits up to a second until the peer has read what was sent, then closes the handle. Packets
     /// in the cache can still be read. The interface and its link stay.
-    pub async fn close(&mut self) {
-        self.writer.close().await;
+    ///
+    /// # Errors
+    ///
+    /// As for [`wait_taken`](Self::wait_taken). The handle is closed all the same.
+    pub async fn close(&mut self) -> Result<(), Error> {
+        self.writer.close().await
     }
 
     /// Splits the handle into a reading and a writing half, for two tasks. Closing one half closes

@@ -10,9 +10,10 @@ use tokio::task::coop;
 
 use crate::error::{Eof, Error, ErrorKind};
 use crate::ffi::Readable;
-use crate::handle::{Closer, PacketReader};
+use crate::handle::PacketReader;
 use crate::link::rx_mode::RxMode;
 use crate::packet::{Packet, PacketBuf};
+use crate::queue::{BurstIter, Closer};
 
 /// The reading half of an [`AsyncPacketHandle`](super::AsyncPacketHandle).
 ///
@@ -31,10 +32,10 @@ use crate::packet::{Packet, PacketBuf};
 /// # let context = Context::new("doc")?;
 /// # let socket = format!("@memif-doc-reader-{}", std::process::id());
 /// # let memif = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
-/// let (mut reader, mut writer) = AsyncPacketHandle::new(memif.packet_handle(0, 64)?)?.split();
+/// let (mut reader, mut writer) = AsyncPacketHandle::new(memif.packet_handle(0)?)?.split();
 /// reader.set_follow(true); // the peer has not connected yet
 /// let reading = tokio::spawn(async move { reader.count().await });
-/// writer.close().await;
+/// writer.close().await?;
 /// assert_eq!(reading.await.unwrap(), 0);
 /// # Ok(())
 /// # }
@@ -84,10 +85,36 @@ impl AsyncPacketReader {
         self.reader.read_packet()
     }
 
+    /// Returns the packets that have been taken from the ring and not been read, at least one. They
+    /// are valid until the next call. Waits for them while the link is up.
+    ///
+    /// # Errors
+    ///
+    /// As for [`read_packet`](Self::read_packet).
+    pub async fn read_burst(&mut self) -> Result<BurstIter<'_>, Error> {
+        poll_fn(|cx| self.poll_ready(cx)).await?;
+        self.reader.read_burst()
+    }
+
+    /// [`read_burst`](Self::read_burst), for futures of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn poll_read_burst(&mut self, cx: &mut Context<'_>) -> Poll<Result<BurstIter<'_>, Error>> {
+        ready!(self.poll_ready(cx))?;
+        Poll::Ready(self.reader.read_burst())
+    }
+
     /// With `true`, reads wait for the next link when the link is down, instead of ending. `false`
     /// by default.
     pub fn set_follow(&mut self, reconnects: bool) {
         self.follow = reconnects;
+    }
+
+    /// Whether the link is up. Never blocks.
+    pub fn is_link_up(&self) -> bool {
+        self.reader.is_link_up()
     }
 
     /// Returns a [`Closer`], which closes both halves of the handle from another task or thread.

@@ -43,7 +43,7 @@ fn crosses(from: &Memif, to: &Memif, queue: u8, lengths: &[usize]) {
     for &length in lengths {
         let packet = pattern(length as u64, length);
         assert_eq!(sender.tx_burst(&[&packet]).unwrap(), 1, "{length} bytes");
-        receiver.wait(Some(LONG)).unwrap();
+        receiver.wait(Some(LONG)).unwrap().ready().unwrap();
         assert_eq!(receiver.rx_burst(&mut burst).unwrap(), 1);
         assert_same(
             &burst.get(0).unwrap(),
@@ -103,7 +103,11 @@ fn sixteen_queues_each_way_with_a_thread_each() {
                 scope.spawn(move || {
                     for n in 0..PACKETS {
                         while sender.tx_burst(&[n.to_ne_bytes()]).unwrap() == 0 {
-                            sender.wait_writable(Some(LONG)).unwrap();
+                            sender
+                                .wait_writable(8, Some(LONG))
+                                .unwrap()
+                                .ready()
+                                .unwrap();
                         }
                     }
                 });
@@ -111,7 +115,7 @@ fn sixteen_queues_each_way_with_a_thread_each() {
                     let mut burst = Burst::new(64);
                     let mut next = 0u64;
                     while next < PACKETS {
-                        receiver.wait(Some(LONG)).unwrap();
+                        receiver.wait(Some(LONG)).unwrap().ready().unwrap();
                         receiver.rx_burst(&mut burst).unwrap();
                         for packet in &burst {
                             assert_eq!(packet[..], next.to_ne_bytes());

@@ -42,7 +42,7 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[track_caller]
 pub(crate) fn up(memif: &Memif) {
-    assert!(memif.wait_link_up(Some(LONG)).unwrap(), "{memif}: no link");
+    memif.wait_link_up(Some(LONG)).unwrap();
 }
 
 /// Waits until the slave has offered its buffers: a link is up a moment before that.
@@ -102,14 +102,22 @@ impl Pair {
     pub(crate) fn side(&self, role: Role) -> &Memif {
         match role {
             Role::Master => &self.master,
-            Role::Slave => &self.slave,
+            _ => &self.slave,
         }
     }
 
     /// Handles of queue 0: the writer's, and the reader's, who has this role.
     pub(crate) fn handles(&self, reader: Role, rx_count: u16) -> (PacketHandle, PacketHandle) {
-        let to = self.side(other(reader)).packet_handle(0, rx_count).unwrap();
-        let from = self.side(reader).packet_handle(0, rx_count).unwrap();
+        let to = self
+            .side(other(reader))
+            .packet_handle(0)
+            .unwrap()
+            .with_burst(rx_count);
+        let from = self
+            .side(reader)
+            .packet_handle(0)
+            .unwrap()
+            .with_burst(rx_count);
         (to, from)
     }
 }
@@ -117,7 +125,7 @@ impl Pair {
 pub(crate) fn other(role: Role) -> Role {
     match role {
         Role::Master => Role::Slave,
-        Role::Slave => Role::Master,
+        _ => Role::Master,
     }
 }
 

@@ -20,7 +20,7 @@ fn no_wake_up_is_lost(master_mode: RxMode, slave_mode: RxMode, seed: u64) {
     let pair = Pair::small(6, 128);
     let mut threads = Vec::new();
     let handle = |role, mode| {
-        let mut handle = pair.side(role).packet_handle(0, 16).unwrap();
+        let mut handle = pair.side(role).packet_handle(0).unwrap().with_burst(16);
         handle.set_rx_mode(mode).unwrap();
         handle.split()
     };

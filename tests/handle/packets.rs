@@ -15,7 +15,7 @@ fn an_empty_packet_is_an_error_and_nothing_is_sent() {
         let pair = Pair::new();
         let (mut to, mut from) = pair.handles(reader, 8);
         let error = to.write_packet(b"").unwrap_err();
-        assert!(matches!(error, Error::Config { .. }), "{error:?}");
+        assert_eq!(error, Error::EmptyPacket);
         assert_eq!(error.code(), 11);
         assert!(to.write_packet_timeout(b"", None).is_err());
         // Further on it ends the burst before it.
@@ -31,13 +31,13 @@ fn a_packet_larger_than_the_ring_is_an_error_and_nothing_is_sent() {
         let pair = Pair::small(2, 64);
         let (mut to, mut from) = pair.handles(reader, 8);
         let error = to.write_packet(&[1; 4 * 64 + 1]).unwrap_err();
-        assert!(matches!(error, Error::Config { .. }), "{error:?}");
+        assert!(matches!(error, Error::TooLong { .. }), "{error:?}");
         assert!(error.to_string().contains("257 bytes"), "{error}");
         assert!(to.write_packet_timeout(&[1; 257], None).is_err());
         to.write_packet(&pattern(1, 4 * 64)).unwrap();
         let error = to.write_packet(&[1; 257]).unwrap_err();
         assert!(
-            matches!(error, Error::Config { .. }),
+            matches!(error, Error::TooLong { .. }),
             "also when full: {error:?}"
         );
         expect_then(&mut from, &[pattern(1, 4 * 64)], Eof::Empty);
@@ -49,7 +49,7 @@ fn the_snap_length_cuts_and_the_length_tells_the_truth() {
     for reader in ROLES {
         let pair = Pair::small(6, 128);
         let (mut to, mut from) = pair.handles(reader, 8);
-        from.set_snaplen(100);
+        from = from.with_snaplen(100);
         for length in [1, 99, 100, 101, 128, 129, 1000] {
             to.write_packet(&pattern(7, length)).unwrap();
         }
@@ -62,8 +62,7 @@ fn the_snap_length_cuts_and_the_length_tells_the_truth() {
             assert_eq!(packet.info().is_truncated(), length > 100);
         }
         assert_eq!(eof(from.read_packet()), Eof::Empty);
-        // 0: the default, which cuts none of these.
-        from.set_snaplen(0);
+        from = from.with_snaplen(memif::DEFAULT_SNAPLEN);
         to.write_packet(&pattern(8, 3000)).unwrap();
         assert_same(&from.read_packet().unwrap(), &pattern(8, 3000), "whole");
     }
@@ -105,7 +104,7 @@ fn a_large_packet_waits_for_the_next_burst_when_the_cache_is_full() {
     for reader in ROLES {
         let pair = Pair::new();
         let (mut to, mut from) = pair.handles(reader, 8);
-        from.set_snaplen(65_536);
+        from = from.with_snaplen(65_536);
         let sent: Vec<_> = (0..8).map(|i| pattern(i, 60_000)).collect();
         assert_eq!(to.write_packets(&sent).unwrap(), 8);
         expect_then(&mut from, &sent, Eof::Empty);
@@ -144,7 +143,7 @@ fn a_flush_tells_whether_a_peer_that_left_had_taken_everything() {
         for taken in [2, 3] {
             let pair = Pair::new();
             let (mut to, mut from) = pair.handles(reader, 1);
-            assert!(to.flush(LONG).unwrap(), "nothing was sent");
+            to.flush(LONG).unwrap();
             for i in 0..3 {
                 to.write_packet(&pattern(i, 60)).unwrap();
             }
@@ -154,7 +153,7 @@ fn a_flush_tells_whether_a_peer_that_left_had_taken_everything() {
             pair.side(reader).close();
             down(pair.side(other(reader)));
             if taken == 3 {
-                assert!(to.flush(LONG).unwrap());
+                to.flush(LONG).unwrap();
             } else {
                 assert_eq!(eof(to.flush(LONG)), Eof::LinkDown);
             }
@@ -169,9 +168,12 @@ fn writing_with_a_timeout_waits_for_room() {
         let (mut to, mut from) = pair.handles(reader, 4);
         let sent = fill(&mut to, 60);
         let timeout = Some(Duration::from_millis(3));
-        assert_eq!(eof(to.write_packet_timeout(b"no", timeout)), Eof::Full);
-        assert_eq!(to.wait_writable(timeout).unwrap(), Wait::TimedOut);
-        assert!(!to.flush(Duration::from_millis(3)).unwrap());
+        assert_eq!(
+            to.write_packet_timeout(b"no", timeout),
+            Err(Error::TimedOut)
+        );
+        assert_eq!(to.wait_writable(1, timeout), Err(Error::TimedOut));
+        assert_eq!(to.flush(Duration::from_millis(3)), Err(Error::TimedOut));
         let (about_to, writes) = mpsc::channel();
         let writing = thread::spawn(move || {
             about_to.send(()).unwrap();
@@ -184,8 +186,8 @@ fn writing_with_a_timeout_waits_for_room() {
         }
         assert_eq!(read(&mut from), b"yes");
         let mut to = writing.join().unwrap();
-        assert_eq!(to.wait_writable(Some(LONG)).unwrap(), Wait::Ready);
-        assert!(to.flush(LONG).unwrap());
+        assert_eq!(to.wait_writable(1, Some(LONG)).unwrap(), Wait::Ready);
+        to.flush(LONG).unwrap();
     }
 }
 
@@ -194,7 +196,7 @@ fn the_same_handle_works_after_a_reconnect() {
     for reader in ROLES {
         let pair = Pair::new();
         let gone = pair.side(other(reader)).clone();
-        let mut own = pair.side(reader).packet_handle(0, 4).unwrap();
+        let mut own = pair.side(reader).packet_handle(0).unwrap().with_burst(4);
         own.set_rx_mode(RxMode::Polling).unwrap();
         gone.close();
         down(pair.side(reader));
@@ -202,13 +204,13 @@ fn the_same_handle_works_after_a_reconnect() {
         assert_eq!(eof(own.write_packet(b"x")), Eof::LinkDown);
         let context = match reader {
             Role::Master => &pair.slave_context,
-            Role::Slave => &pair.master_context,
+            _ => &pair.master_context,
         };
         let config = MemifConfig::new(&pair.socket).role(other(reader));
         let back = context.create_interface(config).unwrap();
         up(&back);
         up(pair.side(reader));
-        let mut peer = back.packet_handle(0, 4).unwrap();
+        let mut peer = back.packet_handle(0).unwrap().with_burst(4);
         assert_eq!(eof(own.read_packet()), Eof::Empty);
         for (to, data) in [(&mut peer, &b"there"[..]), (&mut own, b"back")] {
             to.write_packet_timeout(data, Some(LONG)).unwrap();
@@ -218,5 +220,52 @@ fn the_same_handle_works_after_a_reconnect() {
         // The receive mode holds over reconnects.
         let details = pair.side(reader).details().unwrap();
         assert!(details.rx_queues[0].polling);
+    }
+}
+
+#[test]
+fn a_packet_has_the_time_when_its_burst_was_taken() {
+    for reader in ROLES {
+        let pair = Pair::new();
+        let (mut to, mut from) = pair.handles(reader, 8);
+        to.write_packets(&[[1; 60], [2; 60]]).unwrap();
+        let before = memif::Timestamp::now();
+        let first = from.read_packet().unwrap();
+        let taken = memif::Timestamp::now();
+        // Work that takes its time does not make the packets younger.
+        thread::sleep(Duration::from_millis(2));
+        let time = first.info().timestamp;
+        assert!((before..=taken).contains(&time), "{before} {time} {taken}");
+        assert_eq!(from.read_packet().unwrap().info().timestamp, time);
+
+        let mut from = from.with_timestamps(false);
+        to.write_packet(&[3; 60]).unwrap();
+        let packet = from.read_packet().unwrap();
+        assert_eq!(packet.info().timestamp, memif::Timestamp::default());
+    }
+}
+
+#[test]
+fn a_burst_is_forwarded_as_it_came() {
+    for reader in ROLES {
+        let (first, second) = (Pair::new(), Pair::small(2, 2048));
+        let mut to = first.side(other(reader)).tx_queue(0).unwrap();
+        let sent: Vec<_> = (0..7).map(|n| pattern(n, 100)).collect();
+        to.tx_burst(&sent).unwrap();
+        let mut rx = first.side(reader).rx_queue(0).unwrap();
+        let mut burst = memif::Burst::new(64);
+        assert_eq!(rx.rx_burst(&mut burst).unwrap(), 7);
+        let mut tx = second.side(other(reader)).tx_queue(0).unwrap();
+        let mut from = second.side(reader).packet_handle(0).unwrap();
+        let mut forwarded = 0;
+        while forwarded < 7 {
+            let count = tx.forward(&burst, forwarded).unwrap();
+            assert_eq!(count, (7 - forwarded).min(4));
+            for (n, packet) in sent.iter().enumerate().skip(forwarded).take(count) {
+                assert_same(&read(&mut from), packet, n);
+            }
+            forwarded += count;
+        }
+        assert_eq!(tx.forward(&burst, 7).unwrap(), 0);
     }
 }

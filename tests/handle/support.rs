@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use memif::{Eof, PacketHandle, RxMode};
+use memif::{Eof, Error, PacketHandle, RxMode};
 
 use crate::common::*;
 
@@ -25,7 +25,7 @@ pub(crate) fn fill(handle: &mut PacketHandle, length: usize) -> Vec<Vec<u8>> {
         match handle.write_packet(&packet) {
             Ok(()) => sent.push(packet),
             Err(e) => {
-                assert_eq!(e.eof(), Some(Eof::Full), "{e}");
+                assert_eq!(e, Error::Full);
                 return sent;
             }
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use memif::{Eof, ErrorKind, MemifConfig, Role, RxMode, Wait};
+use memif::{Eof, Error, ErrorKind, MemifConfig, Role, RxMode, Wait};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::common::*;
@@ -51,8 +51,8 @@ fn a_full_ring_takes_nothing() {
         let (mut to, mut from) = pair.handles(reader, 64);
         let sent = fill(&mut to, 60);
         assert_eq!(sent.len(), 8);
-        assert_eq!(eof(to.write_packet(&[1; 200])), Eof::Full);
-        assert_eq!(eof(to.write_packets(&[[2; 60], [3; 60]])), Eof::Full);
+        assert_eq!(to.write_packet(&[1; 200]), Err(Error::Full));
+        assert_eq!(to.write_packets(&[[2; 60], [3; 60]]), Err(Error::Full));
         expect_then(&mut from, &sent, Eof::Empty);
         to.write_packet(b"again").unwrap();
         assert_eq!(from.read_packet().unwrap().data(), b"again");
@@ -65,7 +65,7 @@ fn a_chain_that_does_not_fit_sends_nothing() {
         let pair = Pair::small(3, 64);
         let (mut to, mut from) = pair.handles(reader, 64);
         to.write_packet(&pattern(0, 6 * 64)).unwrap();
-        assert_eq!(eof(to.write_packet(&pattern(1, 2 * 64 + 1))), Eof::Full);
+        assert_eq!(to.write_packet(&pattern(1, 2 * 64 + 1)), Err(Error::Full));
         to.write_packet(&pattern(2, 2 * 64)).unwrap();
         let wanted = [pattern(0, 6 * 64), pattern(2, 2 * 64)];
         expect_then(&mut from, &wanted, Eof::Empty);
@@ -102,10 +102,10 @@ fn what_the_peer_of_a_dropped_context_had_sent_is_read_before_link_down() {
         } = Pair::new();
         let (reading, writing, context, _kept) = match reader {
             Role::Master => (master, slave, slave_context, master_context),
-            Role::Slave => (slave, master, master_context, slave_context),
+            _ => (slave, master, master_context, slave_context),
         };
-        let mut from = reading.packet_handle(0, 4).unwrap();
-        let mut to = writing.packet_handle(0, 4).unwrap();
+        let mut from = reading.packet_handle(0).unwrap().with_burst(4);
+        let mut to = writing.packet_handle(0).unwrap().with_burst(4);
         let sent: Vec<_> = (0..50).map(|i| pattern(i, 3000)).collect();
         assert_eq!(to.write_packets(&sent).unwrap(), 50);
         drop((to, writing, context));
@@ -120,12 +120,12 @@ fn writing_without_a_link_is_link_down() {
     for role in ROLES {
         let config = MemifConfig::new(socket()).role(role);
         let memif = context.create_interface(config).unwrap();
-        let mut handle = memif.packet_handle(0, 1).unwrap();
+        let mut handle = memif.packet_handle(0).unwrap().with_burst(1);
         assert_eq!(eof(handle.write_packet(b"x")), Eof::LinkDown);
         assert_eq!(eof(handle.write_packets(&[b"x", b"y"])), Eof::LinkDown);
         let timed = handle.write_packet_timeout(b"x", Some(LONG));
         assert_eq!(eof(timed), Eof::LinkDown);
-        assert_eq!(handle.wait_writable(Some(LONG)).unwrap(), Wait::LinkDown);
+        assert_eq!(handle.wait_writable(1, Some(LONG)).unwrap(), Wait::LinkDown);
         assert_eq!(eof(handle.read_packet()), Eof::LinkDown);
         assert_eq!(eof(handle.read_packet_timeout(Some(LONG))), Eof::LinkDown);
         assert!(!handle.is_link_up());
@@ -149,11 +149,11 @@ fn a_closed_handle_gives_its_cache_and_then_closed_for_ever() {
         assert_eq!(eof(timed), Eof::Closed);
         assert_eq!(eof(from.read_packet_timeout(Some(LONG))), Eof::Closed);
         assert_eq!(from.wait(Some(LONG)).unwrap(), Wait::Closed);
-        assert_eq!(from.wait_writable(Some(LONG)).unwrap(), Wait::Closed);
+        assert_eq!(from.wait_writable(1, Some(LONG)).unwrap(), Wait::Closed);
         assert!(from.is_link_up(), "the link is not the handle's");
         // The next owner of the queue has them.
         drop(from);
-        let mut next = pair.side(reader).packet_handle(0, 64).unwrap();
+        let mut next = pair.side(reader).packet_handle(0).unwrap();
         expect_then(&mut next, &sent[4..], Eof::Empty);
     }
 }
@@ -169,7 +169,7 @@ fn a_closed_interface_gives_what_had_arrived_and_then_closed_for_ever() {
         assert_eq!(eof(from.write_packet(b"x")), Eof::Closed);
         expect_then(&mut from, &sent, Eof::Closed);
         assert_eq!(from.wait(Some(LONG)).unwrap(), Wait::Closed);
-        assert_eq!(from.wait_writable(Some(LONG)).unwrap(), Wait::Closed);
+        assert_eq!(from.wait_writable(1, Some(LONG)).unwrap(), Wait::Closed);
     }
 }
 
@@ -181,7 +181,7 @@ fn a_closed_context_closes_its_handles() {
         to.write_packet(b"last").unwrap();
         match reader {
             Role::Master => pair.master_context.close(),
-            Role::Slave => pair.slave_context.close(),
+            _ => pair.slave_context.close(),
         }
         assert_eq!(read(&mut from), b"last");
         assert_eq!(eof(from.read_packet()), Eof::Closed);
@@ -193,7 +193,7 @@ fn a_closed_context_closes_its_handles() {
 fn an_unknown_queue_is_that_error() {
     let pair = Pair::with(|config| config.queues(1, 1));
     for role in ROLES {
-        let error = pair.side(role).packet_handle(1, 4).unwrap_err();
+        let error = pair.side(role).packet_handle(1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnknownQueue);
         assert!(error.to_string().contains("queue 1"), "{error}");
     }
@@ -204,16 +204,16 @@ fn a_handle_of_one_direction_has_no_queue_in_the_other() {
     let context = context();
     let config = MemifConfig::new(socket()).role(Role::Master).queues(2, 1);
     let memif = context.create_interface(config).unwrap();
-    let mut handle = memif.packet_handle(1, 4).unwrap();
+    let mut handle = memif.packet_handle(1).unwrap().with_burst(4);
     assert_eq!(eof(handle.read_packet()), Eof::LinkDown);
     let error = handle.write_packet(b"x").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownQueue);
     assert!(error.to_string().contains("transmit queue 1"), "{error}");
-    assert!(handle.wait_writable(Some(LONG)).is_err());
+    assert!(handle.wait_writable(1, Some(LONG)).is_err());
 
     let config = MemifConfig::new(socket()).role(Role::Master).queues(1, 2);
     let memif = context.create_interface(config).unwrap();
-    let mut handle = memif.packet_handle(1, 4).unwrap();
+    let mut handle = memif.packet_handle(1).unwrap().with_burst(4);
     let error = handle.read_packet().unwrap_err();
     assert!(error.to_string().contains("receive queue 1"), "{error}");
     assert!(handle.set_rx_mode(RxMode::Polling).is_err());
@@ -230,7 +230,7 @@ fn violation(busy: bool) {
     let master = context.create_interface(config).unwrap();
     let link = Plan::new(0).up(&socket);
     up(&master);
-    let mut handle = master.packet_handle(0, 64).unwrap();
+    let mut handle = master.packet_handle(0).unwrap();
 
     let (release, released) = mpsc::channel::<()>();
     let mut blocked = None;

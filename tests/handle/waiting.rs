@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use memif::{Eof, MemifConfig, PacketHandle, Wait};
+use memif::{Eof, Error, MemifConfig, PacketHandle, Wait};
 
 use crate::common::*;
 use crate::support::*;
@@ -14,10 +14,10 @@ fn wait_tells_ready_timed_out_and_link_down() {
     for reader in ROLES {
         let pair = Pair::new();
         let (mut to, mut from) = pair.handles(reader, 2);
-        assert_eq!(from.wait(Some(Duration::ZERO)).unwrap(), Wait::TimedOut);
+        assert_eq!(from.wait(Some(Duration::ZERO)), Err(Error::TimedOut));
         let timeout = Some(Duration::from_millis(3));
-        assert_eq!(from.wait(timeout).unwrap(), Wait::TimedOut);
-        assert_eq!(eof(from.read_packet_timeout(timeout)), Eof::Empty);
+        assert_eq!(from.wait(timeout), Err(Error::TimedOut));
+        assert_eq!(from.read_packet_timeout(timeout), Err(Error::TimedOut));
         to.write_packets(&[b"1", b"2", b"3"]).unwrap();
         for wanted in [b"1", b"2", b"3"] {
             // From the ring, then from the cache.
@@ -84,7 +84,7 @@ fn a_waiting_reader_sees_the_link_come_up_when_it_follows() {
         let context = context();
         let reading = MemifConfig::new(&socket).role(reader);
         let reading = context.create_interface(reading).unwrap();
-        let (mut reader_half, _) = reading.packet_handle(0, 2).unwrap().split();
+        let (mut reader_half, _) = reading.packet_handle(0).unwrap().with_burst(2).split();
         let waiting = thread::spawn(move || {
             let first = reader_half.packets().follow(true).next();
             first.map(|packet| packet.unwrap().into_data())
@@ -92,7 +92,7 @@ fn a_waiting_reader_sees_the_link_come_up_when_it_follows() {
         let writing = MemifConfig::new(&socket).role(other(reader));
         let writing = context.create_interface(writing).unwrap();
         up(&writing);
-        let mut to = writing.packet_handle(0, 1).unwrap();
+        let mut to = writing.packet_handle(0).unwrap().with_burst(1);
         to.write_packet_timeout(b"x", Some(LONG)).unwrap();
         assert_eq!(waiting.join().unwrap().as_deref(), Some(&b"x"[..]));
     }
@@ -115,4 +115,72 @@ fn a_closer_ends_a_waiting_writer() {
         assert!(closer.is_closed());
         assert_eq!(waiting.join().unwrap(), Eof::Closed);
     }
+}
+
+#[test]
+fn waiting_for_room_knows_how_much_is_needed() {
+    for reader in ROLES {
+        // Four buffers of 64 bytes, of which one is free.
+        let pair = Pair::small(2, 64);
+        let (mut to, mut from) = pair.handles(reader, 1);
+        for _ in 0..3 {
+            to.write_packet(&[1; 60]).unwrap();
+        }
+        let soon = Some(Duration::from_millis(3));
+        assert_eq!(to.wait_writable(64, soon), Ok(Wait::Ready));
+        assert_eq!(to.wait_writable(65, soon), Err(Error::TimedOut));
+        assert_eq!(to.wait_writable(256, soon), Err(Error::TimedOut));
+        assert_eq!(to.write_packet(&[1; 65]), Err(Error::Full));
+        assert_eq!(to.wait_writable(0, soon), Err(Error::EmptyPacket));
+        let error = to.wait_writable(257, soon).unwrap_err();
+        assert!(
+            matches!(error, Error::TooLong { length: 257, .. }),
+            "{error}"
+        );
+
+        let writing = thread::spawn(move || {
+            let room = to.wait_writable(200, Some(LONG));
+            room.and_then(|_| to.write_packet(&[2; 200])).unwrap();
+            to
+        });
+        for _ in 0..3 {
+            assert_eq!(read(&mut from), [1; 60]);
+        }
+        assert_eq!(read(&mut from), [2; 200]);
+        writing.join().unwrap();
+    }
+}
+
+#[test]
+fn a_queue_is_closed_from_another_thread() {
+    let pair = Pair::new();
+    let mut queue = pair.master.rx_queue(0).unwrap();
+    let closer = queue.closer();
+    let waiting = thread::spawn(move || {
+        let waited = queue.wait(None).unwrap();
+        (
+            waited,
+            eof(queue.rx_burst(&mut memif::Burst::new(1)).map(drop)),
+        )
+    });
+    closer.close();
+    assert_eq!(waiting.join().unwrap(), (Wait::Closed, Eof::Closed));
+}
+
+#[test]
+fn a_wait_that_follows_sleeps_while_the_link_is_down() {
+    let pair = Pair::new();
+    let mut from = pair.master.packet_handle(0).unwrap();
+    pair.slave.close();
+    down(&pair.master);
+    let soon = Some(Duration::from_millis(3));
+    assert_eq!(from.wait(soon), Ok(Wait::LinkDown));
+    assert_eq!(from.wait_following(soon), Err(Error::TimedOut));
+    let again = pair
+        .slave_context
+        .create_interface(MemifConfig::new(&pair.socket))
+        .unwrap();
+    up(&again);
+    again.tx_queue(0).unwrap().tx_burst(&[b"x"]).unwrap();
+    assert_eq!(from.wait_following(Some(LONG)), Ok(Wait::Ready));
 }

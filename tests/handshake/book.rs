@@ -181,7 +181,7 @@ fn the_peer_s_disconnect_ends_the_link_with_its_words() {
     assert!(link.wire.receive().is_none());
     down(&master);
     assert!(master.details().unwrap().error.contains("had enough"));
-    let mut handle = master.packet_handle(0, 1).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(1);
     assert_eq!(read(&mut handle), b"last");
     assert_eq!(eof(handle.read_packet()), Eof::LinkDown);
 }

@@ -5,6 +5,7 @@
 mod common;
 
 mod book;
+mod fenceless;
 mod hello;
 mod limits;
 mod memory;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::*;
-use memif::{Context, Eof, ErrorKind, IfMode, Memif, MemifConfig, Role, Wait};
+use memif::{Context, Eof, Error, ErrorKind, IfMode, Memif, MemifConfig, Role, Wait};
 use memif_hostile::peer::*;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -32,7 +33,7 @@ fn side(context: &Context, role: Role) -> Memif {
 #[track_caller]
 fn works_as_slave(link: &Link, master: &Memif) {
     up(master);
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     link.slave_sends(b"to the master");
     assert_eq!(read(&mut handle), b"to the master");
     link.offer();
@@ -45,7 +46,7 @@ fn works_as_slave(link: &Link, master: &Memif) {
 #[track_caller]
 fn works_as_master(link: &Link, slave: &Memif) {
     up(slave);
-    let mut handle = slave.packet_handle(0, 8).unwrap();
+    let mut handle = slave.packet_handle(0).unwrap().with_burst(8);
     until("offered buffers", || link.m2s().head() == 1 << LOG2);
     link.master_sends(b"to the slave");
     assert_eq!(read(&mut handle), b"to the slave");

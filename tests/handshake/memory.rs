@@ -9,7 +9,7 @@ fn a_full_ring_of_empty_and_whole_region_packets_is_read() {
     let master = side(&context, Role::Master);
     let link = Plan::new(0).up(master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 32).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(32);
     let size = link.regions[1].len() as u32;
     let ring = link.s2m();
     for slot in 0..16 {
@@ -36,13 +36,16 @@ fn a_violation_is_told_to_whoever_looks_first_and_to_nobody_after() {
     let (_context, raw, slave) = attacked();
     let link = raw.go(Stage::Up);
     up(&slave);
-    let mut handle = slave.packet_handle(0, 8).unwrap();
+    let mut handle = slave.packet_handle(0).unwrap().with_burst(8);
     handle.write_packet(b"x").unwrap();
     link.s2m().set_tail(2);
     let error = handle.flush(LONG).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MalformedMessage, "{error}");
-    let next = eof(handle.write_packet(b"x"));
-    assert!(matches!(next, Eof::Full | Eof::LinkDown), "{next}");
+    let next = handle.write_packet(b"x").unwrap_err();
+    assert!(
+        next == Error::Full || next == Eof::LinkDown.into(),
+        "{next}"
+    );
     link.wire.expect_refusal().says("slots are outstanding");
     assert_eq!(handle.wait(Some(LONG)).unwrap(), Wait::LinkDown);
     drop(handle);
@@ -55,7 +58,7 @@ fn a_slave_offers_its_own_buffers_whatever_the_ring_says() {
     let link = raw.go(Stage::Up);
     up(&slave);
     until("offered buffers", || link.m2s().head() == 16);
-    let mut handle = slave.packet_handle(0, 8).unwrap();
+    let mut handle = slave.packet_handle(0).unwrap().with_burst(8);
     let ring = link.m2s();
     for round in 0..40u16 {
         let made = ring.desc(round);

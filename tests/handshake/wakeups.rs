@@ -8,7 +8,7 @@ fn a_wake_up_that_can_t_be_written_is_no_reason_to_block() {
     let (_context, raw, slave) = attacked();
     let link = raw.go(Stage::Up);
     up(&slave);
-    let mut handle = slave.packet_handle(0, 8).unwrap();
+    let mut handle = slave.packet_handle(0).unwrap().with_burst(8);
     let ring = link.s2m();
     ring.set_flags(0);
     nix::unistd::write(&*ring.efd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
@@ -27,12 +27,12 @@ fn wake_ups_without_packets_do_no_harm() {
     let master = side(&context, Role::Master);
     let link = Plan::new(0).up(master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     for i in 0..100u8 {
         nix::unistd::write(&*link.s2m().efd, &1u64.to_ne_bytes()).unwrap();
         assert_eq!(eof(handle.read_packet()), Eof::Empty);
         let short = Some(Duration::from_micros(10));
-        assert_eq!(handle.wait(short).unwrap(), Wait::TimedOut);
+        assert_eq!(handle.wait(short), Err(Error::TimedOut));
         link.slave_sends(&[i]);
         assert_eq!(read(&mut handle), [i]);
     }
@@ -50,7 +50,7 @@ fn an_eventfd_that_was_made_blocking_blocks_no_reader() {
     let link = Plan::new(0).up(master.socket());
     up(&master);
     let (ours, theirs) = std::sync::mpsc::channel();
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     make_blocking(&link.s2m().efd);
     let reading = std::thread::spawn(move || {
         for i in 0..20u8 {
@@ -86,7 +86,7 @@ fn an_eventfd_that_was_made_blocking_blocks_no_writer() {
     let efd = &link.m2s().efd;
     make_blocking(efd);
     nix::unistd::write(&**efd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     let (ours, theirs) = std::sync::mpsc::channel();
     let writing = std::thread::spawn(move || {
         handle.write_packet(b"x").unwrap();

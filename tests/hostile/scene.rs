@@ -33,7 +33,7 @@ struct Packets(PacketHandle);
 fn no(error: &Error) -> No {
     match error {
         Error::Eof(Eof::LinkDown) => No::LinkDown,
-        Error::Eof(_) => No::Nothing,
+        Error::Eof(_) | Error::Full | Error::TimedOut => No::Nothing,
         e if e.kind() == ErrorKind::MalformedMessage => No::Violation,
         e => No::Other(e.to_string()),
     }
@@ -49,7 +49,7 @@ impl Inside for Victim {
     }
 
     fn queue(&self) -> Box<dyn Queue> {
-        Box::new(Packets(self.0.packet_handle(0, 32).unwrap()))
+        Box::new(Packets(self.0.packet_handle(0).unwrap().with_burst(32)))
     }
 }
 
@@ -89,12 +89,12 @@ impl Scene {
         // On the same socket where that is possible.
         let beside = match role {
             Role::Master => socket.clone(),
-            Role::Slave => crate::common::socket(),
+            _ => crate::common::socket(),
         };
         let config = |role| MemifConfig::new(&beside).id(1).role(role);
         let [master_context, slave_context] = match role {
             Role::Master => [&context, &other_context],
-            Role::Slave => [&other_context, &context],
+            _ => [&other_context, &context],
         };
         let master = config(memif::Role::Master);
         let master = master_context.create_interface(master).unwrap();
@@ -106,7 +106,7 @@ impl Scene {
 
         let role = match role {
             Role::Master => memif::Role::Master,
-            Role::Slave => memif::Role::Slave,
+            _ => memif::Role::Slave,
         };
         let victim = MemifConfig::new(&socket).role(role).name("victim");
         let victim = victim.log2_ring_size(LOG2).buffer_size(BUFFER as u16);
@@ -120,13 +120,13 @@ impl Scene {
         // A third interface, for the peer that asks.
         let beside = match role {
             memif::Role::Master => socket.clone(),
-            memif::Role::Slave => crate::common::socket(),
+            _ => crate::common::socket(),
         };
         let third = MemifConfig::new(&beside).id(2).role(role).name(BESIDE);
         let third = context.create_interface(third).unwrap();
         let asker = Target::new(target.role, &beside).with(2, None);
         let asker = Beside::start(&asker, control.as_deref());
-        let bystander = [master, slave].map(|m| m.packet_handle(0, 4).unwrap());
+        let bystander = [master, slave].map(|m| m.packet_handle(0).unwrap().with_burst(4));
         Self {
             target: target.with_inside(Victim(victim)),
             beside: RefCell::new(asker),

@@ -30,7 +30,7 @@ fn every_size_through_a_dpdk_application() {
         let config = MemifConfig::new(&socket).role(role);
         let memif = context.create_interface(config).unwrap();
         connect(&memif);
-        let mut handle = memif.packet_handle(0, 64).unwrap();
+        let mut handle = memif.packet_handle(0).unwrap();
         for round in 0..200 {
             bounce(&mut handle, round);
         }

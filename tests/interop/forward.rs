@@ -58,7 +58,7 @@ fn round_trip(dpdk_role: &str, role: Role, queues: u8, vdev: &str) {
     assert_eq!(details.tx_queues.len(), queues.into());
 
     for queue in 0..queues {
-        let mut handle = memif.packet_handle(queue, 64).unwrap();
+        let mut handle = memif.packet_handle(queue).unwrap();
         // Ring sizes wrap; jumbo chains straddle the ring's end.
         for round in 0..200 {
             bounce(&mut handle, round);
@@ -72,9 +72,9 @@ pub(crate) fn connect(memif: &memif::Memif) {
     let end = std::time::Instant::now() + PATIENCE;
     loop {
         match memif.wait_link_up(Some(PATIENCE)) {
-            Ok(true) => return,
-            Ok(false) => panic!("no link: {:?}", memif.last_failure()),
-            Err(e @ Error::Memif { .. }) => {
+            Ok(()) => return,
+            Err(Error::TimedOut) => panic!("no link: {:?}", memif.last_failure()),
+            Err(e @ Error::Refused { .. }) => {
                 assert!(e.to_string().contains("ID not found"), "{e}");
                 assert!(std::time::Instant::now() < end, "{e}");
             }

@@ -117,7 +117,7 @@ fn with_node(what: &str, test: impl Fn(&Memif)) {
         let config = MemifConfig::new(socket.to_str().unwrap()).role(role);
         let memif = context.create_interface(config).unwrap();
         let program = node(package, what, theirs, &socket);
-        assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+        memif.wait_link_up(Some(PATIENCE)).unwrap();
         test(&memif);
         says_all(&ended(program));
         assert!(wait_until(PATIENCE, || !memif.is_link_up()));
@@ -127,7 +127,7 @@ fn with_node(what: &str, test: impl Fn(&Memif)) {
 #[test]
 fn a_node_program_echoes_what_a_packet_handle_sends() {
     with_node("echo", |memif| {
-        let mut handle = memif.packet_handle(0, 64).unwrap();
+        let mut handle = memif.packet_handle(0).unwrap();
         for n in 0..COUNT {
             let length = if n % 10 == 9 { 9000 } else { 1 + n % 2048 };
             let packet: Vec<u8> = (0..length).map(|i| (n * 3 + i * 5) as u8).collect();
@@ -170,6 +170,6 @@ fn echo(handle: PacketHandle) -> usize {
 fn a_packet_handle_echoes_what_a_node_program_sends() {
     with_node("ask", |memif| {
         assert_eq!(memif.details().unwrap().remote_name, "node-memif");
-        assert_eq!(echo(memif.packet_handle(0, 64).unwrap()), COUNT);
+        assert_eq!(echo(memif.packet_handle(0).unwrap()), COUNT);
     });
 }

@@ -17,7 +17,7 @@ fn a_killed_testpmd_comes_back() {
         let memif = context
             .create_interface(MemifConfig::new(&socket).role(role))
             .unwrap();
-        let mut handle = memif.packet_handle(0, 64).unwrap();
+        let mut handle = memif.packet_handle(0).unwrap();
         for _ in 0..3 {
             let mut testpmd = Testpmd::start(dir.path(), dpdk_role, &socket, "", "txonly", &[]);
             assert!(wait_until(PATIENCE, || memif.is_link_up()));

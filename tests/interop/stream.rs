@@ -103,7 +103,7 @@ fn ten_thousand_packets_come_back_one_by_one() {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut handle = AsyncPacketHandle::new(memif.packet_handle(0, 64).unwrap()).unwrap();
+            let mut handle = AsyncPacketHandle::new(memif.packet_handle(0).unwrap()).unwrap();
             for n in 0..10_000u64 {
                 let mut packet = [2; 64];
                 packet[6] = 6;

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memif::{Eof, ErrorKind, Memif, MemifConfig, Wait};
+use memif::{Eof, Error, ErrorKind, Memif, MemifConfig, Wait};
 
 use crate::common::*;
 use crate::support::*;
@@ -16,7 +16,12 @@ fn fifty_links_in_a_row_lose_nothing_to_a_reader() {
         let (reading, writing) = (context(), context());
         let config = MemifConfig::new(&name).role(reader);
         let reading_side = reading.create_interface(config).unwrap();
-        let mut half = reading_side.packet_handle(0, 8).unwrap().split().0;
+        let mut half = reading_side
+            .packet_handle(0)
+            .unwrap()
+            .with_burst(8)
+            .split()
+            .0;
         let following = thread::spawn(move || {
             let mut packets = half.packets().follow(true);
             for i in 0..500 {
@@ -28,7 +33,7 @@ fn fifty_links_in_a_row_lose_nothing_to_a_reader() {
             let config = MemifConfig::new(&name).role(other(reader));
             let side = writing.create_interface(config).unwrap();
             until("a link", || side.is_link_up());
-            let mut handle = side.packet_handle(0, 1).unwrap();
+            let mut handle = side.packet_handle(0).unwrap().with_burst(1);
             for i in 0..10 {
                 let packet = pattern(round * 10 + i, 100);
                 handle.write_packet_timeout(&packet, Some(LONG)).unwrap();
@@ -43,7 +48,7 @@ fn fifty_links_in_a_row_lose_nothing_to_a_reader() {
 fn packets_of_many_links_wait_for_a_late_reader() {
     let context = context();
     let master = master_on(&context, &socket());
-    let mut handle = master.packet_handle(0, 4).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(4);
     let mut number = 0;
     // Fifty links in all, read when five, or ten, or as many as are kept have come and gone.
     for links in [5, 10, 16, 3, 16] {
@@ -84,7 +89,7 @@ fn of_too_many_unread_links_the_latest_are_kept() {
         Plan::new(0).up(master.socket()).slave_sends(&[i]);
         down_and_ready(&master);
     }
-    let mut handle = master.packet_handle(0, 4).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(4);
     let (packets, reason) = drain(&mut handle);
     assert!(packets.len() >= 16, "{} kept", packets.len());
     let first = LINKS - packets.len() as u8;
@@ -108,7 +113,7 @@ fn a_live_link_behind_unread_ones_has_its_turn() {
         let link = Plan::new(0).up(master.socket());
         link.slave_sends(b"live");
         up(&master);
-        let mut handle = master.packet_handle(0, 1).unwrap();
+        let mut handle = master.packet_handle(0).unwrap().with_burst(1);
         for i in 0..links {
             assert_eq!(read(&mut handle), [i]);
         }
@@ -118,7 +123,7 @@ fn a_live_link_behind_unread_ones_has_its_turn() {
         assert_eq!(handle.wait(Some(LONG)).unwrap(), Wait::Ready);
         assert_eq!(read(&mut handle), b"on");
         // Also when the last one had been waited for, not read.
-        assert_eq!(handle.wait(Some(Duration::ZERO)).unwrap(), Wait::TimedOut);
+        assert_eq!(handle.wait(Some(Duration::ZERO)), Err(Error::TimedOut));
     }
 }
 
@@ -134,10 +139,10 @@ fn a_slave_s_live_link_behind_an_unread_one_has_its_turn() {
     drop(first);
     let second = raw.go(Stage::Up);
     until("the second link", || slave.is_link_up());
-    let mut handle = slave.packet_handle(0, 1).unwrap();
+    let mut handle = slave.packet_handle(0).unwrap().with_burst(1);
     assert_eq!(read(&mut handle), b"first");
     // The read that finds the first link drained offers the second one's buffers.
-    assert_eq!(handle.wait(Some(Duration::ZERO)).unwrap(), Wait::TimedOut);
+    assert_eq!(handle.wait(Some(Duration::ZERO)), Err(Error::TimedOut));
     until("offered buffers", || second.m2s().head() != 0);
     second.master_sends(b"second");
     assert_eq!(read(&mut handle), b"second");
@@ -149,13 +154,21 @@ fn closing_waits_for_the_peer_but_not_for_ever() {
         let pair = Pair::new();
         let own = pair.side(role);
         // Nothing is under way: at once, or at least without the wait below.
-        own.packet_handle(0, 1).unwrap().write_packet(b"x").unwrap();
+        own.packet_handle(0)
+            .unwrap()
+            .with_burst(1)
+            .write_packet(b"x")
+            .unwrap();
         let start = Instant::now();
         own.close();
         // A lower bound holds on the slowest machine.
         assert!(start.elapsed() >= Duration::from_millis(900));
         assert!(start.elapsed() < LONG);
-        let mut peer = pair.side(other(role)).packet_handle(0, 1).unwrap();
+        let mut peer = pair
+            .side(other(role))
+            .packet_handle(0)
+            .unwrap()
+            .with_burst(1);
         assert_eq!(read(&mut peer), b"x");
     }
 }
@@ -165,8 +178,12 @@ fn closing_lets_the_peer_take_everything_first() {
     for role in ROLES {
         let pair = Pair::small(5, 64);
         let own = pair.side(role).clone();
-        let mut peer = pair.side(other(role)).packet_handle(0, 4).unwrap();
-        let mut handle = own.packet_handle(0, 1).unwrap();
+        let mut peer = pair
+            .side(other(role))
+            .packet_handle(0)
+            .unwrap()
+            .with_burst(4);
+        let mut handle = own.packet_handle(0).unwrap().with_burst(1);
         let closing = thread::spawn(move || {
             for i in 0..500 {
                 handle
@@ -192,7 +209,7 @@ fn closing_twice_and_using_what_is_closed_is_harmless() {
         memif.close();
         assert!(!memif.is_link_up());
         assert_eq!(eof(memif.wait_link_up(None)), Eof::Closed);
-        let mut handle = memif.packet_handle(0, 1).unwrap();
+        let mut handle = memif.packet_handle(0).unwrap().with_burst(1);
         assert_eq!(eof(handle.read_packet()), Eof::Closed);
         assert_eq!(eof(handle.write_packet(b"x")), Eof::Closed);
         assert_eq!(handle.wait(None).unwrap(), Wait::Closed);
@@ -210,11 +227,47 @@ fn an_interface_goes_with_its_last_owner() {
     let master = master_on(&context, &name);
     let slave = slave_on(&context, &name);
     up(&slave);
-    let handle = master.packet_handle(0, 1).unwrap();
+    let handle = master.packet_handle(0).unwrap().with_burst(1);
     drop(master);
     // A handle keeps it.
     assert!(handle.is_link_up() && slave.is_link_up());
     drop(handle);
     down(&slave);
-    assert!(!slave.wait_link_up(Some(Duration::ZERO)).unwrap());
+    assert_eq!(
+        slave.wait_link_up(Some(Duration::ZERO)),
+        Err(Error::TimedOut)
+    );
+}
+
+#[test]
+fn dropping_the_last_owner_does_not_wait_for_a_silent_peer() {
+    for reader in ROLES {
+        let pair = Pair::new();
+        let mut from = pair.side(reader).packet_handle(0).unwrap();
+        let (writing, reading) = match reader {
+            memif::Role::Master => (pair.slave, pair.master),
+            _ => (pair.master, pair.slave),
+        };
+        let mut to = writing.packet_handle(0).unwrap();
+        to.write_packet(b"last").unwrap();
+        let start = Instant::now();
+        drop(to);
+        drop(writing);
+        assert!(start.elapsed() < Duration::from_millis(300));
+        // The peer has a moment to read it, and then the link goes.
+        assert_eq!(read(&mut from), b"last");
+        down(&reading);
+    }
+}
+
+#[test]
+fn an_interface_that_was_dropped_makes_place_for_the_next() {
+    let pair = Pair::new();
+    let mut to = pair.master.packet_handle(0).unwrap();
+    to.write_packet(b"nobody reads this").unwrap();
+    drop(to);
+    drop(pair.master);
+    let config = MemifConfig::new(&pair.socket).role(memif::Role::Master);
+    let again = pair.master_context.create_interface(config).unwrap();
+    up(&again);
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::thread;
 use std::time::Duration;
 
-use memif::{Burst, Context, ErrorKind, IfMode, Memif, MemifConfig, Role, Wait};
+use memif::{Burst, Context, Error, ErrorKind, IfMode, Memif, MemifConfig, Role};
 
 use crate::common::*;
 use crate::support::*;
@@ -15,7 +15,10 @@ fn either_side_may_come_first() {
     let context = context();
     let name = socket();
     let slave = slave_on(&context, &name);
-    assert!(!slave.wait_link_up(Some(Duration::ZERO)).unwrap());
+    assert_eq!(
+        slave.wait_link_up(Some(Duration::ZERO)),
+        Err(Error::TimedOut)
+    );
     assert_eq!(
         slave.last_failure().unwrap().kind,
         ErrorKind::ConnectionRefused
@@ -176,7 +179,7 @@ fn unequal_queues_and_rings_are_settled() {
             let mut beyond = slave.rx_queue(to_slave as u8).unwrap();
             assert_eq!(beyond.rx_burst(&mut Burst::new(1)).unwrap(), 0);
             let soon = Some(Duration::from_millis(1));
-            assert_eq!(beyond.wait(soon).unwrap(), Wait::TimedOut);
+            assert_eq!(beyond.wait(soon), Err(Error::TimedOut));
         }
     }
 }
@@ -235,7 +238,7 @@ fn a_queue_has_one_owner_at_a_time() {
     let rx = memif.rx_queue(0).unwrap();
     for error in [
         memif.rx_queue(0).unwrap_err(),
-        memif.packet_handle(0, 1).unwrap_err(),
+        memif.packet_handle(0).unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::Exists, "{error}");
     }
@@ -244,17 +247,17 @@ fn a_queue_has_one_owner_at_a_time() {
     assert_eq!(memif.tx_queue(0).unwrap_err().kind(), ErrorKind::Exists);
     drop(rx);
     assert_eq!(
-        memif.packet_handle(0, 1).unwrap_err().kind(),
+        memif.packet_handle(0).unwrap_err().kind(),
         ErrorKind::Exists
     );
     drop(memif.rx_queue(0).unwrap());
     drop(tx);
-    let (reader, writer) = memif.packet_handle(0, 1).unwrap().split();
+    let (reader, writer) = memif.packet_handle(0).unwrap().with_burst(1).split();
     drop(reader);
     assert!(memif.rx_queue(0).is_ok());
     assert!(memif.tx_queue(0).is_err());
     drop(writer);
-    assert!(memif.packet_handle(0, 1).is_ok());
+    assert!(memif.packet_handle(0).is_ok());
     for (rx, queue) in [(true, 255), (false, 255)] {
         let error = if rx {
             memif.rx_queue(queue).map(drop)

@@ -83,3 +83,36 @@ fn a_second_slave_waits_for_its_turn() {
     until("its turn", || second.is_link_up());
     works(&master, &second);
 }
+
+#[test]
+fn every_waiter_is_told_of_a_refusal() {
+    let master_context = context();
+    let name = socket();
+    let config = MemifConfig::new(&name)
+        .role(memif::Role::Master)
+        .secret("right");
+    let _master = master_context.create_interface(config).unwrap();
+    // It asks once.
+    let context = memif::Context::builder("test")
+        .reconnect_interval(std::time::Duration::ZERO)
+        .build()
+        .unwrap();
+    let slave = MemifConfig::new(&name).secret("wrong");
+    let slave = context.create_interface(slave).unwrap();
+    std::thread::scope(|scope| {
+        let waiters: Vec<_> = (0..3)
+            .map(|_| scope.spawn(|| slave.wait_link_up(None).unwrap_err()))
+            .collect();
+        for waiter in waiters {
+            match waiter.join().unwrap() {
+                memif::Error::Refused { peer, kind, .. } => {
+                    assert_eq!((&peer[..], kind), ("test", ErrorKind::WrongSecret));
+                }
+                other => panic!("{other}"),
+            }
+        }
+    });
+    // Nothing more will come, so whoever asks later is told too.
+    let error = slave.wait_link_up(None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongSecret);
+}

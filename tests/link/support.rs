@@ -18,8 +18,8 @@ pub(crate) fn slave_on(context: &Context, socket: &str) -> Memif {
 pub(crate) fn works(a: &Memif, b: &Memif) {
     up(a);
     up(b);
-    let mut a = a.packet_handle(0, 4).unwrap();
-    let mut b = b.packet_handle(0, 4).unwrap();
+    let mut a = a.packet_handle(0).unwrap().with_burst(4);
+    let mut b = b.packet_handle(0).unwrap().with_burst(4);
     a.write_packet_timeout(b"there", Some(LONG)).unwrap();
     b.write_packet_timeout(b"back", Some(LONG)).unwrap();
     assert_eq!(read(&mut b), b"there");

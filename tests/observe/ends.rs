@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use memif::observe::Observer;
-use memif::{Eof, PacketSource, Role, Wait};
+use memif::{Eof, Error, PacketSource, Role, Wait};
 
 use crate::common::{LONG, Pair, down, eof, other, pattern};
 use crate::traffic::{link_of, turn};
@@ -11,7 +11,7 @@ use crate::traffic::{link_of, turn};
 /// Whatever the counters stand at.
 fn pass(pair: &Pair, from: Role, packets: usize) {
     let mut tx = pair.side(from).tx_queue(0).unwrap();
-    let mut rx = pair.side(other(from)).packet_handle(0, 64).unwrap();
+    let mut rx = pair.side(other(from)).packet_handle(0).unwrap();
     for _ in 0..packets / 8 {
         assert_eq!(tx.tx_burst(&[[1u8; 60]; 8]).unwrap(), 8);
         for _ in 0..8 {
@@ -31,7 +31,11 @@ fn joined_at_counters_that_wrap() {
     let mut observer = Observer::of(&link).attach().unwrap();
     for (number, from) in [Role::Slave, Role::Master].into_iter().enumerate() {
         let mut tx = pair.side(from).tx_queue(0).unwrap();
-        let mut rx = pair.side(other(from)).packet_handle(0, 1).unwrap();
+        let mut rx = pair
+            .side(other(from))
+            .packet_handle(0)
+            .unwrap()
+            .with_burst(1);
         for n in 0..100 {
             let packet = pattern(n, 60 + n as usize);
             assert_eq!(tx.tx_burst(&[&packet]).unwrap(), 1);
@@ -61,10 +65,8 @@ fn a_full_ring_is_seen_from_its_first_packet() {
         assert_eq!(ring.read_packet().unwrap().data(), pattern(n, 60));
     }
     assert_eq!(eof(ring.read_packet().map(|_| ())), Eof::Empty);
-    assert_eq!(
-        ring.wait(Some(Duration::from_millis(1))).unwrap(),
-        Wait::TimedOut
-    );
+    let waited = ring.wait(Some(Duration::from_millis(1)));
+    assert_eq!(waited, Err(Error::TimedOut));
 }
 
 #[test]
@@ -78,7 +80,7 @@ fn a_link_that_ends_is_read_to_its_last_packet() {
     pair.slave.close();
     down(&pair.master);
     // Its last packets are read before it lets the memory go.
-    let mut handle = pair.master.packet_handle(0, 64).unwrap();
+    let mut handle = pair.master.packet_handle(0).unwrap();
     while handle.read_packet().is_ok() {}
     let mut rings = observer.into_rings();
     let ring = &mut rings[0];

@@ -1,9 +1,12 @@
 //! Files that are compressed, whole and cut.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::Path;
 
-use memif::pcap::{CaptureReader, Compression, FileReader, FileWriter, PcapWriter};
+use memif::pcap::{
+    CaptureReader, Compression, FileReader, InterfaceInfo, PcapNgWriter, PcapWriter,
+};
 use memif::{CaptureInfo, Error, LinkType, Packet, PacketSink, PacketSource, Timestamp};
 
 const KINDS: [(&str, Compression); 3] = [
@@ -13,18 +16,18 @@ const KINDS: [(&str, Compression); 3] = [
 ];
 
 fn write(path: &Path, compression: Compression, from: u32, packets: u32) {
-    let file = FileWriter::new(File::create(path).unwrap(), compression).unwrap();
-    let mut writer = PcapWriter::new(file, LinkType::ETHERNET, 0).unwrap();
+    let file = File::create(path).unwrap();
+    let mut writer = PcapWriter::compressed(file, compression, LinkType::ETHERNET, None).unwrap();
     for n in from..from + packets {
         let time = Timestamp::from_nanos(n.into());
         let bytes = n.to_be_bytes().repeat(20);
         let info = CaptureInfo::whole(bytes.len(), time);
         writer.write_packet(&Packet::new(&bytes, info)).unwrap();
     }
-    PacketSink::flush(&mut writer).unwrap();
-    writer.get_mut().finish().unwrap();
+    writer.finish().unwrap();
     // Twice is once.
-    writer.get_mut().finish().unwrap();
+    writer.finish().unwrap();
+    writer.close().unwrap();
 }
 
 /// How many packets there are, each with its number, and what ends the file.
@@ -88,9 +91,7 @@ fn several_parts_are_one_file() {
         let bytes = fs::read(&whole).unwrap();
         let mut all = Vec::new();
         for part in [&bytes[..5000], &bytes[5000..]] {
-            let mut writer = FileWriter::new(&mut all, *compression).unwrap();
-            std::io::Write::write_all(&mut writer, part).unwrap();
-            writer.finish().unwrap();
+            all.extend(pack(part, *compression));
         }
         fs::write(&path, all).unwrap();
         let (packets, end) = read(&path);
@@ -123,9 +124,65 @@ fn how_much_has_been_read_is_counted_on_the_disk() {
     assert_eq!(reader.position(), 24 + 10_000 * 96);
 }
 
+/// As the programs of these names do.
+fn pack(bytes: &[u8], compression: Compression) -> Vec<u8> {
+    match compression {
+        Compression::Gzip => {
+            let mut packer = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            packer.write_all(bytes).unwrap();
+            packer.finish().unwrap()
+        }
+        _ => zstd::encode_all(bytes, 0).unwrap(),
+    }
+}
+
 #[test]
-fn after_the_end_nothing_is_written() {
-    let mut writer = FileWriter::new(Vec::new(), Compression::Gzip).unwrap();
-    writer.finish().unwrap();
-    assert!(std::io::Write::write(&mut writer, b"x").is_err());
+fn a_file_is_compressed_as_its_name_says_and_whole_when_closed_or_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, _) in KINDS {
+        for ng in [false, true] {
+            for drops in [false, true] {
+                let path = dir.path().join(name);
+                let packet = Packet::whole(&[7; 60], Timestamp::from_nanos(1));
+                if ng {
+                    let interface = InterfaceInfo::new("x", LinkType::ETHERNET);
+                    let mut writer = PcapNgWriter::create(&path, &[interface]).unwrap();
+                    writer.write_packet(&packet).unwrap();
+                    if !drops {
+                        writer.close().unwrap();
+                    }
+                } else {
+                    let mut writer = PcapWriter::create(&path, LinkType::ETHERNET, None).unwrap();
+                    writer.write_packet(&packet).unwrap();
+                    if !drops {
+                        writer.close().unwrap();
+                    }
+                }
+                let bytes = fs::read(&path).unwrap();
+                let plain = match name {
+                    "x.pcap.gz" => {
+                        let mut plain = Vec::new();
+                        let mut unpacker = flate2::read::GzDecoder::new(&bytes[..]);
+                        unpacker.read_to_end(&mut plain).unwrap();
+                        plain
+                    }
+                    "x.pcap.zst" => zstd::decode_all(&bytes[..]).unwrap(),
+                    _ => bytes,
+                };
+                let mut reader = CaptureReader::new(&plain[..]).unwrap();
+                assert_eq!(reader.packets().count(), 1, "{name} {ng} {drops}");
+            }
+        }
+    }
+}
+
+#[test]
+fn closing_returns_the_writer_beneath() {
+    for (_, compression) in KINDS {
+        let writer =
+            PcapWriter::compressed(Vec::new(), compression, LinkType::ETHERNET, None).unwrap();
+        let bytes = writer.close().unwrap();
+        let reader = FileReader::new(std::io::Cursor::new(bytes)).unwrap();
+        assert_eq!(CaptureReader::new(reader).unwrap().packets().count(), 0);
+    }
 }

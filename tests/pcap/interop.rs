@@ -34,7 +34,7 @@ const PACKETS: [(u64, usize, usize); 3] = [
 ];
 
 fn write_ours(path: &Path) {
-    let mut writer = PcapWriter::create(path, LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::create(path, LinkType::ETHERNET, None).unwrap();
     for (nanos, captured, length) in PACKETS {
         let data = vec![0xaa; captured];
         let info = CaptureInfo::whole(length, Timestamp::from_nanos(nanos));

@@ -192,6 +192,6 @@ fn a_failing_reader_is_reported_once() {
     let (packets, end) = drain(&mut CaptureReader::new(reader).unwrap());
     assert_eq!(packets.len(), 1);
     assert!(
-        matches!(&end, Error::Io { source, .. } if source.kind() == io::ErrorKind::ConnectionReset)
+        matches!(&end, Error::Io { error, .. } if error.kind() == io::ErrorKind::ConnectionReset)
     );
 }

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use memif::pcap::{CaptureReader, DEFAULT_SNAPLEN, PcapWriter};
+use memif::DEFAULT_SNAPLEN;
+use memif::pcap::{CaptureReader, PcapWriter};
 use memif::{CaptureInfo, Error, LinkType, Packet, PacketSink, PacketSource, Timestamp};
 
 use crate::files::*;
@@ -59,12 +60,8 @@ impl Write for Disk {
 }
 
 fn packet(data: &[u8], nanos: u64, length: usize) -> Packet<'_> {
-    let info = CaptureInfo {
-        timestamp: Timestamp::from_nanos(nanos),
-        capture_length: data.len(),
-        length,
-        interface_index: 3,
-    };
+    let mut info = CaptureInfo::whole(length, Timestamp::from_nanos(nanos));
+    info.interface_index = 3;
     Packet::new(data, info)
 }
 
@@ -74,7 +71,7 @@ fn what_is_written_is_read_back() {
     let path = dir.path().join("x.pcap");
     let lengths = [0, 1, 59, 60, 1514, 9000, 65535, 262_144];
     let data: Vec<u8> = (0..262_144u32).map(|n| n as u8).collect();
-    let mut writer = PcapWriter::create(&path, LinkType::RAW, 0).unwrap();
+    let mut writer = PcapWriter::create(&path, LinkType::RAW, None).unwrap();
     let mut expected = Vec::new();
     for round in 0..5 {
         for (n, length) in lengths.into_iter().enumerate() {
@@ -100,7 +97,7 @@ fn what_is_written_is_read_back() {
 #[test]
 fn the_header_is_there_at_once_and_packets_when_flushed() {
     let disk = Disk::new(usize::MAX, usize::MAX);
-    let mut writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, None).unwrap();
     let native = if cfg!(target_endian = "big") {
         Order::Big
     } else {
@@ -132,14 +129,14 @@ fn the_header_is_there_at_once_and_packets_when_flushed() {
 #[test]
 fn dropping_flushes() {
     let disk = Disk::new(usize::MAX, 7);
-    let mut writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, None).unwrap();
     writer.write_packet(&packet(b"abc", 0, 3)).unwrap();
     drop(writer);
     assert_eq!(read_all(&disk.bytes()).0.len(), 1);
 
     // Nor does it panic where that fails.
     let disk = Disk::new(30, 7);
-    let mut writer = PcapWriter::new(disk, LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::new(disk, LinkType::ETHERNET, None).unwrap();
     writer.write_packet(&packet(b"abc", 0, 3)).unwrap();
 }
 
@@ -148,7 +145,7 @@ fn a_full_disk_at_any_byte_keeps_what_is_whole_and_goes_on() {
     let data = [&b"one"[..], b"", b"and a third"];
     let sound = {
         let disk = Disk::new(usize::MAX, usize::MAX);
-        let mut writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, 0).unwrap();
+        let mut writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, None).unwrap();
         for data in data {
             writer.write_packet(&packet(data, 5, data.len())).unwrap();
         }
@@ -161,7 +158,7 @@ fn a_full_disk_at_any_byte_keeps_what_is_whole_and_goes_on() {
     for room in 0..sound.len() {
         for (step, each) in [(usize::MAX, false), (5, false), (5, true)] {
             let disk = Disk::new(room, step);
-            let writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, 0);
+            let writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, None);
             if room < 24 {
                 assert!(matches!(writer.unwrap_err(), Error::Io { .. }));
                 continue;
@@ -199,7 +196,7 @@ fn a_full_disk_at_any_byte_keeps_what_is_whole_and_goes_on() {
 #[test]
 fn the_buffer_is_bounded_while_the_disk_is_full() {
     let disk = Disk::new(1000, usize::MAX);
-    let mut writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, None).unwrap();
     let mut refused = 0;
     for _ in 0..1000 {
         let before = writer.packets_accepted();
@@ -217,9 +214,9 @@ fn the_buffer_is_bounded_while_the_disk_is_full() {
 
 #[test]
 fn dev_full_is_a_full_disk() {
-    let error = PcapWriter::create("/dev/full", LinkType::ETHERNET, 0).unwrap_err();
+    let error = PcapWriter::create("/dev/full", LinkType::ETHERNET, None).unwrap_err();
     assert!(
-        matches!(&error, Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(&error, Error::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull)
     );
     assert!(error.to_string().contains("/dev/full"), "{error}");
 }
@@ -227,7 +224,7 @@ fn dev_full_is_a_full_disk() {
 #[test]
 fn long_packets_are_cut_to_the_snap_length() {
     let mut file = Vec::new();
-    let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, 4).unwrap();
+    let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, Some(4)).unwrap();
     assert_eq!(writer.snaplen(), 4);
     writer
         .write_packet(&packet(b"four and more", 0, 100))
@@ -239,13 +236,13 @@ fn long_packets_are_cut_to_the_snap_length() {
         [seen(0, b"four", 100, 0), seen(0, b"few", 3, 0)]
     );
 
-    let huge = PcapWriter::new(io::sink(), LinkType::ETHERNET, u32::MAX).unwrap();
+    let huge = PcapWriter::new(io::sink(), LinkType::ETHERNET, Some(u32::MAX)).unwrap();
     assert_eq!(huge.snaplen(), 64 << 20);
 }
 
 #[test]
 fn what_has_no_room_in_a_pcap_is_refused_and_not_taken() {
-    let mut writer = PcapWriter::new(io::sink(), LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::new(io::sink(), LinkType::ETHERNET, None).unwrap();
     let latest = (u64::from(u32::MAX) + 1) * 1_000_000_000 - 1;
     writer.write_packet(&packet(b"x", latest, 1)).unwrap();
     let late = writer
@@ -257,7 +254,7 @@ fn what_has_no_room_in_a_pcap_is_refused_and_not_taken() {
     assert_eq!(writer.packets_accepted(), 1);
 
     assert!(matches!(
-        PcapWriter::new(io::sink(), LinkType::from(65536), 0),
+        PcapWriter::new(io::sink(), LinkType::from(65536), None),
         Err(Error::Config {
             what: "link type",
             ..
@@ -269,7 +266,7 @@ fn what_has_no_room_in_a_pcap_is_refused_and_not_taken() {
 fn every_link_type_survives() {
     for number in 0..=u32::from(u16::MAX) {
         let mut file = Vec::new();
-        PcapWriter::new(&mut file, LinkType::from(number), 0)
+        PcapWriter::new(&mut file, LinkType::from(number), None)
             .unwrap()
             .close()
             .unwrap();
@@ -297,7 +294,7 @@ fn each_packet_goes_through_a_named_pipe_at_once() {
             }
             assert_clean(&reader.read_packet().unwrap_err());
         });
-        let mut writer = PcapWriter::create(&path, LinkType::ETHERNET, 0).unwrap();
+        let mut writer = PcapWriter::create(&path, LinkType::ETHERNET, None).unwrap();
         for n in 0..3u8 {
             turn.recv().unwrap();
             writer.write_packet(&packet(&[n], 0, 1)).unwrap();

@@ -1,7 +1,7 @@
 //! Writing pcapng.
 
-use memif::pcap::{CaptureReader, Direction, InterfaceInfo, PcapNgWriter};
-use memif::{CaptureInfo, LinkType, Packet, PacketSource, Timestamp};
+use memif::pcap::{CaptureReader, InterfaceInfo, PcapNgWriter};
+use memif::{CaptureInfo, Direction, LinkType, Packet, PacketSource, Timestamp};
 
 #[test]
 fn what_is_written_is_read_again() {
@@ -15,11 +15,13 @@ fn what_is_written_is_read_again() {
             let packet = Packet::new(&data, info);
             let direction = [Direction::Inbound, Direction::Outbound][length % 2];
             let interface = 1 + (length % 2) as u32;
-            writer.write_packet(&packet, interface, direction).unwrap();
+            writer
+                .write_packet_on(interface, direction, &packet)
+                .unwrap();
         }
     }
     let empty = Packet::new(&[], CaptureInfo::whole(0, Timestamp::default()));
-    let error = writer.write_packet(&empty, 3, Direction::Inbound);
+    let error = writer.write_packet_on(3, Direction::Inbound, &empty);
     assert!(error.unwrap_err().to_string().contains("number 3, of 3"));
     let packets = writer.packets_accepted();
     drop(writer);
@@ -32,6 +34,8 @@ fn what_is_written_is_read_again() {
         assert!(packet.iter().all(|byte| *byte == length as u8));
         assert_eq!(packet.info().timestamp.as_nanos(), length as u64);
         assert_eq!(packet.info().interface_index, 1 + (length % 2) as u32);
+        let direction = [Direction::Inbound, Direction::Outbound][length % 2];
+        assert_eq!(packet.info().direction, direction);
     }
     assert!(reader.read_packet().unwrap_err().is_eof());
 }

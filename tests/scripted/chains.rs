@@ -1,6 +1,6 @@
 //! Packets of several slots, and of one that is long.
 
-use memif::{Eof, Wait};
+use memif::{Eof, Error};
 
 use crate::*;
 
@@ -11,7 +11,7 @@ fn a_chain_that_is_published_in_two_bursts_is_one_packet() {
     let master = ours(&context, Role::Master);
     let link = slave_named("libmemif", master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     for mode in [memif::RxMode::Polling, memif::RxMode::Interrupt] {
         master.set_rx_mode(0, mode).unwrap();
         let packet = pattern(1, 5 * BUFFER);
@@ -24,7 +24,7 @@ fn a_chain_that_is_published_in_two_bursts_is_one_packet() {
             assert_eq!(eof(handle.read_packet()), Eof::Empty);
             // It does not turn in circles either.
             let soon = Some(std::time::Duration::from_millis(1));
-            assert_eq!(handle.wait(soon).unwrap(), Wait::TimedOut);
+            assert_eq!(handle.wait(soon), Err(Error::TimedOut));
         }
         ring.set_head(end);
         ring.wake();
@@ -42,7 +42,7 @@ fn packets_before_an_unfinished_chain_are_read_at_once() {
     let master = ours(&context, Role::Master);
     let link = slave_named("libmemif", master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     let ring = link.s2m();
     let chain = put_chain(&link, 0, b"before", true);
     let end = put_chain(&link, chain, &pattern(2, 3 * BUFFER), true);
@@ -63,7 +63,7 @@ fn an_unfinished_chain_ends_with_its_link() {
     let master = ours(&context, Role::Master);
     let link = slave_named("libmemif", master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     let chain = put_chain(&link, 0, b"before", true);
     put_chain(&link, chain, &pattern(2, 3 * BUFFER), true);
     link.s2m().set_head(chain + 2);
@@ -84,7 +84,7 @@ fn one_slot_may_hold_more_than_a_buffer_of_ours() {
     let master = ours(&context, Role::Master);
     let link = slave_named("VPP 26.10", master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     let packet = pattern(3, BUFFER + 2);
     let ring = link.s2m();
     let mut desc = ring.desc(0);

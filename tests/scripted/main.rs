@@ -21,7 +21,7 @@ fn ours(context: &memif::Context, role: Role) -> Memif {
 }
 
 /// A slave by the default plan that calls itself by this name.
-fn slave_named(name: &str, socket: &str) -> Link {
+fn slave_named(name: &str, socket: impl AsRef<std::path::Path>) -> Link {
     let mut plan = Plan::new(0);
     plan.steps[P_INIT].message = plan.steps[P_INIT]
         .message

@@ -29,7 +29,7 @@ fn what_an_overrun_has_left_is_read_and_the_rest_counted() {
     let master = ours(&context, Role::Master);
     let link = slave_named("VPP 26.02", master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 1).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(1);
     let ring = link.s2m();
     link.slave_sends(b"one");
     link.slave_sends(b"two");
@@ -65,7 +65,7 @@ fn what_we_may_have_written_to_ourselves_is_not_delivered() {
     let master = ours(&context, Role::Master);
     let link = slave_named("VPP 26.02", master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 8).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(8);
     let ring = link.s2m();
     for (numbers, lost) in [(0..2, 0), (2..12, 30), (12..22, 45)] {
         ring.set_head(write(&link, numbers.clone()));
@@ -92,7 +92,7 @@ fn what_may_be_torn_is_not_delivered() {
     let master = ours(&context, Role::Master);
     let link = slave_named("VPP 26.02", master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 1).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(1);
     let ring = link.s2m();
     ring.set_head(write(&link, 0..10));
     ring.wake();
@@ -118,7 +118,7 @@ fn a_master_that_overruns_a_ring_is_read_on_too() {
     let slave = context.create_interface(slave).unwrap();
     let link = raw.go(Stage::Up);
     up(&slave);
-    let mut handle = slave.packet_handle(0, 8).unwrap();
+    let mut handle = slave.packet_handle(0).unwrap().with_burst(8);
     let ring = link.m2s();
     until("offered buffers", || ring.head() == SIZE);
     for number in 0..u64::from(SIZE) + 5 {
@@ -130,11 +130,9 @@ fn a_master_that_overruns_a_ring_is_read_on_too() {
     }
     ring.set_tail(SIZE + 5);
     ring.wake();
-    // Whether the oldest begins a packet can't be known.
-    for number in 6..u64::from(SIZE) + 5 {
-        assert_same(&read(&mut handle), &pattern(number, 50), number);
-    }
-    assert_eq!(slots_lost(&slave), 6);
+    // What it wrote may have been made ready for it again meanwhile.
+    assert_eq!(eof(handle.read_packet()), memif::Eof::Empty);
+    assert_eq!(slots_lost(&slave), u64::from(SIZE) + 5);
     assert_eq!(
         ring.head(),
         ring.tail() + SIZE,

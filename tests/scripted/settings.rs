@@ -40,7 +40,7 @@ fn a_slave_may_have_rings_of_32768_slots() {
     }
     let link = plan.up(master.socket());
     up(&master);
-    let mut handle = master.packet_handle(0, 255).unwrap();
+    let mut handle = master.packet_handle(0).unwrap().with_burst(255);
     let ring = link.s2m();
     let desc = |slot: u16| Desc {
         region: 1,
@@ -69,7 +69,7 @@ fn a_slave_may_have_rings_of_32768_slots() {
     for _ in 0..32768 {
         handle.write_packet(b"12345678").unwrap();
     }
-    assert_eq!(eof(handle.write_packet(b"x")), memif::Eof::Full);
+    assert_eq!(handle.write_packet(b"x"), Err(memif::Error::Full));
     offered.set_head(32768 + 1);
     handle.write_packet(b"x").unwrap();
     assert_eq!(master.stats().rx_queues[0].overrun_slots, 0);

@@ -77,7 +77,7 @@ impl Drop for Attacker {
 
 /// A program that reads and writes, whatever comes.
 fn serve(victim: &Memif) {
-    let mut handle = victim.packet_handle(0, 16).unwrap();
+    let mut handle = victim.packet_handle(0).unwrap();
     loop {
         match handle.read_packet() {
             Ok(_) => continue,

@@ -56,7 +56,7 @@ impl Side {
 }
 
 fn run(memif: &Memif, folder: &Path, ending: &AtomicBool, count: &AtomicU64) -> Told {
-    let mut handle = memif.packet_handle(0, 64).unwrap();
+    let mut handle = memif.packet_handle(0).unwrap();
     let mut told = Told::default();
     let mut sender = 0;
     let mut next = 0;

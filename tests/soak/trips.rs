@@ -33,7 +33,7 @@ impl Trips {
         up(&slave);
         up(&master);
         writable(&master);
-        let mut echo = master.packet_handle(0, 4).unwrap();
+        let mut echo = master.packet_handle(0).unwrap();
         thread::spawn(move || {
             while let Ok(packet) = echo.read_packet_timeout(None) {
                 let packet = packet.to_vec();
@@ -42,7 +42,7 @@ impl Trips {
         });
         let phase = Arc::<AtomicUsize>::default();
         let counted = Arc::clone(&phase);
-        let handle = slave.packet_handle(0, 4).unwrap();
+        let handle = slave.packet_handle(0).unwrap();
         let thread = thread::spawn(move || {
             let counts = count(handle, &counted, &ending);
             master.close();

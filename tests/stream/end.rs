@@ -78,7 +78,7 @@ async fn following_goes_on_over_reconnects() {
             for n in 0..5 {
                 soon(to.write_packet(&[round * 5 + n; 60])).await.unwrap();
             }
-            to.close().await;
+            to.close().await.unwrap();
             drop(to);
             tokio::task::spawn_blocking(move || peer.close())
                 .await
@@ -115,7 +115,7 @@ async fn a_closed_handle_gives_its_cache_first() {
         to.write_packet(&[n; 60]).await.unwrap();
     }
     assert_eq!(soon(from.read_packet()).await.unwrap().data(), [0; 60]);
-    from.close().await;
+    from.close().await.unwrap();
     for n in 1..4u8 {
         assert_eq!(soon(from.read_packet()).await.unwrap().data(), [n; 60]);
     }

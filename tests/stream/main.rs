@@ -5,6 +5,7 @@ mod common;
 
 mod cancel;
 mod end;
+mod fenceless;
 mod idle;
 mod many;
 mod sink;
@@ -22,7 +23,7 @@ pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
 }
 
 pub(crate) fn handle(memif: &Memif, rx_count: u16) -> AsyncPacketHandle {
-    AsyncPacketHandle::new(memif.packet_handle(0, rx_count).unwrap()).unwrap()
+    AsyncPacketHandle::new(memif.packet_handle(0).unwrap().with_burst(rx_count)).unwrap()
 }
 
 /// The writer's and the reader's, who has this role.
@@ -66,8 +67,12 @@ fn no_wake_up_is_lost() {
     const PACKETS: u64 = 50_000;
     for reader in ROLES {
         let pair = Pair::small(6, 2048);
-        let to = pair.side(other(reader)).packet_handle(0, 1).unwrap();
-        let from = pair.side(reader).packet_handle(0, 8).unwrap();
+        let to = pair
+            .side(other(reader))
+            .packet_handle(0)
+            .unwrap()
+            .with_burst(1);
+        let from = pair.side(reader).packet_handle(0).unwrap().with_burst(8);
         let runtime = || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -152,7 +157,8 @@ async fn a_fed_sink_and_a_full_stream_let_other_tasks_run() {
 #[test]
 fn outside_of_a_runtime_is_an_error() {
     let pair = Pair::new();
-    let error = AsyncPacketHandle::new(pair.master.packet_handle(0, 1).unwrap()).unwrap_err();
+    let error =
+        AsyncPacketHandle::new(pair.master.packet_handle(0).unwrap().with_burst(1)).unwrap_err();
     assert!(error.to_string().contains("runtime"), "{error}");
 }
 
@@ -166,8 +172,8 @@ async fn a_handle_that_can_only_write_does() {
     let (master, slave) = (master.unwrap(), slave.unwrap());
     soon(slave.link_up()).await.unwrap();
     soon(master.link_up()).await.unwrap();
-    let mut to = AsyncPacketHandle::new(slave.packet_handle(1, 1).unwrap()).unwrap();
-    let mut from = AsyncPacketHandle::new(master.packet_handle(1, 1).unwrap()).unwrap();
+    let mut to = AsyncPacketHandle::new(slave.packet_handle(1).unwrap().with_burst(1)).unwrap();
+    let mut from = AsyncPacketHandle::new(master.packet_handle(1).unwrap().with_burst(1)).unwrap();
     to.write_packet(b"one way").await.unwrap();
     assert_eq!(soon(from.read_packet()).await.unwrap().data(), b"one way");
     for error in [

@@ -19,7 +19,7 @@ async fn a_hundred_links_in_one_thread() {
         let slave = there.create_interface(config()).unwrap();
         tasks.push(tokio::spawn(async move {
             soon(master.link_up()).await.unwrap();
-            let handle = master.packet_handle(0, 16).unwrap();
+            let handle = master.packet_handle(0).unwrap().with_burst(16);
             let mut handle = AsyncPacketHandle::new(handle).unwrap();
             // Sends back what comes.
             for n in 0..PACKETS {
@@ -27,11 +27,11 @@ async fn a_hundred_links_in_one_thread() {
                 assert_same(&packet, &pattern(n, 100), format!("link {id}, packet {n}"));
                 handle.write_packet(&packet).await.unwrap();
             }
-            handle.close().await;
+            handle.close().await.unwrap();
         }));
         tasks.push(tokio::spawn(async move {
             soon(slave.link_up()).await.unwrap();
-            let handle = slave.packet_handle(0, 16).unwrap();
+            let handle = slave.packet_handle(0).unwrap().with_burst(16);
             let (mut reader, mut writer) = AsyncPacketHandle::new(handle).unwrap().split();
             let writing = tokio::spawn(async move {
                 for n in 0..PACKETS {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use memif::stream::AsyncPacketHandle;
-use memif::{Eof, MemifConfig, Role};
+use memif::{Eof, Error, MemifConfig, Role};
 
 use crate::common::*;
 use crate::{handle, handles, soon};
@@ -31,7 +31,7 @@ async fn a_stream_flows_into_a_sink() {
             let packet = pattern(n, 60 + n as usize % 1000);
             soon(to.write_packet(&packet)).await.unwrap();
         }
-        assert!(to.wait_taken(LONG).await.unwrap());
+        to.wait_taken(LONG).await.unwrap();
         drop(to);
         a.side(other(reader)).close();
         // The stream has ended, so the sink is closed; that closes its handle, not the link.
@@ -127,9 +127,12 @@ async fn waiting_until_all_is_taken_has_a_limit() {
     let pair = Pair::new();
     let (mut to, mut from) = handles(&pair, Role::Master, 4);
     to.feed([7; 60]).await.unwrap();
-    assert!(!to.wait_taken(Duration::from_millis(5)).await.unwrap());
+    assert_eq!(
+        to.wait_taken(Duration::from_millis(5)).await,
+        Err(Error::TimedOut)
+    );
     assert_eq!(soon(from.read_packet()).await.unwrap().data(), [7; 60]);
-    assert!(soon(to.wait_taken(LONG)).await.unwrap());
+    soon(to.wait_taken(LONG)).await.unwrap();
     SinkExt::<&[u8]>::close(&mut to).await.unwrap();
     let error = to.feed(&[0u8; 60][..]).await.unwrap_err();
     assert_eq!(error.eof(), Some(Eof::Closed));

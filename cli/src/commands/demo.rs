@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memif::pcap::{CaptureReader, DEFAULT_SNAPLEN, PcapWriter};
+use memif::pcap::{CaptureReader, PcapWriter};
 use memif::{
     Context, Eof, Error, LinkType, MemifConfig, PacketBuf, PacketHandle, PacketSink, PacketSource,
     Role,
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let packets = load(CaptureReader::new(CAPTURE)?)?;
     // Opened first: a folder that can't be written to is known before anything else.
-    let mut file = PcapWriter::create(&args.write, LinkType::ETHERNET, DEFAULT_SNAPLEN)?;
+    let mut file = PcapWriter::create(&args.write, LinkType::ETHERNET, None)?;
 
     let context = Context::new("memif demo")?;
     let socket = format!("@memif-demo-{}", process::id());
@@ -48,9 +48,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             .name("demo-master"),
     )?;
     let slave = context.create_interface(MemifConfig::new(&socket).name("demo-slave"))?;
-    if !slave.wait_link_up(Some(PATIENCE))? || !master.wait_link_up(Some(PATIENCE))? {
-        return Err(Failure::Failed("the two sides did not connect".into()));
-    }
+    slave.wait_link_up(Some(PATIENCE))?;
+    master.wait_link_up(Some(PATIENCE))?;
     let details = master.details()?;
     let ring = details.rx_queues.first();
     say(format_args!(
@@ -61,8 +60,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     ))?;
     say("The slave replays testdata/mixed.pcap with its original timing; the master captures:\n")?;
 
-    let mut sender = slave.packet_handle(0, 64)?;
-    let mut receiver = master.packet_handle(0, 64)?;
+    let mut sender = slave.packet_handle(0)?;
+    let mut receiver = master.packet_handle(0)?;
     let start = Instant::now();
     let captured = thread::scope(|scope| {
         let sending = scope.spawn(|| replay(&mut sender, &packets));
@@ -171,8 +170,10 @@ fn measure(
                             sent += n as u64;
                             left = &left[n..];
                         }
-                        Err(Error::Eof(Eof::Full)) => {
-                            sender.wait_writable(Some(PATIENCE))?;
+                        Err(Error::Full) => {
+                            sender
+                                .wait_writable(left[0].len(), Some(PATIENCE))?
+                                .ready()?;
                         }
                         Err(e) => return Err(e),
                     }
@@ -193,7 +194,9 @@ fn measure(
                 }
                 Err(Error::Eof(_)) if last => break,
                 Err(Error::Eof(_)) => {
-                    if let Err(e) = receiver.wait(Some(Duration::from_millis(10))) {
+                    if let Err(e) = receiver.wait(Some(Duration::from_millis(10)))
+                        && e != Error::TimedOut
+                    {
                         result = Err(e);
                         break;
                     }

@@ -40,8 +40,10 @@ pub(crate) struct Args {
     system: bool,
 }
 
-/// The only interface; a form tells which memif it is.
+/// The interface that connects; a form tells to which memif.
 const INTERFACE: &str = "memif";
+/// Before the inode of a link that is there already, and is observed.
+const LINK: &str = "memif-link-";
 
 /// Does what Wireshark asks for, if it is Wireshark that asks.
 ///
@@ -138,20 +140,20 @@ impl Call {
             let version = env!("CARGO_PKG_VERSION");
             return print(format!(
                 "extcap {{version={version}}}{{display=memif}}\n\
-                 interface {{value={INTERFACE}}}{{display=Shared memory packet interface}}\n"
+                 interface {{value={INTERFACE}}}{{display=Shared memory packet interface}}\n{}",
+                links()
             ));
         }
-        if let Some(other) = self.interface.as_deref().filter(|name| *name != INTERFACE) {
-            return Err(Failure::Usage(format!(
-                "unknown interface {other}; the only one is {INTERFACE}"
-            )));
-        }
+        let link = self.link()?;
         if self.config {
-            return print(FORM);
+            return print(match link {
+                Some(_) => LINK_FORM,
+                None => FORM,
+            });
         } else if self.dlts {
             return print("dlt {number=1}{name=EN10MB}{display=Ethernet}\n");
         } else if self.capture {
-            return capture(self.capture_options(fifo)?);
+            return capture(self.capture_options(link, fifo)?);
         } else if let Some(filter) = self.filter {
             // A line says what is wrong; none, that nothing is.
             if let Err(Failure::Usage(text) | Failure::Failed(text)) =
@@ -163,27 +165,68 @@ impl Call {
         Ok(())
     }
 
+    /// The inode of the link that is meant, where it is one of those that are there.
+    fn link(&self) -> Result<Option<u64>, Failure> {
+        match self.interface.as_deref() {
+            None | Some(INTERFACE) => Ok(None),
+            Some(name) => match name.strip_prefix(LINK).map(str::parse) {
+                Some(Ok(inode)) => Ok(Some(inode)),
+                _ => Err(Failure::Usage(format!("unknown interface {name}"))),
+            },
+        }
+    }
+
     /// The arguments of `memif capture`. Opens the fifo.
-    fn capture_options(self, held: &mut Option<File>) -> Result<Vec<String>, Failure> {
+    fn capture_options(
+        self,
+        link: Option<u64>,
+        held: &mut Option<File>,
+    ) -> Result<Vec<String>, Failure> {
         let fifo = self
             .fifo
             .ok_or_else(|| Failure::Usage("--capture needs --fifo".into()))?;
         // First of all: should the capture fail early, who reads would otherwise wait for ever for it to be opened.
         let opened = fs::OpenOptions::new().write(true).open(&fifo);
         *held = Some(opened.map_err(|e| Failure::Failed(format!("opening {fifo}: {e}")))?);
-        if !self.options.iter().any(|o| o.starts_with("--socket=")) {
+        let socket = self.options.iter().any(|o| o.starts_with("--socket="));
+        if link.is_none() && !socket {
             return Err(Failure::Usage(
                 "no control socket: set it in the interface's options, or with -o extcap.memif.socket:PATH".into(),
             ));
         }
         let mut words = vec!["--silent".to_owned(), "--pcapng".into()];
         words.extend([format!("--write={fifo}"), "--name=wireshark".into()]);
-        words.extend(self.options);
+        match link {
+            Some(inode) => {
+                words.push(format!("--observe=inode:{inode}"));
+                let of_both = |o: &String| !o.starts_with("--socket=");
+                words.extend(self.options.into_iter().filter(of_both));
+            }
+            None => words.extend(self.options),
+        }
         words.push("--".into());
         words.extend(self.filter);
         Ok(words)
     }
 }
+
+/// A line for each link of the host. What separates Wireshark's fields is left out.
+fn links() -> String {
+    let found = memif::observe::links().unwrap_or_default();
+    let line = |link: &memif::observe::Link| {
+        let name = link.to_string().replace(['{', '}', '\n'], "");
+        let inode = link.id().inode();
+        format!("interface {{value={LINK}{inode}}}{{display=memif link {name}}}\n")
+    };
+    found.links.iter().map(line).collect()
+}
+
+const LINK_FORM: &str = "\
+arg {number=0}{call=--mode}{display=Mode}{tooltip=Link header of the packets}{type=selector}{default=ethernet}
+value {arg=0}{value=ethernet}{display=Ethernet}{default=true}
+value {arg=0}{value=ip}{display=IP}{default=false}
+arg {number=1}{call=--snaplen}{display=Snap length}{tooltip=Bytes captured of each packet}{type=unsigned}{range=1,262144}{default=262144}
+";
 
 const FORM: &str = "\
 arg {number=0}{call=--socket}{display=Control socket}{tooltip=Path of the socket on which the master listens. A leading @ makes it an abstract name}{type=string}{placeholder=/run/vpp/memif.sock}{required=true}

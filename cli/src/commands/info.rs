@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use memif::{ErrorKind, MemifDetails, QueueDetails, Role};
+use memif::{Error, ErrorKind, MemifDetails, QueueDetails, Role};
 use serde_json::json;
 
 use crate::events::Events;
@@ -50,13 +50,13 @@ fn link(session: &Session, timeout: Duration) -> Result<(), Failure> {
     let start = Instant::now();
     loop {
         match memif.wait_link_up(Some(STEP)) {
-            Ok(true) => return Ok(()),
-            Ok(false) if session.events.is_stopped() => {
+            Ok(()) => return Ok(()),
+            Err(Error::TimedOut) if session.events.is_stopped() => {
                 return Err(Failure::Failed(format!(
                     "{memif}: interrupted; no peer connected"
                 )));
             }
-            Ok(false) => {}
+            Err(Error::TimedOut) => {}
             Err(e) => return Err(refused(&e)),
         }
         let hopeless = memif.last_failure().is_some_and(|f| {
@@ -77,7 +77,7 @@ fn as_text(d: &MemifDetails) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     };
-    row("socket", &d.socket, "");
+    row("socket", &d.socket.display().to_string(), "");
     row("id", &d.id.to_string(), "");
     row("mode", &d.mode.to_string(), "");
     row("protocol", "memif 2.0", "");
@@ -139,6 +139,6 @@ fn as_json(d: &MemifDetails) -> serde_json::Value {
 fn other(role: Role) -> Role {
     match role {
         Role::Master => Role::Slave,
-        Role::Slave => Role::Master,
+        _ => Role::Master,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use memif::observe::{Direction, LinkId, Process, Ring};
@@ -10,7 +9,7 @@ use memif::observe::{Direction, LinkId, Process, Ring};
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::metrics::observed::{Host, Observed, Passed, ends, socket, tell_hidden};
-use crate::output::print;
+use crate::output::{print, terminal_width};
 use crate::values::seconds;
 
 /// List the memif links of this host, between any processes
@@ -49,7 +48,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
         host.look()?;
         let time = start.elapsed().max(Duration::from_millis(1));
-        let clear = args.watch && io::stdout().is_terminal();
+        let clear = args.watch && terminal_width().is_some();
         let mut text = String::from(if clear { "\x1b[H\x1b[2J" } else { "" });
         let mut rows = Vec::new();
         for (id, observed) in host.links.iter().filter(|(_, o)| o.up) {

@@ -6,7 +6,7 @@ use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
 
 use memif::phy::smoltcp;
 use memif::phy::{self, MemifDevice};
-use memif::{IfMode, RxMode, Wait};
+use memif::{IfMode, RxMode};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
@@ -108,7 +108,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         )));
     }
     let events = Events::start()?;
-    let session = args.endpoint.open(&events, args.quiet)?;
+    let session = args.endpoint.of_one_queue().open(&events, args.quiet)?;
     let _serving = args.metrics.serve("respond", &[&session], &events)?;
     if session.wait_link(some_time(args.timeout))? == Linked::Stopped {
         return Ok(());
@@ -154,16 +154,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     loop {
-        let now = Instant::now();
-        iface.poll(now, &mut device, &mut sockets);
+        iface.poll(Instant::now(), &mut device, &mut sockets);
         for service in &mut services {
             service.serve(&mut sockets);
         }
         let stats = device.stats();
         session.dropped.set(0, stats.rx_dropped + stats.tx_dropped);
-        let delay = phy::poll_delay(&mut device, &mut iface, &sockets, now);
-        if phy::wait(&mut device, delay)? == Wait::Closed {
-            break;
+        match phy::sleep(&mut device, &mut iface, &sockets) {
+            Err(e) if e.is_eof() => break,
+            slept => slept?,
         }
     }
     let stats = device.stats();

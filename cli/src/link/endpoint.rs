@@ -38,10 +38,9 @@ pub(crate) struct Endpoint {
     /// Interface mode: ethernet, ip
     #[arg(long, default_value = "ethernet", value_name = "MODE", value_parser = mode)]
     pub(crate) mode: IfMode,
-    /// Queues in each direction, 1 to 255
-    #[arg(long, default_value_t = 1, value_name = "N",
-          value_parser = RangedU64ValueParser::<u8>::new().range(1..=255))]
-    pub(crate) queues: u8,
+    /// Queues in each direction, 1 to 255 [default: 1; as master, as many as the slave has]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<u8>::new().range(1..=255))]
+    pub(crate) queues: Option<u8>,
     /// log2 of the ring size, 1 to 14; the slave's value applies
     #[arg(long, default_value_t = 10, value_name = "LOG2",
           value_parser = RangedU64ValueParser::<u8>::new().range(1..=14))]
@@ -63,6 +62,14 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     pub(crate) fn open(&self, events: &Events, quiet: bool) -> Result<Session, Failure> {
         self.open_as(Role::Slave, events, quiet)
+    }
+
+    /// For a command that works on the first queue: a slave is not to use others, unless asked.
+    pub(crate) fn of_one_queue(&self) -> Self {
+        Self {
+            queues: self.queues.or(Some(1)),
+            ..self.clone()
+        }
     }
 
     fn secret(&self) -> Result<String, Failure> {
@@ -91,12 +98,15 @@ impl Endpoint {
             .role(role)
             .secret(self.secret()?)
             .mode(self.mode)
-            .queues(self.queues, self.queues)
             .log2_ring_size(self.ring_size)
             .buffer_size(self.buffer_size)
             .name(&self.name)
             .allow_unsealed_regions(self.allow_unsealed);
-        Session::open(context, config, role, self.queues, quiet, events)
+        let config = match self.queues {
+            Some(queues) => config.queues(queues, queues),
+            None => config,
+        };
+        Session::open(context, config, role, quiet, events)
     }
 }
 

@@ -31,8 +31,8 @@ pub(crate) struct Session {
 pub(crate) struct Dropped(Arc<[AtomicU64]>);
 
 impl Dropped {
-    fn new(queues: u8) -> Self {
-        Self((0..queues).map(|_| AtomicU64::new(0)).collect())
+    fn new() -> Self {
+        Self((0..u8::MAX).map(|_| AtomicU64::new(0)).collect())
     }
 
     pub(crate) fn add(&self, queue: u8, packets: u64) {
@@ -69,7 +69,6 @@ impl Session {
         context: Context,
         config: MemifConfig,
         role: Role,
-        queues: u8,
         quiet: bool,
         events: &Events,
     ) -> Result<Self, Failure> {
@@ -104,7 +103,7 @@ impl Session {
                 (Role::Master, ErrorKind::Already) => {
                     "connect to it with --role slave, or use another path"
                 }
-                (Role::Master, _) => "a master needs an unused path in a folder it may write to",
+                (_, _) => "a master needs an unused path in a folder it may write to",
             };
             Failure::from(e).hint(hint)
         })?;
@@ -116,7 +115,7 @@ impl Session {
             quiet,
             links,
             lost,
-            dropped: Dropped::new(queues),
+            dropped: Dropped::new(),
             _context: context,
         })
     }
@@ -131,15 +130,21 @@ impl Session {
         self.lost.load(Ordering::Acquire)
     }
 
+    /// How many receive queues any link has had so far, at least 1.
+    pub(crate) fn rx_queues(&self) -> u8 {
+        u8::try_from(self.memif.stats().rx_queues.len()).unwrap_or(u8::MAX)
+    }
+
     /// What a capture file says of the link's queues: with the peer's name, once there is one.
-    pub(crate) fn interfaces(&self, queues: u8, snaplen: u32) -> Vec<InterfaceInfo> {
+    pub(crate) fn interfaces(&self, snaplen: u32) -> Vec<InterfaceInfo> {
         let memif = &self.memif;
+        let queues = self.rx_queues();
         let details = memif.details().ok();
         let peer = details.map(|d| (d.remote_name, d.remote_interface_name));
         let info = |queue: u8| {
             let several = queues > 1;
             let mut name = format!("memif{}", memif.id());
-            let mut about = format!("memif id {} on {}", memif.id(), memif.socket());
+            let mut about = format!("memif id {} on {}", memif.id(), memif.socket().display());
             if several {
                 name = format!("{name}/{queue}");
                 about = format!("{about}, queue {queue}");
@@ -151,7 +156,7 @@ impl Session {
             }
             let mut info = InterfaceInfo::new(name, memif.mode().link_type());
             info.description = about;
-            info.snaplen = snaplen;
+            info.snaplen = Some(snaplen);
             info
         };
         (0..queues).map(info).collect()
@@ -184,8 +189,8 @@ impl Session {
                 .memif
                 .wait_link_up(Some(left.map_or(STEP, |l| l.min(STEP))))
             {
-                Ok(true) => return Ok(Linked::Up),
-                Ok(false) => {}
+                Ok(()) => return Ok(Linked::Up),
+                Err(Error::TimedOut) => {}
                 Err(Error::Eof(_)) => return Ok(Linked::Stopped),
                 // Whoever had a link gets the next: a peer that restarts refuses for a while.
                 Err(_) if self.links() > 0 => {}
@@ -258,7 +263,7 @@ fn waiting_for(memif: &Memif) -> String {
     let failure = memif.last_failure();
     match (memif.role(), failure) {
         (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => {
-            nobody_listens(memif.socket())
+            nobody_listens(&memif.socket().display().to_string())
         }
         (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
             "{memif}: {}; run as a user who may write to the socket (--socket-mode, --socket-owner, --allow-user)",
@@ -275,7 +280,7 @@ fn waiting_for(memif: &Memif) -> String {
         }
         (_, Some(f)) => format!("{memif}: {}", f.reason),
         (Role::Master, None) => format!("{memif}: no slave has connected"),
-        (Role::Slave, None) => {
+        (_, None) => {
             format!("{memif}: the master accepted the connection but does not answer")
         }
     }

@@ -1,5 +1,6 @@
 //! The counters that a long-running command publishes: for `memif stats`, and for Prometheus.
 
+mod host;
 pub(crate) mod local;
 pub(crate) mod observed;
 mod prometheus;
@@ -8,7 +9,7 @@ pub(crate) mod snapshot;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use server::Server;
 use snapshot::Watched;
@@ -41,6 +42,24 @@ pub(crate) struct Serving {
 }
 
 impl MetricsArgs {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.metrics.is_some()
+    }
+
+    /// Publishes the links of the host.
+    pub(crate) fn serve_host(
+        &self,
+        host: &Arc<Mutex<observed::Host>>,
+        events: &Events,
+    ) -> Result<(), Failure> {
+        let host = Arc::clone(host);
+        let text = move || host::text(&host.lock().unwrap_or_else(PoisonError::into_inner));
+        match self.metrics {
+            Some(address) => serve_http(address, text, events),
+            None => Ok(()),
+        }
+    }
+
     /// Publishes the counters of these interfaces.
     pub(crate) fn serve(
         &self,
@@ -51,8 +70,12 @@ impl MetricsArgs {
         let watched = sessions.iter().map(|s| Watched::new(s)).collect();
         let source = Arc::new(snapshot::Source::new(command, watched));
         if let Some(address) = self.metrics {
-            serve_http(address, Arc::clone(&source), events)
-                .map_err(|e| Failure::Failed(format!("serving metrics on {address}: {e}")))?;
+            let source = Arc::clone(&source);
+            serve_http(
+                address,
+                move || prometheus::text(&source.snapshot()),
+                events,
+            )?;
         }
         // Without it the command does its work all the same.
         let local = local::listen(source, events)
@@ -63,13 +86,14 @@ impl MetricsArgs {
 
 fn serve_http(
     address: SocketAddr,
-    source: Arc<snapshot::Source>,
+    metrics: impl Fn() -> String + Send + 'static,
     events: &Events,
-) -> io::Result<()> {
-    let listener = TcpListener::bind(address)?;
-    let address = listener.local_addr()?;
-    let answer = move |request: &[u8]| reply(request, || prometheus::text(&source.snapshot()));
-    events.add(Server::new(listener, Box::new(answer))?);
+) -> Result<(), Failure> {
+    let failed = |e: io::Error| Failure::Failed(format!("serving metrics on {address}: {e}"));
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let answer = move |request: &[u8]| reply(request, &metrics);
+    events.add(Server::new(listener, Box::new(answer)).map_err(failed)?);
     notice(format_args!(
         "Metrics are served on http://{address}/metrics"
     ));

@@ -96,7 +96,10 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     TextEncoder::new().encode_to_string(&registry.gather())
 }
 
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, c: C) -> prometheus::Result<C> {
+pub(super) fn registered<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    c: C,
+) -> prometheus::Result<C> {
     registry.register(Box::new(c.clone()))?;
     Ok(c)
 }

@@ -109,7 +109,7 @@ impl Watched {
         let mut all = queues(Direction::Rx, &stats.rx_queues, rx);
         all.extend(queues(Direction::Tx, &stats.tx_queues, tx));
         Interface {
-            socket: self.memif.socket().to_owned(),
+            socket: self.memif.socket().display().to_string(),
             id: self.memif.id(),
             role: self.memif.role().to_string(),
             peer,

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::OwnedFd;
 
-use memif::pcap::Direction;
+use memif::Direction;
 use memif::{LinkType, Packet};
 
 use super::json;

@@ -37,6 +37,10 @@ fn another_user_comes_in_by_mode_and_list() {
     if let Some(ended) = as_nobody(&replay) {
         ended.failed(1, &[&socket, "permission denied", "--socket-mode"]);
     }
+    // By itself: that will not mend.
+    if let Some(ended) = as_nobody(&["capture", "-s", &socket]) {
+        ended.failed(1, &[&socket, "permission denied", "--socket-mode"]);
+    }
     drop(closed);
 
     let mode = ["--socket-mode", "0666", "--once"];

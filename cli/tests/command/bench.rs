@@ -84,7 +84,7 @@ fn round_trips_have_percentiles() {
 fn packets_of_others_are_counted_as_lost_and_no_more() {
     let place = Place::new();
     let (socket, file) = (place.socket(), place.text("short.pcap"));
-    let mut writer = PcapWriter::create(&file, LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::create(&file, LinkType::ETHERNET, None).unwrap();
     for _ in 0..3 {
         let info = CaptureInfo::whole(4, Timestamp::from_nanos(0));
         writer.write_packet(&Packet::new(b"abcd", info)).unwrap();
@@ -113,8 +113,8 @@ fn a_sender_says_what_it_waits_for_and_may_be_stopped() {
     let config = MemifConfig::new(&socket).role(Role::Master);
     let master = context.create_interface(config).unwrap();
     let send = Process::start(&["bench", "send", "-s", &socket, "--secs", "1000"]);
-    let mut handle = master.packet_handle(0, 64).unwrap();
-    assert!(master.wait_link_up(Some(PATIENCE)).unwrap());
+    let mut handle = master.packet_handle(0).unwrap();
+    master.wait_link_up(Some(PATIENCE)).unwrap();
     handle.read_packet_timeout(Some(PATIENCE)).unwrap();
     send.signal(Signal::SIGINT);
     while handle.read_packet_timeout(Some(PATIENCE)).is_ok() {}

@@ -66,8 +66,8 @@ fn packets_from_both_ends_at_once_are_recorded() {
         let bridge = Process::start(&args);
         let [a, b] = [&left, &right].map(|socket| {
             let memif = context.create_interface(MemifConfig::new(socket)).unwrap();
-            assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
-            let mut handle = memif.packet_handle(0, 8).unwrap();
+            memif.wait_link_up(Some(PATIENCE)).unwrap();
+            let mut handle = memif.packet_handle(0).unwrap().with_burst(8);
             handle
                 .write_packet_timeout(&numbered(round, 64), Some(PATIENCE))
                 .unwrap();
@@ -239,10 +239,10 @@ fn what_a_bridge_drops_is_in_its_summary_and_metrics() {
         .buffer_size(64);
     let receiver = context.create_interface(config).unwrap();
     for memif in [&sender, &receiver] {
-        assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+        memif.wait_link_up(Some(PATIENCE)).unwrap();
     }
-    let mut handle = sender.packet_handle(0, 8).unwrap();
-    let mut from = receiver.packet_handle(0, 8).unwrap();
+    let mut handle = sender.packet_handle(0).unwrap().with_burst(8);
+    let mut from = receiver.packet_handle(0).unwrap().with_burst(8);
     for n in 0..5 {
         handle
             .write_packet_timeout(&numbered(n, 1000), Some(PATIENCE))

@@ -176,3 +176,14 @@ fn a_second_capture_of_the_same_socket_finds_the_peer_taken() {
     replay.finish().good();
     first.finish().good();
 }
+
+#[test]
+fn a_log_and_notices_say_nothing_twice() {
+    let place = Place::new();
+    let capture = start_capture(&place, "master", &["--once", "-vvv", "--count-only"]);
+    start_replay(&place, "slave", &[MIXED]).finish().good();
+    let said = capture.finish().good().said;
+    for words in [": connected to", ": disconnected"] {
+        assert_eq!(said.matches(words).count(), 1, "{said}");
+    }
+}

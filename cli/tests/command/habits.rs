@@ -92,7 +92,7 @@ fn a_file_without_r_is_understood() {
 
 /// As tcpdump writes them on the interface `any`.
 fn cooked(path: &str, link_type: u32) {
-    let mut writer = PcapWriter::create(path, LinkType::from(link_type), 0).unwrap();
+    let mut writer = PcapWriter::create(path, LinkType::from(link_type), None).unwrap();
     let udp = [
         0x45, 0, 0, 32, 0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 4, 0x57, 8, 0xae, 0,
         12, 0, 0, 1, 2, 3, 4,

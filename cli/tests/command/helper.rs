@@ -47,11 +47,11 @@ fn main() {
     let context = Context::new("helper").unwrap();
     let config = MemifConfig::new(std::env::var(SOCKET).unwrap()).role(role);
     let memif = context.create_interface(config).unwrap();
-    let mut handle = memif.packet_handle(0, 64).unwrap();
+    let mut handle = memif.packet_handle(0).unwrap();
     if what == KEEP_SENDING {
         keep_sending(&memif, &mut handle);
     }
-    assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+    memif.wait_link_up(Some(PATIENCE)).unwrap();
     match &what[..] {
         SEND_AND_DIE => {
             for n in 0..MANY {

@@ -224,7 +224,7 @@ fn notices_of_connections_keep_no_peer_waiting() {
         let slave = context
             .create_interface(MemifConfig::new(place.socket()))
             .unwrap();
-        slave.wait_link_up(Some(Duration::from_secs(20))).unwrap()
+        slave.wait_link_up(Some(Duration::from_secs(20))).is_ok()
     });
     capture.kill().unwrap();
     capture.wait().unwrap();

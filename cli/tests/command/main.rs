@@ -15,6 +15,7 @@ mod habits;
 mod helper;
 mod killed;
 mod lifetime;
+mod links;
 mod masters;
 mod observe;
 mod output;

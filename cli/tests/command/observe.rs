@@ -120,8 +120,8 @@ fn metrics_and_stats_agree_with_the_sender_to_the_packet() {
 
     let context = Context::new("sender").unwrap();
     let slave = context.create_interface(MemifConfig::new(&socket)).unwrap();
-    assert!(slave.wait_link_up(Some(PATIENCE)).unwrap());
-    let mut handle = slave.packet_handle(0, 1).unwrap();
+    slave.wait_link_up(Some(PATIENCE)).unwrap();
+    let mut handle = slave.packet_handle(0).unwrap().with_burst(1);
     for n in 0..PACKETS {
         let packet = vec![0; 60 + n % 100];
         handle
@@ -134,7 +134,7 @@ fn metrics_and_stats_agree_with_the_sender_to_the_packet() {
             );
         }
     }
-    assert!(handle.flush(PATIENCE).unwrap());
+    handle.flush(PATIENCE).unwrap();
     let sent = slave.stats().tx_queues[0];
     let values = || {
         let text = get(port).unwrap();
@@ -231,7 +231,7 @@ fn idle_connections_to_the_metrics_are_bounded() {
     let slave = slave
         .create_interface(MemifConfig::new(&socket).queues(2, 2))
         .unwrap();
-    assert!(slave.wait_link_up(Some(PATIENCE)).unwrap());
+    slave.wait_link_up(Some(PATIENCE)).unwrap();
     capture.wait_said("connected to", 1);
     let threads = capture.status("Threads:");
     assert!(threads <= 4, "{threads} threads");

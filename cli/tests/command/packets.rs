@@ -20,7 +20,7 @@ pub(crate) fn number(packet: &[u8]) -> u64 {
 
 /// Packets `from` to `to`, of these sizes in turn, a microsecond after each other.
 pub(crate) fn write_numbered(path: impl AsRef<Path>, from: u64, to: u64, sizes: &[usize]) {
-    let mut writer = PcapWriter::create(path, LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::create(path, LinkType::ETHERNET, None).unwrap();
     for (number, size) in (from..to).zip(sizes.iter().cycle()) {
         let time = Timestamp::from_nanos(1_700_000_000_000_000_000 + number * 1000);
         let packet = numbered(number, *size);

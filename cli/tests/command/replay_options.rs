@@ -38,7 +38,7 @@ fn files_are_merged_by_their_times() {
         // Every third number, and so every third time, in each of them.
         for (at, path) in paths.iter().enumerate() {
             let plain = place.text("plain.pcap");
-            let mut writer = PcapWriter::create(&plain, LinkType::ETHERNET, 0).unwrap();
+            let mut writer = PcapWriter::create(&plain, LinkType::ETHERNET, None).unwrap();
             for n in (at as u64..3000).step_by(3) {
                 let data = numbered(n, 64);
                 let time = Timestamp::from_nanos(1_700_000_000_000_000_000 + n * 1000);
@@ -119,7 +119,7 @@ fn hardware_addresses_are_replaced() {
 fn flows_are_spread_over_the_queues_and_stay_in_order() {
     let place = Place::new();
     let file = place.text("in.pcap");
-    let mut writer = PcapWriter::create(&file, LinkType::ETHERNET, 0).unwrap();
+    let mut writer = PcapWriter::create(&file, LinkType::ETHERNET, None).unwrap();
     for n in 0..4000_u64 {
         let flow = (n % 40) as u16;
         let mut packet = Vec::new();

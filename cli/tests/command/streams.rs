@@ -112,7 +112,9 @@ fn a_replay_of_standard_input_notices_its_peer_and_signals() {
     for leaves in [true, false] {
         let place = Place::new();
         let ((_, bytes), socket) = (file(&place), place.socket());
-        let capture = start_capture(&place, "master", &["--count-only", "-c", "98"]);
+        // Else it stays until the end.
+        let count = if leaves { "98" } else { "1000" };
+        let capture = start_capture(&place, "master", &["--count-only", "-c", count]);
         let (replay, _input) = reading(&["replay", "-s", &socket, "--topspeed", "-"], &bytes);
         if leaves {
             // With the last packet.

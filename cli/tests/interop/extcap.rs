@@ -86,7 +86,7 @@ fn what_is_there_and_no_link_is_left_alone() {
         let said = with_home("memif", home.path(), &["extcap", what]);
         assert_eq!(said.status.code(), Some(1));
         assert!(
-            text(&said.stderr).contains("no link"),
+            text(&said.stderr).contains("not a symbolic link"),
             "{}",
             text(&said.stderr)
         );

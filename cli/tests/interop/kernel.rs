@@ -101,7 +101,7 @@ fn respond_with(socket: &str, options: &[&str]) -> Running {
         "fd08::1/64",
     ];
     let running = Running::start(None, &[&args, options].concat());
-    running.says("answering as");
+    running.says("Answering as");
     running
 }
 

@@ -8,6 +8,7 @@ mod capture;
 mod command;
 mod extcap;
 mod kernel;
+mod links;
 mod observe;
 #[path = "../../../tests/interop/peers.rs"]
 mod peers;

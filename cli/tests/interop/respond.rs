@@ -44,8 +44,8 @@ fn with_responder(
         &mode,
     ];
     let mut respond = Running::start(None, &args);
-    respond.says("answering as");
-    assert!(memif.wait_link_up(Some(PATIENCE)).unwrap());
+    respond.says("Answering as");
+    memif.wait_link_up(Some(PATIENCE)).unwrap();
 
     let shared = SharedDevice::from(MemifDevice::new(&memif, 0).unwrap());
     let mut device = FaultInjector::new(shared.clone(), 0x5eed);

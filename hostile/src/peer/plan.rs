@@ -1,5 +1,6 @@
 //! A slave's handshake as a list of messages, which a test may bend.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::errno::Errno;
@@ -143,7 +144,7 @@ impl Plan {
     }
 
     /// Waits for HELLO, and sends step after step, each when the one before is acknowledged.
-    pub fn run(self, socket: &str) -> Outcome {
+    pub fn run(self, socket: impl AsRef<Path>) -> Outcome {
         let wire = Wire::connect(socket);
         wire.expect(HELLO);
         self.run_on(wire)
@@ -178,7 +179,7 @@ impl Plan {
     }
 
     #[track_caller]
-    pub fn up(self, socket: &str) -> Link {
+    pub fn up(self, socket: impl AsRef<Path>) -> Link {
         match self.run(socket) {
             Outcome::Up(link) => link,
             other => panic!("the plan failed: {other:?}"),
@@ -186,7 +187,7 @@ impl Plan {
     }
 
     #[track_caller]
-    pub fn refused(self, socket: &str) -> Refusal {
+    pub fn refused(self, socket: impl AsRef<Path>) -> Refusal {
         match self.run(socket) {
             Outcome::Refused(refusal) => {
                 assert!(!refusal.reason.is_empty(), "a reason is given");

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -55,11 +56,11 @@ pub(super) fn wait_readable(fd: &OwnedFd, what: &str) {
 }
 
 impl Wire {
-    pub fn connect(path: &str) -> Self {
+    pub fn connect(path: impl AsRef<Path>) -> Self {
         Self::try_connect(path).expect("connecting")
     }
 
-    pub fn try_connect(path: &str) -> Result<Self, Errno> {
+    pub fn try_connect(path: impl AsRef<Path>) -> Result<Self, Errno> {
         let wire = Self::unconnected();
         wire.connect_to(path).map(|()| wire)
     }
@@ -89,8 +90,11 @@ impl Wire {
         Self(seqpacket())
     }
 
-    pub fn connect_to(&self, path: &str) -> Result<(), Errno> {
-        connect(self.0.as_raw_fd(), &address(path))
+    pub fn connect_to(&self, path: impl AsRef<Path>) -> Result<(), Errno> {
+        connect(
+            self.0.as_raw_fd(),
+            &address(&path.as_ref().to_string_lossy()),
+        )
     }
 
     /// Sends any bytes with any descriptors. An error means that the peer has closed.

@@ -5,10 +5,12 @@ use pcap_file::Endianness;
 use pcap_file::pcap::{PcapParser, PcapTsResolution};
 
 use super::RECORD_HEADER;
-use crate::packet::CaptureInfo;
+use crate::packet::direction::Direction;
 use crate::packet::link_type::LinkType;
 use crate::packet::time::Timestamp;
-use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD, Step};
+use crate::packet::{CaptureInfo, DEFAULT_SNAPLEN};
+use crate::pcap::ng::interface::InterfaceInfo;
+use crate::pcap::record::{MAX_RECORD, Step};
 
 /// Whether a file that starts with these bytes is a pcap file.
 pub(crate) fn recognises(magic: [u8; 4]) -> bool {
@@ -21,7 +23,7 @@ pub(crate) fn recognises(magic: [u8; 4]) -> bool {
 
 #[derive(Debug)]
 pub(crate) struct Classic {
-    link_type: LinkType,
+    pub(crate) interface: InterfaceInfo,
     order: Endianness,
     /// Nanoseconds in a unit of the fraction, and how many units a second has.
     fraction: (u64, u32),
@@ -41,7 +43,10 @@ impl Classic {
         }
         Ok(Self {
             // The upper half may describe a frame check sequence.
-            link_type: LinkType::from(u32::from(header.datalink) & 0xffff),
+            interface: InterfaceInfo {
+                snaplen: Some(header.snaplen).filter(|bytes| *bytes > 0),
+                ..InterfaceInfo::new("", LinkType::from(u32::from(header.datalink) & 0xffff))
+            },
             order: header.endianness,
             fraction: match header.ts_resolution {
                 PcapTsResolution::MicroSecond => (1000, 1_000_000),
@@ -49,10 +54,6 @@ impl Classic {
             },
             limit: longest(header.snaplen),
         })
-    }
-
-    pub(crate) fn link_type(&self) -> LinkType {
-        self.link_type
     }
 
     /// Written by hand, because a replay reads millions of records per second, and this is eight
@@ -87,7 +88,9 @@ impl Classic {
                 capture_length: captured as usize,
                 length: length as usize,
                 interface_index: 0,
+                direction: Direction::Unknown,
             },
+            comment: None,
         })
     }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use pcap_file::pcap::{PcapHeader, PcapTsResolution};
@@ -14,8 +13,10 @@ use crate::error::Error;
 use crate::packet::Packet;
 use crate::packet::link_type::LinkType;
 use crate::packet::source::PacketSink;
-use crate::pcap::output::Outgoing;
-use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
+use crate::pcap::file::Compression;
+use crate::pcap::output::{Outgoing, create};
+use crate::pcap::packer::Packer;
+use crate::pcap::record::checked_snaplen;
 
 /// Writes packets to a pcap file, with times in nanoseconds.
 ///
@@ -36,17 +37,18 @@ use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
 ///
 /// ```
 /// use memif::pcap::PcapWriter;
-/// use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
+/// use memif::{LinkType, Packet, PacketSink, Timestamp};
 ///
 /// # fn main() -> Result<(), memif::Error> {
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let path = dir.path().join("out.pcap");
-/// let mut writer = PcapWriter::create(&path, LinkType::ETHERNET, 0)?;
-/// writer.write_packet(&Packet::new(&[0; 60], CaptureInfo::whole(60, Timestamp::now())))?;
+/// let mut writer = PcapWriter::create(&path, LinkType::ETHERNET, None)?;
+/// writer.write_packet(&Packet::whole(&[0; 60], Timestamp::now()))?;
 /// writer.flush()?;
 /// assert_eq!(writer.packets_written(), 1);
 /// assert_eq!(writer.bytes_written(), 24 + 16 + 60);
-/// writer.close()
+/// writer.close()?;
+/// # Ok(())
 /// # }
 /// ```
 pub struct PcapWriter<W: Write> {
@@ -61,23 +63,23 @@ impl PcapWriter<File> {
     /// as with [`flush_each`](PcapWriter::flush_each). Opening a named pipe blocks until somebody
     /// reads it.
     ///
-    /// Packets longer than `snaplen` bytes are cut. 0 means [`DEFAULT_SNAPLEN`], and more than 64
-    /// MiB counts as 64 MiB.
+    /// A name that ends in `.gz` or `.zst` gives a compressed file, with the feature `compress`.
+    ///
+    /// Packets longer than `snaplen` bytes are cut; `None` means
+    /// [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN), and more than 64 MiB counts as 64 MiB.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if the file can't be created or its header can't be written. [`Error::Config`]
-    /// if the link type is above 65,535.
+    /// if the link type is above 65,535, for a snap length of 0, and without the feature for a
+    /// compressed file.
     pub fn create(
         path: impl AsRef<Path>,
         link_type: LinkType,
-        snaplen: u32,
+        snaplen: Option<u32>,
     ) -> Result<Self, Error> {
         let path = path.as_ref();
-        let failed = |error| Error::io(format!("creating {}", path.display()), error);
-        let file = File::create(path).map_err(failed)?;
-        let kind = file.metadata().map_err(failed)?.file_type();
-        let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
+        let (file, each) = create(path)?;
         Ok(Self::start(file, Some(path.to_owned()), link_type, snaplen)?.flush_each(each))
     }
 }
@@ -85,8 +87,8 @@ impl PcapWriter<File> {
 impl<W: Write> PcapWriter<W> {
     /// Writes a capture to any writer, which needs no buffer of its own.
     ///
-    /// Packets longer than `snaplen` bytes are cut. 0 means [`DEFAULT_SNAPLEN`], and more than 64
-    /// MiB counts as 64 MiB.
+    /// Packets longer than `snaplen` bytes are cut; `None` means
+    /// [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN), and more than 64 MiB counts as 64 MiB.
     ///
     /// For standard output, write each packet at once:
     ///
@@ -95,7 +97,7 @@ impl<W: Write> PcapWriter<W> {
     /// use memif::pcap::PcapWriter;
     ///
     /// # fn main() -> Result<(), memif::Error> {
-    /// let writer = PcapWriter::new(std::io::stdout(), LinkType::ETHERNET, 0)?.flush_each(true);
+    /// let writer = PcapWriter::new(std::io::stdout(), LinkType::ETHERNET, None)?.flush_each(true);
     /// # Ok(())
     /// # }
     /// ```
@@ -104,8 +106,22 @@ impl<W: Write> PcapWriter<W> {
     ///
     /// [`Error::Io`] if the file's header can't be written. [`Error::Config`] if the link type is
     /// above 65,535.
-    pub fn new(writer: W, link_type: LinkType, snaplen: u32) -> Result<Self, Error> {
-        Self::start(writer, None, link_type, snaplen)
+    pub fn new(writer: W, link_type: LinkType, snaplen: Option<u32>) -> Result<Self, Error> {
+        Self::start(Packer::Plain(writer), None, link_type, snaplen)
+    }
+
+    /// Like [`new`](Self::new), compressed.
+    ///
+    /// # Errors
+    ///
+    /// As for `new`; [`Error::Config`] for a compression that needs the feature `compress`.
+    pub fn compressed(
+        writer: W,
+        compression: Compression,
+        link_type: LinkType,
+        snaplen: Option<u32>,
+    ) -> Result<Self, Error> {
+        Self::start(Packer::new(writer, compression)?, None, link_type, snaplen)
     }
 
     /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,
@@ -143,13 +159,24 @@ impl<W: Write> PcapWriter<W> {
         self.snaplen
     }
 
-    /// Flushes and closes the file. May block in the underlying writer.
+    /// Writes everything and the end of a compressed file, and returns the underlying writer. May
+    /// block in it.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if not everything could be written. The rest is lost.
-    pub fn close(mut self) -> Result<(), Error> {
+    pub fn close(self) -> Result<W, Error> {
         self.out.close()
+    }
+
+    /// Does what [`close`](Self::close) does, for those who want to know the counts afterwards.
+    /// Nothing can be written after it.
+    ///
+    /// # Errors
+    ///
+    /// As for `close`.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        self.out.finish()
     }
 
     /// Discards the buffer. It is never written, not even when the writer is dropped. Use it for a
@@ -158,12 +185,12 @@ impl<W: Write> PcapWriter<W> {
     ///
     /// ```
     /// use memif::pcap::PcapWriter;
-    /// use memif::{CaptureInfo, LinkType, Packet, PacketSink, Timestamp};
+    /// use memif::{LinkType, Packet, PacketSink, Timestamp};
     ///
     /// # fn main() -> Result<(), memif::Error> {
     /// let mut file = Vec::new();
-    /// let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, 0)?;
-    /// writer.write_packet(&Packet::new(&[0; 60], CaptureInfo::whole(60, Timestamp::now())))?;
+    /// let mut writer = PcapWriter::new(&mut file, LinkType::ETHERNET, None)?;
+    /// writer.write_packet(&Packet::whole(&[0; 60], Timestamp::now()))?;
     /// writer.abandon();
     /// drop(writer);
     /// assert_eq!(file.len(), 24);
@@ -180,10 +207,10 @@ impl<W: Write> PcapWriter<W> {
     }
 
     fn start(
-        writer: W,
+        writer: Packer<W>,
         path: Option<PathBuf>,
         link_type: LinkType,
-        snaplen: u32,
+        snaplen: Option<u32>,
     ) -> Result<Self, Error> {
         let number = u32::from(link_type);
         if number > 0xffff {
@@ -192,10 +219,7 @@ impl<W: Write> PcapWriter<W> {
                 format!("{number}, where a capture file has room for 65535"),
             ));
         }
-        let snaplen = match snaplen {
-            0 => DEFAULT_SNAPLEN,
-            some => some.min(MAX_RECORD as u32),
-        };
+        let snaplen = checked_snaplen(snaplen)?;
         let header = PcapHeader {
             snaplen,
             datalink: DataLink::from(number),

@@ -12,6 +12,8 @@ use pcap_file::pcapng::blocks::{
 };
 use pcap_file::pcapng::{Block, PcapNgParseError, PcapNgParser};
 
+use super::interface::InterfaceInfo;
+use super::options::{Options, PacketOptions, u32_at};
 use crate::packet::CaptureInfo;
 use crate::packet::link_type::LinkType;
 use crate::packet::time::Timestamp;
@@ -34,7 +36,8 @@ const SIMPLE_DATA: usize = 12;
 pub(crate) struct Ng {
     /// Exists from the first section header on.
     parser: Option<PcapNgParser>,
-    /// One for each interface of the section.
+    /// The interfaces of the section, and their clocks.
+    pub(crate) interfaces: Vec<InterfaceInfo>,
     clocks: Vec<Clock>,
     /// The link type of the first interface, once its block has been read.
     pub(crate) link_type: Option<LinkType>,
@@ -48,7 +51,7 @@ impl Ng {
         let Some(block) = bytes.get_mut(..frame.size) else {
             return Ok(Step::More(frame.size));
         };
-        let clock = prepare(block, &frame)?;
+        let (described, options) = prepare(block, &frame)?;
 
         let Some(parser) = &mut self.parser else {
             let (_, parser) = PcapNgParser::new(block).map_err(|error| explain(&error))?;
@@ -63,12 +66,20 @@ impl Ng {
             SECTION_HEADER_BLOCK => {
                 supported(parser)?;
                 self.clocks.clear();
+                self.interfaces.clear();
                 return Ok(Step::Skip(frame.size));
             }
             INTERFACE_DESCRIPTION_BLOCK => {
-                self.clocks.push(clock);
-                if let (None, Some(first)) = (self.link_type, parser.interfaces().first()) {
-                    self.link_type = Some(LinkType::from(u32::from(first.linktype)));
+                if let (Some(interface), Some(block)) = (described, parser.interfaces().last()) {
+                    let link_type = LinkType::from(u32::from(block.linktype));
+                    self.link_type.get_or_insert(link_type);
+                    self.clocks.push(interface.clock);
+                    self.interfaces.push(InterfaceInfo {
+                        name: interface.name,
+                        description: interface.description,
+                        snaplen: Some(block.snaplen).filter(|bytes| *bytes > 0),
+                        link_type,
+                    });
                 }
                 return Ok(Step::Skip(frame.size));
             }
@@ -112,21 +123,18 @@ impl Ng {
                 capture_length: captured,
                 length: length as usize,
                 interface_index: interface,
+                direction: options.direction,
             },
+            comment: options.comment,
         })
     }
 
     /// A packet with another link type would be misread.
     fn same_link_type(&self, interface: u32) -> Result<(), String> {
-        let interfaces = self
-            .parser
-            .as_ref()
-            .map_or(&[][..], PcapNgParser::interfaces);
-        let (Some(ours), Some(theirs)) = (self.link_type, interfaces.get(interface as usize))
-        else {
+        let theirs = self.interfaces.get(interface as usize);
+        let (Some(ours), Some(theirs)) = (self.link_type, theirs.map(|i| i.link_type)) else {
             return Ok(());
         };
-        let theirs = LinkType::from(u32::from(theirs.linktype));
         if theirs == ours {
             return Ok(());
         }
@@ -135,6 +143,14 @@ impl Ng {
              split the file by interface first"
         ))
     }
+}
+
+/// What the options of an interface block say.
+#[derive(Default)]
+struct Described {
+    name: String,
+    description: String,
+    clock: Clock,
 }
 
 /// The clock of an interface.
@@ -155,26 +171,21 @@ impl Default for Clock {
     }
 }
 
-impl Clock {
+impl Described {
+    const NAME: u16 = 2;
+    const DESCRIPTION: u16 = 3;
     const RESOLUTION: u16 = 9;
     const OFFSET: u16 = 14;
 
-    /// Reads the options of an interface block.
-    fn from_options(mut options: &[u8], order: Endianness) -> Result<Self, String> {
-        let mut resolution = None;
-        let mut offset = None;
-        while let Some((head, rest)) = options.split_first_chunk::<4>() {
-            let code = u16_at([head[0], head[1]], order);
-            let length = usize::from(u16_at([head[2], head[3]], order));
-            if code == 0 {
-                break;
-            }
-            let value = rest.get(..length).ok_or_else(|| {
-                format!(
-                    "option {code} of an interface block runs {length} bytes, past the block's end"
-                )
-            })?;
+    /// Of options that come twice the first one counts.
+    fn read(options: &[u8], order: Endianness) -> Result<Self, String> {
+        let (mut name, mut description, mut resolution, mut offset) = (None, None, None, None);
+        for option in Options::new(options, order) {
+            let (code, value) = option?;
+            let text = || String::from_utf8_lossy(value).into_owned();
             match code {
+                Self::NAME => name = name.or_else(|| Some(text())),
+                Self::DESCRIPTION => description = description.or_else(|| Some(text())),
                 Self::RESOLUTION => resolution = resolution.or(value.first().copied()),
                 Self::OFFSET => {
                     let seconds = <[u8; 8]>::try_from(value).ok().map(|bytes| match order {
@@ -185,15 +196,20 @@ impl Clock {
                 }
                 _ => {}
             }
-            options = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
-        let default = Self::default();
+        let default = Clock::default();
         Ok(Self {
-            resolution: resolution.unwrap_or(default.resolution),
-            offset: offset.unwrap_or(default.offset),
+            name: name.unwrap_or_default(),
+            description: description.unwrap_or_default(),
+            clock: Clock {
+                resolution: resolution.unwrap_or(default.resolution),
+                offset: offset.unwrap_or(default.offset),
+            },
         })
     }
+}
 
+impl Clock {
     /// Times before 1970 and after 2554 become the nearest possible time.
     fn time(self, ticks: u64) -> Timestamp {
         const SECOND: u128 = 1_000_000_000;
@@ -259,16 +275,16 @@ impl Frame {
 }
 
 /// Reads the options that are needed, and hides all options.
-fn prepare(block: &mut [u8], frame: &Frame) -> Result<Clock, String> {
+fn prepare(block: &mut [u8], frame: &Frame) -> Result<(Option<Described>, PacketOptions), String> {
     let end = frame.size - 4;
     match frame.kind {
         SECTION_HEADER_BLOCK => hide(block, SECTION_OPTIONS, end),
         INTERFACE_DESCRIPTION_BLOCK if INTERFACE_OPTIONS <= end => {
-            let clock = Clock::from_options(&block[INTERFACE_OPTIONS..end], frame.order)?;
+            let described = Described::read(&block[INTERFACE_OPTIONS..end], frame.order)?;
             hide(block, INTERFACE_OPTIONS, end);
             // Reserved bytes. Readers have to ignore them, but pcap-file requires zeroes.
             block[INTERFACE_RESERVED..INTERFACE_RESERVED + 2].fill(0);
-            return Ok(clock);
+            return Ok((Some(described), PacketOptions::default()));
         }
         ENHANCED_PACKET_BLOCK | PACKET_BLOCK => {
             if let Some(captured) = block
@@ -276,16 +292,16 @@ fn prepare(block: &mut [u8], frame: &Frame) -> Result<Clock, String> {
                 .and_then(|rest| rest.first_chunk())
             {
                 let captured = u32_at(*captured, frame.order) as usize;
-                hide(
-                    block,
-                    PACKET_DATA.saturating_add(captured.next_multiple_of(4)),
-                    end,
-                );
+                let options = PACKET_DATA.saturating_add(captured.next_multiple_of(4));
+                let found = block.get(options..end).unwrap_or_default();
+                let found = PacketOptions::read(found, frame.order);
+                hide(block, options, end);
+                return Ok((None, found));
             }
         }
         _ => {}
     }
-    Ok(Clock::default())
+    Ok(Default::default())
 }
 
 /// Writes the end-of-options mark to where the options begin.
@@ -321,20 +337,6 @@ fn explain(error: &PcapNgParseError) -> String {
         source = inner.source();
     }
     text
-}
-
-fn u16_at(bytes: [u8; 2], order: Endianness) -> u16 {
-    match order {
-        Endianness::Big => u16::from_be_bytes(bytes),
-        Endianness::Little => u16::from_le_bytes(bytes),
-    }
-}
-
-fn u32_at(bytes: [u8; 4], order: Endianness) -> u32 {
-    match order {
-        Endianness::Big => u32::from_be_bytes(bytes),
-        Endianness::Little => u32::from_le_bytes(bytes),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,60 +17,16 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PcapNgBlock};
 use pcap_file::{DataLink, Endianness};
 
+use super::interface::InterfaceInfo;
 use crate::error::Error;
 use crate::packet::Packet;
-use crate::packet::link_type::LinkType;
+use crate::packet::direction::Direction;
+use crate::packet::source::PacketSink;
 use crate::packet::time::Timestamp;
-use crate::pcap::output::Outgoing;
-use crate::pcap::record::{DEFAULT_SNAPLEN, MAX_RECORD};
-
-/// The direction of a packet, as seen from the interface that captured it.
-///
-/// ```
-/// assert_ne!(memif::pcap::Direction::Inbound, memif::pcap::Direction::Outbound);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// The interface received the packet.
-    Inbound,
-    /// The interface sent the packet.
-    Outbound,
-}
-
-/// The description of an interface in a pcapng file.
-///
-/// ```
-/// use memif::LinkType;
-/// use memif::pcap::InterfaceInfo;
-///
-/// let mut interface = InterfaceInfo::new("memif0", LinkType::ETHERNET);
-/// interface.description = "memif id 0 on /run/vpp/memif.sock, peer VPP".into();
-/// assert_eq!(interface.snaplen, memif::pcap::DEFAULT_SNAPLEN);
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct InterfaceInfo {
-    /// The short name, at most 65,535 bytes.
-    pub name: String,
-    /// A longer description, at most 65,535 bytes; empty for none.
-    pub description: String,
-    /// What its packets begin with.
-    pub link_type: LinkType,
-    /// The snap length: longer packets are cut to this many bytes.
-    pub snaplen: u32,
-}
-
-impl InterfaceInfo {
-    /// An interface without a description, with the snap length [`DEFAULT_SNAPLEN`].
-    pub fn new(name: impl Into<String>, link_type: LinkType) -> Self {
-        Self {
-            name: name.into(),
-            description: String::new(),
-            link_type,
-            snaplen: DEFAULT_SNAPLEN,
-        }
-    }
-}
+use crate::pcap::file::Compression;
+use crate::pcap::output::{Outgoing, create};
+use crate::pcap::packer::Packer;
+use crate::pcap::record::{MAX_RECORD, checked_snaplen};
 
 /// The counts of an interface at the end of a capture.
 ///
@@ -80,10 +35,12 @@ impl InterfaceInfo {
 /// use memif::pcap::InterfaceStatistics;
 ///
 /// let now = Timestamp::now();
-/// let counts = InterfaceStatistics { received: 10, dropped: 1, accepted: 9, start: now, end: now };
-/// assert_eq!(counts.received, counts.dropped + counts.accepted);
+/// let mut counts = InterfaceStatistics::default();
+/// (counts.received, counts.accepted, counts.start, counts.end) = (10, 10, now, now);
+/// assert_eq!(counts.dropped, 0);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InterfaceStatistics {
     /// The number of packets received.
     pub received: u64,
@@ -107,20 +64,20 @@ pub struct InterfaceStatistics {
 /// also flushes, but can only log errors.
 ///
 /// ```
-/// use memif::pcap::{CaptureReader, Direction, InterfaceInfo, PcapNgWriter};
-/// use memif::{CaptureInfo, LinkType, Packet, PacketSource, Timestamp};
+/// use memif::pcap::{CaptureReader, InterfaceInfo, PcapNgWriter};
+/// use memif::{Direction, LinkType, Packet, PacketSource, Timestamp};
 ///
 /// let mut file = Vec::new();
 /// let interfaces = ["left", "right"].map(|name| InterfaceInfo::new(name, LinkType::ETHERNET));
 /// let mut writer = PcapNgWriter::new(&mut file, &interfaces)?;
 /// let when = Timestamp::from_nanos(1_500_000_000_123_456_789);
-/// let packet = Packet::new(&[0xff; 60], CaptureInfo::whole(60, when));
-/// writer.write_packet(&packet, 1, Direction::Inbound)?;
+/// writer.write_packet_on(1, Direction::Outbound, &Packet::whole(&[0xff; 60], when))?;
 /// writer.close()?;
 ///
 /// let mut reader = CaptureReader::new(&file[..])?;
-/// let read = reader.read_packet()?;
-/// assert_eq!((read.info().interface_index, read.info().timestamp), (1, when));
+/// let info = reader.read_packet()?.info();
+/// assert_eq!((info.timestamp, info.direction), (when, Direction::Outbound));
+/// assert_eq!(reader.interfaces()[info.interface_index as usize].name, "right");
 /// # Ok::<(), memif::Error>(())
 /// ```
 pub struct PcapNgWriter<W: Write> {
@@ -140,7 +97,8 @@ const OPTION_FLAGS: u16 = 2;
 
 impl PcapNgWriter<File> {
     /// Creates a capture file, or truncates an existing one, with these interfaces, numbered from
-    /// 0. Opening a named pipe blocks until somebody reads it.
+    /// 0. A name that ends in `.gz` or `.zst` gives a compressed file, with the feature `compress`.
+    /// Opening a named pipe blocks until somebody reads it.
     ///
     /// # Errors
     ///
@@ -148,10 +106,7 @@ impl PcapNgWriter<File> {
     /// as for [`add_interface`](Self::add_interface).
     pub fn create(path: impl AsRef<Path>, interfaces: &[InterfaceInfo]) -> Result<Self, Error> {
         let path = path.as_ref();
-        let failed = |error| Error::io(format!("creating {}", path.display()), error);
-        let file = File::create(path).map_err(failed)?;
-        let kind = file.metadata().map_err(failed)?.file_type();
-        let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
+        let (file, each) = create(path)?;
         Ok(Self::start(file, Some(path.to_owned()), interfaces)?.flush_each(each))
     }
 }
@@ -164,7 +119,20 @@ impl<W: Write> PcapNgWriter<W> {
     /// [`Error::Io`] if the header can't be written. [`Error::Config`] as for
     /// [`add_interface`](Self::add_interface).
     pub fn new(writer: W, interfaces: &[InterfaceInfo]) -> Result<Self, Error> {
-        Self::start(writer, None, interfaces)
+        Self::start(Packer::Plain(writer), None, interfaces)
+    }
+
+    /// Like [`new`](Self::new), compressed.
+    ///
+    /// # Errors
+    ///
+    /// As for `new`; [`Error::Config`] for a compression that needs the feature `compress`.
+    pub fn compressed(
+        writer: W,
+        compression: Compression,
+        interfaces: &[InterfaceInfo],
+    ) -> Result<Self, Error> {
+        Self::start(Packer::new(writer, compression)?, None, interfaces)
     }
 
     /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,
@@ -180,8 +148,8 @@ impl<W: Write> PcapNgWriter<W> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the link type is above 65,535, or a name or description is longer than
-    /// 65,535 bytes. [`Error::Io`] if the buffer can't be written.
+    /// [`Error::Config`] if the link type is above 65,535, the snap length 0, or a name or description
+    /// longer than 65,535 bytes. [`Error::Io`] if the buffer can't be written.
     pub fn add_interface(&mut self, interface: &InterfaceInfo) -> Result<u32, Error> {
         use InterfaceDescriptionOption as Option;
 
@@ -208,7 +176,7 @@ impl<W: Write> PcapNgWriter<W> {
             options.push(Option::IfDescription(interface.description.as_str().into()));
         }
         options.push(Option::IfTsResol(InterfaceTsResolution::NANO));
-        let snaplen = interface.snaplen.min(MAX_RECORD as u32);
+        let snaplen = checked_snaplen(interface.snaplen)?;
         self.block(InterfaceDescriptionBlock {
             linktype: DataLink::from(number),
             snaplen,
@@ -218,7 +186,7 @@ impl<W: Write> PcapNgWriter<W> {
         Ok(self.snaplens.len() as u32 - 1)
     }
 
-    /// Writes one packet, cut to the snap length of its interface. May block in the underlying
+    /// Writes one packet of this interface and direction, cut to the snap length of its interface. May block in the underlying
     /// writer when the buffer is full.
     ///
     /// # Errors
@@ -226,11 +194,11 @@ impl<W: Write> PcapNgWriter<W> {
     /// [`Error::Io`] if the buffer can't be written. The packet was accepted if
     /// [`packets_accepted`](Self::packets_accepted) counts it. [`Error::Config`] for an interface
     /// that was not added, or for a packet of about 64 MiB or more.
-    pub fn write_packet(
+    pub fn write_packet_on(
         &mut self,
-        packet: &Packet<'_>,
         interface: u32,
         direction: Direction,
+        packet: &Packet<'_>,
     ) -> Result<(), Error> {
         let Some(snaplen) = self.snaplens.get(interface as usize) else {
             return Err(self.no_interface(interface));
@@ -262,6 +230,7 @@ impl<W: Write> PcapNgWriter<W> {
         let flags: u32 = match direction {
             Direction::Inbound => 1,
             Direction::Outbound => 2,
+            Direction::Unknown => 0,
         };
         let option = u32::from_ne_bytes(halves(OPTION_FLAGS, 4));
         let bytes = &mut self.out.pending.bytes;
@@ -311,13 +280,24 @@ impl<W: Write> PcapNgWriter<W> {
         self.out.flush()
     }
 
-    /// Flushes and closes the file. May block in the underlying writer.
+    /// Writes everything and the end of a compressed file, and returns the underlying writer. May
+    /// block in it.
     ///
     /// # Errors
     ///
     /// [`Error::Io`] if not everything could be written. The rest is lost.
-    pub fn close(mut self) -> Result<(), Error> {
+    pub fn close(self) -> Result<W, Error> {
         self.out.close()
+    }
+
+    /// Does what [`close`](Self::close) does, for those who want to know the counts afterwards.
+    /// Nothing can be written after it.
+    ///
+    /// # Errors
+    ///
+    /// As for `close`.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        self.out.finish()
     }
 
     /// Discards the buffer. It is never written, not even when the writer is dropped.
@@ -351,7 +331,7 @@ impl<W: Write> PcapNgWriter<W> {
     }
 
     fn start(
-        writer: W,
+        writer: Packer<W>,
         path: Option<PathBuf>,
         interfaces: &[InterfaceInfo],
     ) -> Result<Self, Error> {
@@ -400,6 +380,24 @@ impl<W: Write> PcapNgWriter<W> {
             "interface",
             format!("number {number}, of {count} in the file"),
         )
+    }
+}
+
+/// Writes packets with the direction and the interface that their [`info`](Packet::info) has. In a
+/// file with one interface all packets are of that. Otherwise
+/// [`write_packet_on`](PcapNgWriter::write_packet_on) says which.
+impl<W: Write> PacketSink for PcapNgWriter<W> {
+    fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
+        let info = packet.info();
+        let interface = match self.snaplens.len() {
+            1 => 0,
+            _ => info.interface_index,
+        };
+        self.write_packet_on(interface, info.direction, packet)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        Self::flush(self)
     }
 }
 
@@ -454,6 +452,7 @@ mod tests {
 
     use super::*;
     use crate::packet::CaptureInfo;
+    use crate::packet::link_type::LinkType;
 
     /// Accepts everything; or one byte at a time, and fails every second time.
     struct Stuttering<'a>(&'a mut Vec<u8>, Option<bool>);
@@ -483,7 +482,7 @@ mod tests {
         let mut whole = Vec::new();
         let mut writer = PcapNgWriter::new(&mut whole, std::slice::from_ref(&interface)).unwrap();
         writer
-            .write_packet(&packet, 0, Direction::Outbound)
+            .write_packet_on(0, Direction::Outbound, &packet)
             .unwrap();
         writer.close().unwrap();
 
@@ -491,7 +490,7 @@ mod tests {
         let mut writer = PcapNgWriter::new(Stuttering(&mut bytes, None), &[interface]).unwrap();
         writer.get_mut().1 = Some(false);
         writer
-            .write_packet(&packet, 0, Direction::Outbound)
+            .write_packet_on(0, Direction::Outbound, &packet)
             .unwrap();
         assert_eq!(
             (writer.packets_accepted(), writer.packets_written()),

@@ -38,13 +38,14 @@ typedef struct
   memif_ext_log_t *log; /* may be NULL */
   void *log_ctx;
   uint32_t handshake_ms;  /* a handshake must finish within; 0: 5000 */
-  uint32_t max_half_open; /* unfinished handshakes at a time, the oldest goes; 0: 64 */
+  uint32_t max_half_open; /* unfinished handshakes at a time; then the oldest goes of the process
+			     that has most, which are three quarters at most; 0: 64 */
   uint32_t log_lines; /* lines a second about the peers of each interface, and about refused ones;
 			 how many were left out is told after it; 0: 20 */
   /* Of the file of a listening socket; abstract names have none. */
-  uint32_t file_mode; /* permissions, as 0660; 0: 0600, the owner alone */
+  uint32_t file_mode; /* permissions, as 0660; 0: 0600, the owner alone, unless set_file_mode is */
   uint32_t file_uid, file_gid; /* its owner and group, where the next two are set */
-  uint8_t set_file_uid, set_file_gid;
+  uint8_t set_file_uid, set_file_gid, set_file_mode;
   /* Peers, in either role, whose user or group is none of these are refused; both empty: all may
    * be peers. Copied. A peer's groups beside its effective one do not count. */
   uint16_t num_allowed_uids, num_allowed_gids;
@@ -111,6 +112,27 @@ int memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, 
  * before 26.06 does so with chains. May be called by anybody. */
 int memif_ext_rx_overrun (memif_conn_handle_t conn, uint16_t qid, uint64_t *slots);
 
+/* A buffer of a received packet, where the peer has put it. */
+typedef struct
+{
+  uint32_t offset, length;
+  uint16_t region, more; /* more: the packet goes on in the next buffer */
+} memif_ext_lent_t;
+
+/* Lends the buffers of whole packets, at most count of them, without a copy. They are returned, all
+ * together, before more are taken in any way. *link names the memory that they are in. As rx_burst
+ * otherwise; NOBUF: the next packet has more buffers than count. */
+int memif_ext_rx_lend (memif_conn_handle_t conn, uint16_t qid, memif_ext_lent_t *bufs,
+		       uint16_t count, uint16_t *lent, uint32_t *link);
+
+/* Gives them all back to the peer. */
+int memif_ext_rx_return (memif_conn_handle_t conn, uint16_t qid, uint32_t link, uint16_t count);
+
+/* Copies bytes of a buffer that is lent. The peer may write to it meanwhile. DISCONNECTED: the
+ * memory is gone. INVAL_ARG: they are not within the buffer. */
+int memif_ext_rx_read (memif_conn_handle_t conn, uint16_t qid, uint32_t link,
+		       const memif_ext_lent_t *buf, uint32_t from, uint8_t *to, uint32_t length);
+
 enum
 {
   MEMIF_EXT_WAIT_READY = 0,	/* a packet is waiting, or the queue is broken: read */
@@ -150,6 +172,9 @@ typedef struct
  * and more hold less than 64 bytes each; the link goes down. */
 int memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets,
 			uint16_t count, uint16_t *sent);
+
+/* Whether a packet of this length would be sent now: SUCCESS, or as tx_burst says. */
+int memif_ext_tx_fits (memif_conn_handle_t conn, uint16_t qid, uint32_t length);
 
 /* Free slots of a transmit ring. */
 int memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);

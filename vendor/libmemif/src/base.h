@@ -68,6 +68,10 @@ void foreign_unmap (mapping_t *list);
 bool foreign_crowded (const memif_ext_peer_t *from, bool process_only);
 bool foreign_full (void); /* so much of all together that nobody else is to be let in */
 
+/* last_close.c */
+bool ends_at_once (int fd, foreign_kind_t kind); /* whether to close it waits for nobody */
+void end_slowly (int fd); /* any other, as fast as can be */
+
 /* eventfd.c; none blocks, whatever the peer does */
 /* NULL, or what the system lacks. Until this has succeeded there are no sockets. */
 const char *eventfds_open (void);

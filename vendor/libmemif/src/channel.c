@@ -181,7 +181,7 @@ channel_up (channel_t *ch)
   conn_t *c = ch->conn;
   ch->state = CH_UP;
   ch->sock->half_open--;
-  c->up = true;
+  c->up = c->linked = true;
   c->error[0] = 0;
   char stale[ERROR_TEXT];
   fault_take (c, stale); /* of an earlier link */

@@ -6,7 +6,6 @@
  * so never stands behind anything else. The rest goes to a few other threads, of which no process
  * and no user can hold all. */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -21,8 +20,6 @@ enum { THREADS = 8, THREADS_OF_PROCESS = 2, THREADS_OF_USER = 4 };
 /* What may be slow of one process, also as a part of the descriptors that we may have; in such shares,
  * what may be of a user, and what may be here of all. */
 enum { MOST_OF_PROCESS = 1024, PART_OF_PROCESS = 16, SHARES_OF_USER = 2, SHARES_OF_ALL = 4 };
-/* Sockets in the queues of sockets, as deep as the kernel allows. And what a socket's queue holds. */
-enum { DEEPEST = 5, MOST_MESSAGES = 4096, MAX_ATTACHED = 253 };
 
 /* A descriptor that waits, found by its number: to put one here needs no memory, and can't fail. */
 typedef struct
@@ -94,40 +91,6 @@ take_slow (void)
   return -1;
 }
 
-/* Takes most waits away before the close: sockets linger no more, nor do those in their queues. Who shares
- * them may undo it, and with others of his makes one of these threads wait: as long as he is there. */
-static void
-end (int fd, int depth)
-{
-  const struct linger off = { 0 };
-  int family, inner[MAX_ATTACHED];
-  socklen_t len = sizeof family;
-  setsockopt (fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
-  if (depth < DEEPEST && getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX)
-    for (int i = 0; i < MOST_MESSAGES; i++)
-      {
-	union
-	{
-	  struct cmsghdr align;
-	  char bytes[CMSG_SPACE (sizeof (struct ucred)) + CMSG_SPACE (sizeof inner)];
-	} control;
-	struct msghdr mh = { .msg_control = &control, .msg_controllen = sizeof control };
-	if (recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
-	  break;
-	if (mh.msg_controllen == 0 && mh.msg_flags == 0)
-	  break; /* the end */
-	for (struct cmsghdr *c = CMSG_FIRSTHDR (&mh); c; c = CMSG_NXTHDR (&mh, c))
-	  {
-	    bool fds = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS;
-	    size_t count = fds ? (c->cmsg_len - CMSG_LEN (0)) / sizeof *inner : 0;
-	    memcpy (inner, CMSG_DATA (c), count * sizeof *inner);
-	    while (count)
-	      end (inner[--count], depth + 1);
-	  }
-      }
-  close (fd);
-}
-
 static void *
 end_slow (void *arg)
 {
@@ -138,7 +101,7 @@ end_slow (void *arg)
       t->busy = true;
       t->from = entries[fd].from;
       pthread_mutex_unlock (&lock);
-      end (fd, 0);
+      end_slowly (fd);
       atomic_fetch_sub (&unchecked, 1);
       pthread_mutex_lock (&lock);
       t->busy = false;
@@ -146,29 +109,6 @@ end_slow (void *arg)
   t->running = false;
   pthread_mutex_unlock (&lock);
   return NULL;
-}
-
-/* Nothing more can come, and a message of any kind, as an empty one, would have credentials. */
-static bool
-is_drained (int fd)
-{
-  const int on = 1;
-  struct msghdr mh = { 0 };
-  if (setsockopt (fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
-    return false;
-  /* The first call may tell of the connection's end. */
-  for (int i = 0; i < 2; i++)
-    if (recvmsg (fd, &mh, MSG_PEEK | MSG_DONTWAIT) == 0)
-      return mh.msg_flags == 0;
-  return false;
-}
-
-/* Whether to close it waits for nobody. None of this asks a file system. */
-static bool
-ends_at_once (int fd, foreign_kind_t kind)
-{
-  return kind == FOREIGN_CHECKED
-	 || (kind == FOREIGN_CHANNEL ? is_drained (fd) : fcntl (fd, F_GET_SEALS) >= 0 || is_eventfd (fd));
 }
 
 static bool

@@ -42,7 +42,11 @@ look (queue_t *q, const link_ring_t *r)
   /* Relaxed: nothing is read by it. */
   uint16_t counter = atomic_load_explicit (q->slave ? &ring->tail : &ring->head, memory_order_relaxed);
   if (armed_at && (uint16_t) armed_at != counter)
-    eventfd_signal (r->efd);
+    {
+      queue_attention (q);
+      if (q->event || atomic_load_explicit (&q->clears, memory_order_relaxed))
+	eventfd_signal (r->efd); /* it is this that is polled */
+    }
   return fresh;
 }
 

@@ -77,7 +77,8 @@ queues_create (conn_t *c)
       q->rx = i < c->num_rx;
       q->qid = (uint16_t) (q->rx ? i : i - c->num_rx);
       q->slave = slave;
-      q->efd = q->epfd = q->wake_fd = -1;
+      q->efd = -1;
+      q->epfd = q->wake_fd = -1;
     }
   for (size_t i = 0; i < c->num_rx && c->ext.keep_unread; i++)
     {
@@ -98,6 +99,7 @@ release (queue_t *q)
   q->state = QUEUE_GONE;
   q->link = NULL;
   q->ring = NULL;
+  q->number++;
   q->own = q->spare[0] = q->spare[1] = NULL;
   q->regions = NULL;
   q->num_regions = 0;

@@ -92,6 +92,7 @@ struct queue
   link_t *link;	     /* link */
   struct conn *conn; /* made */
   uint16_t qid;	     /* made */
+  uint32_t number;   /* link: of the memory it works on, different for each */
   uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */
   /* Receiving: */
   _Atomic uint64_t overrun; /* owner: slots that the peer has overwritten before they were read */
@@ -99,7 +100,7 @@ struct queue
   _Atomic int epfd, wake_fd; /* any, with the lock: made by queue_prepare; else -1 */
   _Atomic bool woken;	/* any: rx_wake asks the waiter to return */
   _Atomic bool watched; /* any: the program waits on epfd or efd itself */
-  bool clears;		/* any, with queue_lock: it has efd, which must not stay readable */
+  _Atomic bool clears;	/* any: it has efd, which must not stay readable */
   _Atomic uint32_t armed_at; /* owner: the counter it slept on, with SLEEPS_ON; 0: it is not armed */
   _Atomic bool fresh;	/* owner: armed since the control thread looked last */
   pending_link_t *pending; /* made; link: links after this one, oldest first */

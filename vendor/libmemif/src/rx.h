@@ -15,6 +15,10 @@ bool rx_overwritten (queue_t *q, uint16_t slots);
 /* Lets a peer that was stopped go on, when all has been read and given back. */
 void rx_resume (queue_t *q);
 
+/* rx_copy.c: looks for packets, and at what an empty queue means. How many slots are published;
+ * where there are none *err says why. */
+int rx_look (queue_t *q, int *err);
+
 /* rx.c: makes slots ready to be given back. */
 void rx_restore (queue_t *q, uint16_t count, uint16_t headroom);
 

@@ -184,9 +184,8 @@ new_packets (queue_t *q)
   return true;
 }
 
-/* Looks for packets, and at what an empty queue means. -1: *err says why not. */
-static int __attribute__ ((noinline))
-look_for_packets (queue_t *q, int *err)
+int __attribute__ ((noinline))
+rx_look (queue_t *q, int *err)
 {
   int published;
   for (;;)
@@ -231,7 +230,7 @@ receive_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   else if (q->peer == q->next || q->armed || q->fault != FAULT_NONE)
     {
       int err = MEMIF_ERR_SUCCESS;
-      if (look_for_packets (q, &err) <= 0)
+      if (rx_look (q, &err) <= 0)
 	return err;
     }
 

@@ -103,6 +103,28 @@ publish (queue_t *q)
   tx_publish (q);
 }
 
+/* How many slots a packet takes, where they are free. 0: *err says why not, or there is a fault. */
+static unsigned
+slots_with_room (queue_t *q, uint32_t length, int *err)
+{
+  unsigned free_slots = tx_known_free (q);
+  unsigned slots = tx_slots_for (q, length, free_slots);
+  if (slots > free_slots && tx_free_slots (q) >= 0)
+    {
+      free_slots = tx_known_free (q);
+      slots = tx_slots_for (q, length, free_slots);
+      if (slots > free_slots)
+	{
+	  if (!tx_too_small (q, length, free_slots))
+	    *err = too_large (q, length, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
+	  return 0;
+	}
+    }
+  if (__builtin_expect (slots >= LONG_CHAIN, 0) && tx_too_small (q, length, slots))
+    return 0;
+  return q->fault == FAULT_NONE ? slots : 0;
+}
+
 /* Whatever is not a single, from packet n on. Returns how many packets are in. */
 static uint16_t __attribute__ ((noinline))
 copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t count, int *err)
@@ -115,23 +137,8 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
 	  *err = MEMIF_ERR_INVAL_ARG;
 	  break;
 	}
-      unsigned free_slots = tx_known_free (q);
-      unsigned slots = tx_slots_for (q, p->len, free_slots);
-      if (slots > free_slots && tx_free_slots (q) >= 0)
-	{
-	  free_slots = tx_known_free (q);
-	  slots = tx_slots_for (q, p->len, free_slots);
-	  if (slots > free_slots)
-	    {
-	      if (tx_too_small (q, p->len, free_slots))
-		break;
-	      *err = too_large (q, p->len, free_slots) ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_NOBUF_RING;
-	      break;
-	    }
-	}
-      if (__builtin_expect (slots >= LONG_CHAIN, 0) && tx_too_small (q, p->len, slots))
-	break;
-      if (q->fault != FAULT_NONE)
+      unsigned slots = slots_with_room (q, p->len, err);
+      if (slots == 0)
 	break;
       if (slots + (uint16_t) (q->next - q->done) > tx_most (q))
 	{
@@ -209,4 +216,20 @@ memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slic
   while (!err && n == part && *sent < count);
   queue_leave (q);
   return err == MEMIF_ERR_NOBUF_RING && *sent ? MEMIF_ERR_SUCCESS : err;
+}
+
+int
+memif_ext_tx_fits (memif_conn_handle_t conn, uint16_t qid, uint32_t length)
+{
+  queue_t *q = queue_of (conn, qid, false);
+  if (!q || length == 0)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  int err = MEMIF_ERR_SUCCESS;
+  queue_enter (q);
+  if (q->state != QUEUE_UP)
+    err = queue_lacking (q) ? MEMIF_ERR_NOBUF_RING : MEMIF_ERR_DISCONNECTED;
+  else if (q->fault != FAULT_NONE || (slots_with_room (q, length, &err) == 0 && !err))
+    err = tell_fault (q);
+  queue_leave (q);
+  return err;
 }

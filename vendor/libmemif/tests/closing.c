@@ -19,7 +19,12 @@
 
 #include "raw.h"
 
-enum { GONE_MS = 1000, HOUR = 3600 };
+#if defined(__SANITIZE_THREAD__)
+enum { GONE_MS = 10000 };
+#else
+enum { GONE_MS = 1000 };
+#endif
+enum { HOUR = 3600 };
 
 /* A TCP socket with more to send than its other end, which stays open here, has room for. */
 static int
@@ -47,8 +52,11 @@ static int
 hidden_socket (void)
 {
   int ends[2], inner = lingering_socket ();
-  CHECK (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-  CHECK (send_with (ends[0], (const uint8_t *) "x", 1, &inner, 1));
+  static int kind;
+  const int kinds[] = { SOCK_SEQPACKET, SOCK_STREAM, SOCK_DGRAM };
+  CHECK (socketpair (AF_UNIX, kinds[kind++ % 3] | SOCK_CLOEXEC, 0, ends) == 0);
+  send_with (ends[0], (const uint8_t *) "", 0, NULL, 0);
+  CHECK (send_with (ends[0], (const uint8_t *) "xyz", 3, &inner, 1));
   close (inner);
   close (ends[0]);
   return ends[1];

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use memif::pcap::{CaptureReader, DEFAULT_SNAPLEN, PcapWriter};
+use memif::pcap::{CaptureReader, PcapWriter};
 use memif::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSink, Timestamp};
 
 use super::measure::{Both, Load, Numbered, Report, number};
@@ -58,7 +58,7 @@ fn capture_to(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
     let mut numbered = Numbered::new(&load);
     let (mut packets, mut busy) = (0u64, Duration::ZERO);
     while busy < args.load.secs {
-        let mut file = PcapWriter::create(path, LinkType::ETHERNET, DEFAULT_SNAPLEN)?;
+        let mut file = PcapWriter::create(path, LinkType::ETHERNET, None)?;
         let end = packets + packets_a_file(&load);
         while packets < end && busy < args.load.secs {
             let mut list = Vec::with_capacity(IN_RING);
@@ -123,7 +123,7 @@ fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
 }
 
 fn write_file(args: &Args, path: &PathBuf) -> Result<(), Failure> {
-    let mut file = PcapWriter::create(path, LinkType::ETHERNET, DEFAULT_SNAPLEN)?;
+    let mut file = PcapWriter::create(path, LinkType::ETHERNET, None)?;
     let mut data = vec![0; args.load.len.into()];
     for n in 0..packets_a_file(&args.load) {
         data[..8].copy_from_slice(&n.to_ne_bytes());

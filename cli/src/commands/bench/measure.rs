@@ -20,6 +20,9 @@ pub(crate) struct Load {
     /// Duration in seconds
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::some_seconds)]
     pub(crate) secs: Duration,
+    /// Read the clock for each burst received, as a capture does
+    #[arg(long)]
+    pub(crate) timestamps: bool,
 }
 
 /// Numbers by name, in order.
@@ -143,11 +146,12 @@ impl Both {
         let slave = context.create_interface(config)?;
         slave.wait_link_up(None)?;
         master.wait_link_up(None)?;
-        let mut receiver = master.packet_handle(0, load.burst)?;
+        let mut receiver = master.packet_handle(0)?.with_burst(load.burst);
+        receiver = receiver.with_timestamps(load.timestamps);
         receiver.set_rx_mode(RxMode::Polling)?;
         Ok(Self {
             receiver,
-            sender: slave.packet_handle(0, load.burst)?,
+            sender: slave.packet_handle(0)?,
             _interfaces: [master, slave],
             _context: context,
         })

@@ -36,8 +36,9 @@ pub(super) fn connect(
     role: Role,
     burst: u16,
 ) -> Result<(Session, PacketHandle), Failure> {
+    let endpoint = endpoint.of_one_queue();
     let session = endpoint.open_as(role, &Events::start()?, false)?;
-    let handle = session.memif.packet_handle(0, burst)?;
+    let handle = session.memif.packet_handle(0)?.with_burst(burst);
     match session.wait_link(None)? {
         Linked::Up => Ok((session, handle)),
         Linked::Stopped => Err(Failure::Failed("stopped before there was a link".into())),
@@ -46,6 +47,7 @@ pub(super) fn connect(
 
 pub(super) fn send(args: &SendArgs) -> Result<Report, Failure> {
     const CLOCK_EVERY: u32 = 64;
+    const STEP: Duration = Duration::from_millis(100);
     let burst = usize::from(args.load.burst);
     let (session, mut handle) = connect(&args.endpoint, Role::Slave, args.load.burst)?;
     let mut numbered = Numbered::new(&args.load);
@@ -61,9 +63,14 @@ pub(super) fn send(args: &SendArgs) -> Result<Report, Failure> {
             while !left.is_empty() {
                 match handle.write_packets(left) {
                     Ok(sent) => left = &left[sent..],
-                    Err(Error::Eof(Eof::Full)) => {
+                    Err(Error::Full) => {
                         full += 1;
-                        handle.wait_writable(Some(Duration::from_millis(100)))?;
+                        let room = handle.wait_writable(left[0].len(), Some(STEP));
+                        if let Err(e) = room
+                            && e != Error::TimedOut
+                        {
+                            return Err(e.into());
+                        }
                         if session.events.is_stopped() {
                             break;
                         }
@@ -78,8 +85,8 @@ pub(super) fn send(args: &SendArgs) -> Result<Report, Failure> {
         time = start.elapsed();
     }
     match handle.flush(Duration::from_secs(10)) {
-        Ok(true) | Err(Error::Eof(Eof::Closed)) => {}
-        Ok(false) => {
+        Ok(()) | Err(Error::Eof(Eof::Closed)) => {}
+        Err(Error::TimedOut) => {
             return Err(Failure::Failed(format!(
                 "{}: the peer did not take the last packets within 10 s",
                 session.memif
@@ -102,7 +109,7 @@ pub(super) fn left_alone(session: &Session, error: Error) -> Failure {
     let memif = &session.memif;
     match error {
         Error::Eof(Eof::LinkDown) => Failure::Failed(format!("{memif}: the peer left")),
-        Error::Eof(Eof::Empty) => Failure::Failed(format!(
+        Error::TimedOut => Failure::Failed(format!(
             "{memif}: no reply; the peer must run 'memif bench pong'"
         )),
         other => other.into(),

@@ -96,7 +96,7 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
         let back = match back {
             Ok(back) => back,
             Err(Error::Eof(Eof::Closed)) if watch.silent.load(Ordering::Relaxed) => {
-                return Err(left_alone(&session, Eof::Empty.into()));
+                return Err(left_alone(&session, Error::TimedOut));
             }
             Err(Error::Eof(Eof::Closed)) => break, // by Ctrl-C
             Err(e) => return Err(left_alone(&session, e)),

@@ -68,7 +68,7 @@ impl FromStr for Spec {
                     secret: None,
                     secret_file: None,
                     mode: IfMode::Ethernet,
-                    queues: 1,
+                    queues: Some(1),
                     ring_size: 10,
                     buffer_size: 2048,
                     name: "bridge".into(),
@@ -172,7 +172,7 @@ impl Port {
     pub(super) fn about(&self, snaplen: u32) -> String {
         match self {
             Self::Memif(session) => session
-                .interfaces(1, snaplen)
+                .interfaces(snaplen)
                 .pop()
                 .map_or(String::new(), |info| info.description),
             Self::Tap(_) => "TAP device".into(),
@@ -282,7 +282,12 @@ impl Sink<'_> {
         while !packets.is_empty() && !events.is_stopped() {
             match queue.tx_burst(packets) {
                 Ok(0) => {
-                    queue.wait_writable(Some(STEP))?;
+                    let room = queue.wait_writable(packets[0].len(), Some(STEP));
+                    if let Err(e) = room
+                        && e != Error::TimedOut
+                    {
+                        return Err(e.into());
+                    }
                 }
                 Ok(count) => {
                     *sent += count;
@@ -291,7 +296,7 @@ impl Sink<'_> {
                 }
                 Err(Error::Eof(_)) => break,
                 // Too long for the ring, or empty.
-                Err(Error::Config { .. }) => packets = &packets[1..],
+                Err(Error::TooLong { .. } | Error::EmptyPacket) => packets = &packets[1..],
                 Err(e) if e.kind() == memif::ErrorKind::MalformedMessage => {
                     notice(&e);
                     break;

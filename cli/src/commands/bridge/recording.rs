@@ -94,7 +94,7 @@ impl<'a> Described<'a> {
         let interfaces = [(&args.a, &self.ports[0]), (&args.b, &self.ports[1])];
         let interfaces = interfaces.map(|(spec, port)| {
             let mut info = InterfaceInfo::new(spec.name(), link_type);
-            info.snaplen = args.snaplen;
+            info.snaplen = Some(args.snaplen);
             info.description = port.about(args.snaplen);
             info
         });

@@ -1,11 +1,12 @@
 //! `memif capture`: what tcpdump does.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use memif::pcap::InterfaceInfo;
-use memif::{Burst, Eof, Error, PacketSource, RxQueue};
+use memif::{Burst, Eof, Error, PacketSource};
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -16,7 +17,9 @@ use crate::print::Lines;
 use crate::report::notice;
 use crate::values::some_time;
 
+mod observe;
 mod options;
+mod target;
 
 pub(crate) use options::Args;
 
@@ -74,9 +77,10 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     };
     // Before a peer is told of: whoever sees that may send signals.
     let recording = Recording::start(output, setup, &events, tell)?;
-    let result = match &mut file {
-        Some(file) => read_files(args, &files, file, &events, &recording),
-        None => {
+    let result = match (&mut file, &args.observe) {
+        (Some(file), _) => read_files(args, &files, file, &events, &recording),
+        (None, Some(target)) => observe::run(args, target, &events, &recording),
+        (None, None) => {
             let session = args.endpoint.open(&events, args.quiet || args.silent);
             // Without one there is nothing to tell.
             let session = session.inspect_err(|_| drop(recording.end()))?;
@@ -123,7 +127,7 @@ fn read_file(
 ) -> Result<(), Failure> {
     let mut info = InterfaceInfo::new("file", file.link_type());
     info.description = path.display().to_string();
-    info.snaplen = args.snaplen;
+    info.snaplen = Some(args.snaplen);
     recording.describe(vec![info]);
     while !events.is_stopped() {
         match file.read_packet() {
@@ -139,9 +143,6 @@ fn read_file(
 
 fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(), Failure> {
     let _serving = args.metrics.serve("capture", &[session], &session.events)?;
-    let queues = (0..args.endpoint.queues)
-        .map(|q| session.memif.rx_queue(q))
-        .collect::<Result<Vec<_>, _>>()?;
     let linked = session.wait_link_after(0, some_time(args.timeout))?;
     let reader = Reader {
         args,
@@ -156,16 +157,22 @@ fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(
             false => Ok(()),
         };
     }
-    let mut queues = queues.into_iter();
-    let first = queues.next();
+    let (reader, started) = (&reader, Mutex::new(1));
     thread::scope(|scope| {
-        for queue in queues {
-            scope.spawn(|| reader.read(queue));
-        }
-        if let Some(queue) = first {
-            reader.read(queue);
-        }
+        // A thread for each queue that a link brings, but for the first.
+        let follow = || {
+            let mut started = started.lock().unwrap_or_else(PoisonError::into_inner);
+            for queue in *started..session.rx_queues() {
+                scope.spawn(move || reader.read(queue, &|| {}));
+                *started = queue + 1;
+            }
+        };
+        follow();
+        reader.read(0, &follow);
     });
+    for queue in session.memif.stats().rx_queues {
+        recording.overrun(queue.id.into(), queue.overrun_slots);
+    }
     Ok(())
 }
 
@@ -179,19 +186,20 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Tells the file who the peer is.
     fn describe(&self) {
-        let queues = self.args.endpoint.queues;
-        let interfaces = self.session.interfaces(queues, self.args.snaplen);
+        let interfaces = self.session.interfaces(self.args.snaplen);
         self.recording.describe(interfaces);
     }
 
-    fn read(&self, queue: RxQueue) {
-        if let Err(failure) = self.read_queue(queue) {
+    /// `another` is called when another link is up.
+    fn read(&self, queue: u8, another: &dyn Fn()) {
+        if let Err(failure) = self.read_queue(queue, another) {
             self.recording.fail(failure);
         }
     }
 
-    fn read_queue(&self, mut queue: RxQueue) -> Result<(), Failure> {
+    fn read_queue(&self, queue: u8, another: &dyn Fn()) -> Result<(), Failure> {
         let (session, recording) = (self.session, self.recording);
+        let mut queue = session.memif.rx_queue(queue)?;
         queue.set_rx_mode(self.args.rx_mode)?;
         let number = u32::from(queue.id());
         // A filter looks at whole packets.
@@ -215,7 +223,7 @@ impl Reader<'_> {
                 Ok(0) => {
                     recording.idle();
                     if !recording.is_done() {
-                        queue.wait(None)?;
+                        let _ = queue.wait(None)?;
                     }
                 }
                 Ok(_) => {
@@ -229,6 +237,7 @@ impl Reader<'_> {
                     }
                     // Another peer, perhaps.
                     self.describe();
+                    another();
                 }
                 Err(Error::Eof(_)) => return Ok(()),
                 // The link goes down; the capture goes on with the next.

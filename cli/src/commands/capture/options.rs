@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use memif::{LinkType, RxMode};
 
+use super::target::Target;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
 use crate::files::record::{Limits, RecordArgs};
@@ -30,6 +31,22 @@ pub(crate) struct Args {
     /// Read packets from a capture file instead; '-' is standard input
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["socket", "once", "timeout"])]
     pub(super) read: Option<PathBuf>,
+    /// Observe links between other processes, which do not notice: those of a process, those on a
+    /// socket, or any. Packets that can't be read in time are counted as missed; `memif list` shows
+    /// what there is
+    #[arg(long, value_name = "PID|SOCKET|any", conflicts_with_all = ["socket", "read", "file_list", "metrics"])]
+    pub(super) observe: Option<Target>,
+    /// The first N rings lead to the master, where that can't be told from their counters
+    #[arg(long, value_name = "N", requires = "observe", hide_short_help = true)]
+    pub(super) to_master: Option<usize>,
+    /// The inode of the memory of buffers, where there are several that it could be; once per region
+    #[arg(
+        long = "region",
+        value_name = "INODE",
+        requires = "observe",
+        hide_short_help = true
+    )]
+    pub(super) regions: Vec<u64>,
     /// Read the capture files that are named in a file, one per line
     #[arg(short = 'V', value_name = "FILE", conflicts_with_all = ["read", "socket", "once", "timeout"])]
     pub(super) file_list: Option<PathBuf>,

@@ -141,19 +141,20 @@ fn send_all<T: AsRef<[u8]>>(
                 counts.bytes += lengths.sum::<u64>();
                 left = &left[sent..];
             }
-            Err(Error::Eof(Eof::Full)) => {
+            Err(Error::Full) => {
                 counts.waits += 1;
-                let waited = writer.wait_writable(Some(Duration::from_millis(100)));
+                let length = left[0].as_ref().len();
+                let waited = writer.wait_writable(length, Some(Duration::from_millis(100)));
                 if session.events.is_stopped() {
                     return Err(Ended::Stopped);
                 }
-                if let Ok(Wait::Ready | Wait::TimedOut) = waited {
+                if let Ok(Wait::Ready) | Err(Error::TimedOut) = waited {
                     continue;
                 }
             }
             Err(Error::Eof(Eof::Closed)) => return Err(Ended::Stopped),
             Err(Error::Eof(_)) => return Err(peer_left(session, counts.packets)),
-            Err(e @ Error::Config { .. }) => {
+            Err(e @ (Error::TooLong { .. } | Error::EmptyPacket)) => {
                 return Err(Ended::Failed(Failure::Failed(format!(
                     "{}: packet {}: {e}; use a larger --ring-size or --buffer-size on the slave's side",
                     session.memif,

@@ -141,14 +141,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let session = args.endpoint.open(&events, args.quiet)?;
     let _serving = args.metrics.serve("replay", &[&session], &events)?;
-    let lanes = (0..args.endpoint.queues)
-        .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue, 1)?)))
-        .collect::<Result<Vec<_>, Error>>()?;
     let limit = some_time(Some(args.timeout));
     let lost = session.lost_links();
     if session.wait_link(limit)? == Linked::Stopped {
         return Ok(());
     }
+    // All that the link has; of one that has gone already, the first, which tells so.
+    let lanes = (0..session.memif.tx_queues().max(1))
+        .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue)?)))
+        .collect::<Result<Vec<_>, Error>>()?;
 
     let sent = Arc::<AtomicU64>::default();
     let mut replay = Replay {
@@ -461,8 +462,8 @@ impl Replay<'_> {
             let left = end.saturating_duration_since(Instant::now());
             match lane.writer.flush(left) {
                 // Of less than a lot nobody can know.
-                Ok(true) => unconfirmed += lane.writer.pending_slots().unwrap_or(0) as u64,
-                Ok(false) => {
+                Ok(()) => unconfirmed += lane.writer.pending_slots().unwrap_or(0) as u64,
+                Err(Error::TimedOut) => {
                     return Err(Failure::Failed(format!(
                         "{}: the peer did not read the last packets within {} s; they may be lost",
                         self.session.memif,

@@ -114,10 +114,7 @@ impl Loaded {
         let (time, end, length) = *self.packets.get(at)?;
         let start = at.checked_sub(1).map_or(0, |before| self.packets[before].1);
         let data = &self.bytes[start..end];
-        let info = CaptureInfo {
-            length,
-            ..CaptureInfo::whole(data.len(), time)
-        };
+        let info = CaptureInfo::whole(length, time);
         Some(Packet::new(data, info))
     }
 }

@@ -1,22 +1,19 @@
 //! One file that is being written.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use jiff::Zoned;
-use memif::pcap::{
-    Compression, Direction, FileWriter, InterfaceInfo, InterfaceStatistics, PcapNgWriter,
-    PcapWriter,
-};
-use memif::{Error, LinkType, Packet, PacketSink};
+use memif::pcap::{Compression, InterfaceInfo, InterfaceStatistics, PcapNgWriter, PcapWriter};
+use memif::{Direction, Error, LinkType, Packet, PacketSink};
 
 use super::options::{Format, Plan};
 use crate::failure::Failure;
 use crate::output::{is_closed, pipe_of, standard_output};
 
-type Target = FileWriter<Box<dyn Write + Send>>;
+type Target = Box<dyn Write + Send>;
 
 pub(super) struct OpenFile {
     writer: Writer,
@@ -65,17 +62,17 @@ impl OpenFile {
                 let pipe = pipe_of(&file);
                 (path, Box::new(file), pipe, regular)
             };
-        let failed =
-            |error: io::Error| Failure::Failed(format!("writing {}: {error}", path.display()));
-        let target = FileWriter::new(sink, plan.compression).map_err(failed)?;
+        let (compression, each) = (plan.compression, plan.each_packet);
         let writer = match plan.format {
-            Format::Pcap => PcapWriter::new(target, link_type, snaplen)
-                .map(|writer| Writer::Pcap(writer.flush_each(plan.each_packet))),
-            Format::PcapNg => PcapNgWriter::new(target, &[])
-                .map(|writer| Writer::PcapNg(writer.flush_each(plan.each_packet))),
+            Format::Pcap => PcapWriter::compressed(sink, compression, link_type, Some(snaplen))
+                .map(|writer| Writer::Pcap(writer.flush_each(each))),
+            Format::PcapNg => PcapNgWriter::compressed(sink, compression, &[])
+                .map(|writer| Writer::PcapNg(writer.flush_each(each))),
         };
         let writer = writer.map_err(|error| match error {
-            Error::Io { source, .. } => failed(source),
+            Error::Io { error, .. } => {
+                Failure::Failed(format!("writing {}: {error}", path.display()))
+            }
             other => other.into(),
         })?;
         Ok(Self {
@@ -97,7 +94,9 @@ impl OpenFile {
     ) -> Result<(), Error> {
         match &mut self.writer {
             Writer::Pcap(writer) => writer.write_packet(packet),
-            Writer::PcapNg(writer) => writer.write_packet(packet, self.base + interface, direction),
+            Writer::PcapNg(writer) => {
+                writer.write_packet_on(self.base + interface, direction, packet)
+            }
         }
     }
 
@@ -168,16 +167,10 @@ impl OpenFile {
 
     /// Writes all that is left.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
-        self.flush()?;
-        let target = match &mut self.writer {
-            Writer::Pcap(writer) => writer.get_mut(),
-            Writer::PcapNg(writer) => writer.get_mut(),
-        };
-        let name = self.path.display();
-        target.finish().map_err(|source| Error::Io {
-            context: format!("finishing {name}"),
-            source,
-        })
+        match &mut self.writer {
+            Writer::Pcap(writer) => writer.finish(),
+            Writer::PcapNg(writer) => writer.finish(),
+        }
     }
 
     /// After a full disk: readers must not stumble over half a record.

@@ -8,11 +8,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Zoned;
-use memif::pcap::{Direction, InterfaceInfo, InterfaceStatistics};
+use memif::Direction;
+use memif::pcap::{InterfaceInfo, InterfaceStatistics};
 use memif::{Error, LinkType, Packet, Timestamp};
 
 use super::file::OpenFile;
-use super::{Output, Plan, Put};
+use super::options::Plan;
+use super::output::{Output, Put};
 use crate::failure::Failure;
 use crate::report::count;
 
@@ -145,15 +147,15 @@ impl Recorder {
 
     /// By the name that the user gave.
     fn failure(&self, error: Error) -> Failure {
-        let Error::Io { source, .. } = error else {
+        let Error::Io { error: system, .. } = &error else {
             return error.into();
         };
-        if source.kind() == io::ErrorKind::BrokenPipe {
+        if system.kind() == io::ErrorKind::BrokenPipe {
             return Failure::NobodyReads;
         }
         let path = self.current.path.display();
         let whole = count(self.current.packets_written(), "packet");
-        Failure::Failed(format!("writing {path}: {source}; {whole} written"))
+        Failure::Failed(format!("writing {path}: {system}; {whole} written"))
     }
 }
 
@@ -166,11 +168,8 @@ impl Output for Recorder {
         self.end_counts()
             .and_then(|()| self.current.describe(&interfaces))
             .map_err(|e| self.failure(e))?;
-        let start = Timestamp::now();
-        let count = InterfaceStatistics {
-            start,
-            ..InterfaceStatistics::default()
-        };
+        let mut count = InterfaceStatistics::default();
+        count.start = Timestamp::now();
         self.counts = vec![count; interfaces.len()];
         self.interfaces = interfaces;
         Ok(())

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use memif::pcap::{Direction, InterfaceInfo};
-use memif::{CaptureInfo, Packet};
+use memif::Direction;
+use memif::Packet;
+use memif::pcap::InterfaceInfo;
 use nix::poll::{PollFd, PollFlags};
 
 use super::options::Limits;
-use super::{Output, Put};
+use super::output::{Output, Put};
 use crate::events::{Events, Request, Task};
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
@@ -71,6 +72,10 @@ pub(crate) struct Summary {
     pub(crate) discarded: u64,
     /// As the output failed.
     pub(crate) lost: u64,
+    /// By an observer; perhaps there were more.
+    pub(crate) missed: Option<(u64, bool)>,
+    /// Slots, by the peer before they were read.
+    pub(crate) overrun: u64,
     /// Packets that are where they belong.
     pub(crate) done: u64,
     /// As in `5 packets written to x.pcap`.
@@ -134,6 +139,16 @@ impl Recording {
         !self.state().filter.is_open()
     }
 
+    /// Slots that the peer has overwritten before they were read: at least as many as packets.
+    pub(crate) fn overrun(&self, interface: u32, slots: u64) {
+        self.with(|state| {
+            state.seen.overrun += slots;
+            if let Some(counts) = state.output.counts(interface) {
+                counts.dropped += slots;
+            }
+        });
+    }
+
     pub(crate) fn describe(&self, interfaces: Vec<InterfaceInfo>) {
         self.with(|state| {
             if !state.is_done()
@@ -150,7 +165,28 @@ impl Recording {
         interface: u32,
         packets: impl IntoIterator<Item = P>,
     ) -> u64 {
-        self.with(|state| state.take(interface, packets))
+        self.take_as(interface, Direction::Inbound, packets)
+    }
+
+    /// As `take`, of packets that went this way.
+    pub(crate) fn take_as<'p, P: Borrow<Packet<'p>>>(
+        &self,
+        interface: u32,
+        way: Direction,
+        packets: impl IntoIterator<Item = P>,
+    ) -> u64 {
+        self.with(|state| state.take(interface, way, packets))
+    }
+
+    /// Packets of an interface that passed and could not be read; perhaps there were more.
+    pub(crate) fn missed(&self, interface: u32, packets: u64, at_least: bool) {
+        let mut state = self.state();
+        let (before, uncertain) = state.seen.missed.unwrap_or_default();
+        state.seen.missed = Some((before + packets, uncertain || at_least));
+        if let Some(counts) = state.output.counts(interface) {
+            counts.received += packets;
+            counts.dropped += packets;
+        }
     }
 
     /// Nothing is waiting: what is held back goes out.
@@ -228,12 +264,13 @@ impl State {
     fn take<'p, P: Borrow<Packet<'p>>>(
         &mut self,
         interface: u32,
+        way: Direction,
         packets: impl IntoIterator<Item = P>,
     ) -> u64 {
         self.first.get_or_insert_with(Instant::now);
         let before = (self.seen.received, self.seen.rejected, self.missing());
         for packet in packets {
-            self.put(interface, packet.borrow());
+            self.put(interface, way, packet.borrow());
         }
         let received = self.seen.received - before.0;
         let rejected = self.seen.rejected.unwrap_or(0) - before.1.unwrap_or(0);
@@ -254,7 +291,7 @@ impl State {
     }
 
     #[inline]
-    fn put(&mut self, interface: u32, packet: &Packet<'_>) {
+    fn put(&mut self, interface: u32, way: Direction, packet: &Packet<'_>) {
         let info = packet.info();
         self.seen.received += 1;
         self.seen.bytes += info.length as u64;
@@ -278,14 +315,8 @@ impl State {
                 false => self.seen.cut_before += 1,
             }
         }
-        let packet = Packet::new(
-            data,
-            CaptureInfo {
-                capture_length: data.len(),
-                ..info
-            },
-        );
-        match self.output.put(&packet, interface, Direction::Inbound) {
+        let packet = Packet::new(data, info);
+        match self.output.put(&packet, interface, way) {
             Ok(Put::Taken) => self.left = self.left.map(|n| n - 1),
             Ok(Put::Full) => {
                 self.full = true;
@@ -383,6 +414,16 @@ impl Summary {
             ""
         };
         notice_later(format_args!("{} dropped{why}", packets(self.lost)));
+        if let Some((missed, at_least)) = self.missed {
+            let at_least = if at_least { "at least " } else { "" };
+            notice_later(format_args!("{at_least}{} missed", packets(missed)));
+        }
+        if self.overrun > 0 {
+            notice_later(format_args!(
+                "{} overwritten by the peer before they were read; their packets are lost",
+                count(self.overrun, "slot")
+            ));
+        }
         if self.discarded > 0 {
             notice_later(format_args!(
                 "{} discarded after the limit was reached",
@@ -522,11 +563,11 @@ mod tests {
     fn take(state: &mut State) -> u64 {
         let packets = (0..12).map(|n| {
             let length = if n == 11 { 30 } else { 60 };
-            let mut info = CaptureInfo::whole(length, Timestamp::default());
+            let mut info = memif::CaptureInfo::whole(length, Timestamp::default());
             info.length = if n == 11 { 100 } else { 60 };
             Packet::new(&[0; 60][..length], info)
         });
-        state.take(0, packets)
+        state.take(0, Direction::Inbound, packets)
     }
 
     #[test]

@@ -1,0 +1,102 @@
+//! Writers that compress.
+
+use std::io::{self, Write};
+
+use super::file::Compression;
+use crate::error::Error;
+
+/// A writer, with a compressor before it if asked for.
+pub(super) enum Packer<W: Write> {
+    Plain(W),
+    #[cfg(feature = "compress")]
+    Gzip(flate2::write::GzEncoder<W>),
+    #[cfg(feature = "compress")]
+    Zstd(Box<zstd::Encoder<'static, W>>),
+}
+
+/// The default level of Zstandard.
+#[cfg(feature = "compress")]
+const ZSTD_LEVEL: i32 = 3;
+
+impl<W: Write> Packer<W> {
+    pub(super) fn new(writer: W, compression: Compression) -> Result<Self, Error> {
+        Ok(match compression {
+            Compression::None => Self::Plain(writer),
+            #[cfg(feature = "compress")]
+            Compression::Gzip => Self::Gzip(flate2::write::GzEncoder::new(
+                writer,
+                flate2::Compression::default(),
+            )),
+            #[cfg(feature = "compress")]
+            Compression::Zstd => {
+                let encoder = zstd::Encoder::new(writer, ZSTD_LEVEL)
+                    .map_err(|e| Error::io("starting to compress", e))?;
+                Self::Zstd(Box::new(encoder))
+            }
+            #[cfg(not(feature = "compress"))]
+            _ => {
+                return Err(Error::config(
+                    "compression",
+                    "it needs memif's feature `compress`",
+                ));
+            }
+        })
+    }
+
+    pub(super) fn get_mut(&mut self) -> &mut W {
+        match self {
+            Self::Plain(writer) => writer,
+            #[cfg(feature = "compress")]
+            Self::Gzip(packer) => packer.get_mut(),
+            #[cfg(feature = "compress")]
+            Self::Zstd(packer) => packer.get_mut(),
+        }
+    }
+
+    /// Writes the end of a compressed file, and flushes. It may be called again after an error, and
+    /// once it has worked.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => {}
+            #[cfg(feature = "compress")]
+            Self::Gzip(packer) => packer.try_finish()?,
+            #[cfg(feature = "compress")]
+            Self::Zstd(packer) => packer.do_finish()?,
+        }
+        self.get_mut().flush()
+    }
+
+    /// The writer, after [`finish`](Self::finish).
+    pub(super) fn into_inner(self) -> io::Result<W> {
+        match self {
+            Self::Plain(writer) => Ok(writer),
+            #[cfg(feature = "compress")]
+            Self::Gzip(packer) => packer.finish(),
+            #[cfg(feature = "compress")]
+            Self::Zstd(packer) => packer.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Packer<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(writer) => writer.write(bytes),
+            #[cfg(feature = "compress")]
+            Self::Gzip(packer) => packer.write(bytes),
+            #[cfg(feature = "compress")]
+            Self::Zstd(packer) => packer.write(bytes),
+        }
+    }
+
+    /// Afterwards, everything written so far can be read from the file.
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(writer) => writer.flush(),
+            #[cfg(feature = "compress")]
+            Self::Gzip(packer) => packer.flush(),
+            #[cfg(feature = "compress")]
+            Self::Zstd(packer) => packer.flush(),
+        }
+    }
+}
