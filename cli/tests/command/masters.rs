@@ -53,7 +53,7 @@ fn before_the_first_link_others_are_waited_for() {
     let socket = place.socket();
     for command in [
         &["capture", "-s", &socket, "-c", "1"][..],
-        &["respond", "-s", &socket],
+        &["respond", "-s", &socket, "--ip", "192.0.2.1/24"],
         &["bridge", &format!("memif:{socket}"), "memif:@nobody-else"],
     ] {
         let master = Master::listen(&socket);
@@ -76,7 +76,7 @@ fn after_the_first_link_no_master_ends_a_command() {
     let ends = [&socket, &other].map(|socket| format!("memif:{socket}"));
     for command in [
         &["capture", "-s", &socket, "-c", "1"][..],
-        &["respond", "-s", &socket],
+        &["respond", "-s", &socket, "--ip", "192.0.2.1/24"],
         &["bridge", &ends[0], &ends[1]],
     ] {
         let (master, second) = (Master::listen(&socket), Master::listen(&other));
@@ -130,8 +130,8 @@ fn what_the_user_must_change_ends_a_command_before_its_first_link() {
         ("incorrect secret", "--secret"),
         ("mode mismatch", "--mode"),
     ] {
-        for command in ["capture", "respond"] {
-            let process = Process::start(&[command, "-s", &socket]);
+        for command in [&["capture"][..], &["respond", "--ip", "192.0.2.1/24"]] {
+            let process = Process::start(&[command, &["-s", &socket]].concat());
             refuse(&master, how);
             process.finish().failed(1, &[how, option]);
         }
