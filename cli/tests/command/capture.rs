@@ -4,6 +4,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use memif::pcap::CaptureReader;
+use memif::{Context, MemifConfig, PacketSource};
 
 use crate::packets::{all, assert_numbered, assert_same, read, write_numbered};
 use crate::process::{Place, Process, memif};
@@ -69,6 +70,43 @@ fn a_count_of_several_queues_together() {
     capture.finish().good().says("1000 packets written");
     assert_numbered(&read(&out), 0, 1000);
     replay.finish();
+}
+
+#[test]
+fn a_master_captures_every_queue_that_a_slave_brings() {
+    let place = Place::new();
+    let (file, out) = (place.text("in.pcap"), place.text("out.pcapng"));
+    write_numbered(&file, 0, 300, &[64]);
+    let capture = start_capture(&place, "master", &["-c", "700", "-w", &out]);
+    // The second brings more than the first, and sends on the last of them.
+    for queues in [1, 3] {
+        let context = Context::new("peer").unwrap();
+        let slave = MemifConfig::new(place.socket()).queues(1, queues);
+        let slave = context.create_interface(slave).unwrap();
+        slave.wait_link_up(None).unwrap();
+        for queue in 0..queues {
+            let mut handle = slave.packet_handle(queue).unwrap();
+            for n in 0..100 {
+                handle.write_packet_timeout(&[n; 64], None).unwrap();
+            }
+        }
+        slave.close();
+    }
+    let options = ["--queues", "3", "--topspeed", "--limit", "300", &file];
+    start_replay(&place, "slave", &options).finish().good();
+    capture.finish().good().says("700 packets written");
+    let mut seen = [0; 3];
+    let mut file = CaptureReader::open(&out).unwrap();
+    while let Ok(packet) = file.read_packet() {
+        let interface = packet.info().interface_index as usize;
+        let name = &file.interfaces()[interface].name;
+        let queue = name.split_once('/').map_or("0", |(_, queue)| queue);
+        seen[queue.parse::<usize>().unwrap()] += 1;
+    }
+    assert!(
+        seen.iter().all(|n| *n >= 100) && seen.iter().sum::<i32>() == 700,
+        "{seen:?}"
+    );
 }
 
 #[test]
