@@ -188,22 +188,25 @@ choose (unsigned possible)
   return choices.taken[choices.depth++];
 }
 
+static void
+prepare (coroutine_t *c, void (*run) (void))
+{
+  c->run = run;
+  c->buffered = 0;
+  c->ended = c->spins = false;
+  c->watched = NULL;
+  CHECK (getcontext (&c->context) == 0);
+  c->context.uc_stack.ss_sp = c->stack;
+  c->context.uc_stack.ss_size = STACK;
+  makecontext (&c->context, start, 0);
+}
+
 /* One interleaving: a step is a coroutine up to its next access, or a store that arrives. */
 static void
 run_once (void (*const run[THREADS]) (void))
 {
   for (int i = 0; i < THREADS; i++)
-    {
-      coroutine_t *c = &threads[i];
-      c->run = run[i];
-      c->buffered = 0;
-      c->ended = c->spins = false;
-      c->watched = NULL;
-      CHECK (getcontext (&c->context) == 0);
-      c->context.uc_stack.ss_sp = c->stack;
-      c->context.uc_stack.ss_size = STACK;
-      makecontext (&c->context, start, 0);
-    }
+    prepare (&threads[i], run[i]);
   choices.depth = 0;
   for (;;)
     {
