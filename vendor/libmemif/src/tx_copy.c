@@ -192,6 +192,23 @@ send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
   return err == MEMIF_ERR_NOBUF_RING && n > 0 ? MEMIF_ERR_SUCCESS : err;
 }
 
+/* More than may be published at once: the slots before would not linger. */
+static int __attribute__ ((noinline))
+send_in_parts (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16_t *sent)
+{
+  const unsigned most = tx_most (q);
+  for (;;)
+    {
+      const unsigned left = (unsigned) (count - *sent);
+      const uint16_t part = (uint16_t) (left < most ? left : most);
+      uint16_t n = 0;
+      const int err = send_burst (q, packets + *sent, part, &n);
+      *sent = (uint16_t) (*sent + n);
+      if (err || n < part || *sent == count)
+	return err == MEMIF_ERR_NOBUF_RING && *sent ? MEMIF_ERR_SUCCESS : err;
+    }
+}
+
 int
 memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets,
 		    uint16_t count, uint16_t *sent)
@@ -203,19 +220,11 @@ memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slic
     return MEMIF_ERR_INVAL_ARG;
   *sent = 0;
   queue_enter (q);
-  int err;
-  uint16_t part, n;
-  do
-    {
-      const uint16_t left = (uint16_t) (count - *sent);
-      part = left <= tx_most (q) ? left : (uint16_t) tx_most (q);
-      n = 0;
-      err = send_burst (q, packets + *sent, part, &n);
-      *sent = (uint16_t) (*sent + n);
-    }
-  while (!err && n == part && *sent < count);
+  const int err = __builtin_expect (count <= tx_most (q), 1)
+		    ? send_burst (q, packets, count, sent)
+		    : send_in_parts (q, packets, count, sent);
   queue_leave (q);
-  return err == MEMIF_ERR_NOBUF_RING && *sent ? MEMIF_ERR_SUCCESS : err;
+  return err;
 }
 
 int
