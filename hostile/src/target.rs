@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::inside::{Handle, Inside};
 use crate::peer::*;
 
 /// The side of a link that someone has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum Role {
     Master,
     Slave,
@@ -59,7 +60,10 @@ impl Target {
     /// Listens where a slave comes.
     pub fn listening(self) -> Self {
         if self.role == Role::Slave {
-            self.raw.replace(Some(Master::listen(&self.socket)));
+            let mut master = Master::listen(&self.socket);
+            // The cases are for small rings.
+            master.hello = master.hello.put8(at::HELLO_MAX_LOG2, LOG2);
+            self.raw.replace(Some(master));
         }
         self
     }
@@ -78,6 +82,33 @@ impl Target {
             id,
             secret: secret.map(str::to_owned),
             ..self
+        }
+    }
+
+    /// Another interface of it that there need not be: its refusal is an answer too.
+    pub fn another(&self) -> Self {
+        Self::new(self.role, &self.socket).with(self.id ^ 0x4000_0000, None)
+    }
+
+    /// The thread of such a process that answers, as [`Beside::start`](crate::Beside::start) wants
+    /// it: the one that is called so, or the first.
+    pub fn control_thread(pid: u32) -> String {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten();
+        let names = |task: &fs::DirEntry| fs::read_to_string(task.path().join("comm"));
+        let is_control =
+            |task: &fs::DirEntry| names(task).is_ok_and(|n| n.trim() == "memif control");
+        let control = tasks.flatten().find(is_control);
+        let thread = control.and_then(|task| task.file_name().into_string().ok());
+        format!("{pid}/task/{}", thread.unwrap_or(pid.to_string()))
+    }
+
+    /// The victim's process, as far as the kernel says.
+    pub fn pid(&self) -> Option<u32> {
+        match self.role {
+            Role::Master => Wire::try_connect(&self.socket).ok()?.peer(),
+            Role::Slave => self.go(Stage::Accepted).wire.peer(),
         }
     }
 

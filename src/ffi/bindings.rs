@@ -634,7 +634,7 @@ pub const MEMIF_RX_MODE_INTERRUPT: memif_rx_mode_t = 0;
 pub const MEMIF_RX_MODE_POLLING: memif_rx_mode_t = 1;
 pub type memif_rx_mode_t = ::core::ffi::c_uint;
 #[repr(C)]
-pub struct memif_socket_args_t {
+pub struct memif_socket_args {
     pub path: [::core::ffi::c_char; 108usize],
     pub app_name: [::core::ffi::c_char; 32usize],
     pub connection_request_timer: itimerspec,
@@ -645,24 +645,24 @@ pub struct memif_socket_args_t {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of memif_socket_args_t"][::core::mem::size_of::<memif_socket_args_t>() - 208usize];
-    ["Alignment of memif_socket_args_t"][::core::mem::align_of::<memif_socket_args_t>() - 8usize];
-    ["Offset of field: memif_socket_args_t::path"]
-        [::core::mem::offset_of!(memif_socket_args_t, path) - 0usize];
-    ["Offset of field: memif_socket_args_t::app_name"]
-        [::core::mem::offset_of!(memif_socket_args_t, app_name) - 108usize];
-    ["Offset of field: memif_socket_args_t::connection_request_timer"]
-        [::core::mem::offset_of!(memif_socket_args_t, connection_request_timer) - 144usize];
-    ["Offset of field: memif_socket_args_t::on_control_fd_update"]
-        [::core::mem::offset_of!(memif_socket_args_t, on_control_fd_update) - 176usize];
-    ["Offset of field: memif_socket_args_t::alloc"]
-        [::core::mem::offset_of!(memif_socket_args_t, alloc) - 184usize];
-    ["Offset of field: memif_socket_args_t::realloc"]
-        [::core::mem::offset_of!(memif_socket_args_t, realloc) - 192usize];
-    ["Offset of field: memif_socket_args_t::free"]
-        [::core::mem::offset_of!(memif_socket_args_t, free) - 200usize];
+    ["Size of memif_socket_args"][::core::mem::size_of::<memif_socket_args>() - 208usize];
+    ["Alignment of memif_socket_args"][::core::mem::align_of::<memif_socket_args>() - 8usize];
+    ["Offset of field: memif_socket_args::path"]
+        [::core::mem::offset_of!(memif_socket_args, path) - 0usize];
+    ["Offset of field: memif_socket_args::app_name"]
+        [::core::mem::offset_of!(memif_socket_args, app_name) - 108usize];
+    ["Offset of field: memif_socket_args::connection_request_timer"]
+        [::core::mem::offset_of!(memif_socket_args, connection_request_timer) - 144usize];
+    ["Offset of field: memif_socket_args::on_control_fd_update"]
+        [::core::mem::offset_of!(memif_socket_args, on_control_fd_update) - 176usize];
+    ["Offset of field: memif_socket_args::alloc"]
+        [::core::mem::offset_of!(memif_socket_args, alloc) - 184usize];
+    ["Offset of field: memif_socket_args::realloc"]
+        [::core::mem::offset_of!(memif_socket_args, realloc) - 192usize];
+    ["Offset of field: memif_socket_args::free"]
+        [::core::mem::offset_of!(memif_socket_args, free) - 200usize];
 };
-impl Default for memif_socket_args_t {
+impl Default for memif_socket_args {
     fn default() -> Self {
         let mut s = ::core::mem::MaybeUninit::<Self>::uninit();
         unsafe {
@@ -671,6 +671,7 @@ impl Default for memif_socket_args_t {
         }
     }
 }
+pub type memif_socket_args_t = memif_socket_args;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct memif_conn_args_t {
@@ -956,6 +957,9 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn memif_get_socket_path(sock: memif_socket_handle_t) -> *const ::core::ffi::c_char;
+}
+unsafe extern "C" {
+    pub fn memif_get_socket_filename(conn: memif_conn_handle_t) -> *const ::core::ffi::c_char;
 }
 unsafe extern "C" {
     pub fn memif_get_listener_fd(sock: memif_socket_handle_t) -> ::core::ffi::c_int;

@@ -109,11 +109,15 @@ mod tests {
 
     #[test]
     fn marks_tell_more() {
+        // A slave of ours promises on the rings to the master, and marks the others.
         let mut four = rings(&[(0, 0); 4]);
+        for ring in &mut four[..3] {
+            ring.1.sender_promises = 1;
+        }
         four[3].1.slave_marks = 1;
         assert_eq!(rings_to_master(&four), Some(3));
+        four[2].1.sender_promises = 0;
         four[2].1.slave_marks = 1;
-        four[0].1.sender_promises = 1;
         assert_eq!(rings_to_master(&four), Some(2));
         // A master of ours with another's slave.
         let mut four = rings(&[(0, 0); 4]);

@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo test --test hostile              # all of it
 //! cargo test --test hostile -- cookie    # cases that have the word
+//! HOSTILE_RANDOM=10000 HOSTILE_SEED=7 cargo test --test hostile    # so many random ones before
 //! ```
 //!
 //! After each case the victim must have logged a reason that names the offence, serve a peer that
@@ -40,7 +41,15 @@ fn main() -> ExitCode {
     }
     log::install();
     scene::raise_descriptor_limit(4096);
+    let (count, seed) = (number("HOSTILE_RANDOM", 200), number("HOSTILE_SEED", 1));
+    let random = table::random(&cases, count as usize, seed);
     let mut table = Table::new(cases);
+    match random {
+        Ok(took) => {
+            println!("{count} random cases; all was given back {took:.1?} after the last\n")
+        }
+        Err(why) => table.failures.push(why),
+    }
     table.rounds();
     let count = |role| table.cases.iter().filter(|case| case.role == role).count();
     let others = table.longest();
@@ -60,4 +69,10 @@ fn main() -> ExitCode {
         println!("FAILED {failure}");
     }
     ExitCode::from(u8::from(!table.failures.is_empty()))
+}
+
+/// A setting of the environment.
+fn number(name: &str, unset: u64) -> u64 {
+    let value = std::env::var(name).ok();
+    value.map_or(unset, |text| text.parse().expect("a number"))
 }

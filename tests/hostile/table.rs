@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use memif_hostile::{Case, Held, Kind, Role, panic_text};
+use memif_hostile::{Case, Held, Kind, Role, cases, panic_text};
 
 use crate::log;
 use crate::scene::{Others, SECRET, Scene, heap, returned};
@@ -61,6 +61,50 @@ fn run(case: &Case, scene: &Scene) -> Result<Went, String> {
             others,
         }),
     }
+}
+
+/// As many cases as this in a row, in an order that follows from the seed. A second after the last,
+/// as much must be held as before the first.
+pub(crate) fn random(cases: &[Case], count: usize, seed: u64) -> Result<Duration, String> {
+    const GONE_WITHIN: Duration = Duration::from_secs(1);
+    let mut scenes = HashMap::new();
+    for case in cases {
+        let scene = || Scene::new(case.role, case.kind);
+        scenes.entry((case.role, case.kind)).or_insert_with(scene);
+    }
+    // Once, for what is made at first use.
+    for case in cases {
+        case.attack(&scenes[&(case.role, case.kind)].target);
+    }
+    let serve = || {
+        for scene in scenes.values() {
+            scene.target.serves();
+            scene.target.settle();
+        }
+    };
+    serve();
+    let before = Held::here();
+    for (number, case) in cases::random(cases, seed).take(count).enumerate() {
+        log::clear();
+        let target = &scenes[&(case.role, case.kind)].target;
+        catch_unwind(AssertUnwindSafe(|| case.attack(target))).map_err(|panic| {
+            let why = panic_text(&*panic);
+            format!("random case {number}, {}: {why}", case.title())
+        })?;
+    }
+    let end = Instant::now();
+    while !Held::here().is_within(before) {
+        if end.elapsed() > GONE_WITHIN {
+            let now = Held::here();
+            return Err(format!(
+                "after {count} random cases: {now:?}, before: {before:?}"
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let took = end.elapsed();
+    serve();
+    Ok(took)
 }
 
 pub(crate) struct Table {

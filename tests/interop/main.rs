@@ -1,7 +1,9 @@
-//! The library against real peers: DPDK's testpmd, the npm package on our C library.
+//! The library against real peers: DPDK's testpmd, the npm package on our C library, VPP, libmemif
+//! and gomemif.
 //!
-//! Skipped with a printed reason where a peer is not installed; with
-//! MEMIF_REQUIRE_INTEROP=1 that is a failure.
+//! Skipped with a printed reason where a peer is not installed. With MEMIF_REQUIRE_INTEROP=1 that
+//! is a failure for those that Debian and npm have, with MEMIF_REQUIRE_INTEROP=all for every peer.
+//! MEMIF_TESTPMD, MEMIF_VPP, MEMIF_LIBMEMIF and MEMIF_GOMEMIF name programs that are not in PATH.
 
 mod application;
 mod examples;
@@ -9,4 +11,6 @@ mod forward;
 mod node;
 mod peers;
 mod refusal;
+mod responders;
 mod stream;
+mod vpp;

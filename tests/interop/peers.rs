@@ -22,7 +22,7 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     for program in programs {
         let found = std::env::var_os("PATH").is_some_and(|path| {
             std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-        });
+        }) || *program == "dpdk-testpmd" && std::env::var_os("MEMIF_TESTPMD").is_some();
         if !there(program, found) {
             return false;
         }
@@ -30,12 +30,36 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     true
 }
 
+/// The program that this variable names, or of this name; `None`, with the reason said, where there
+/// is none. Only MEMIF_REQUIRE_INTEROP=all demands it: no distribution has these.
+pub(crate) fn program(variable: &str, name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let named = std::env::var_os(variable).map(PathBuf::from);
+    let found = named.or_else(|| {
+        let mut programs = std::env::split_paths(&path).map(|dir| dir.join(name));
+        programs.find(|program| program.is_file())
+    });
+    if found.is_none() {
+        assert!(
+            std::env::var_os("MEMIF_REQUIRE_INTEROP").is_none_or(|v| v != "all"),
+            "{name} is not there, MEMIF_REQUIRE_INTEROP=all demands it: {variable} may name it"
+        );
+        eprintln!("skipped: {name} is not installed, nor named by {variable}");
+    }
+    found
+}
+
+/// Whether the peers that a distribution has must be there.
+pub(crate) fn required() -> bool {
+    std::env::var_os("MEMIF_REQUIRE_INTEROP").is_some_and(|v| v == "1" || v == "all")
+}
+
 /// Whether it was found; says that it was not, or fails when it must be there.
 pub(crate) fn there(what: &str, found: bool) -> bool {
     if !found {
         assert!(
-            std::env::var_os("MEMIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"),
-            "{what} is not installed, and MEMIF_REQUIRE_INTEROP=1"
+            !required(),
+            "{what} is not installed, and MEMIF_REQUIRE_INTEROP demands it"
         );
         eprintln!("skipped: {what} is not installed");
     }
@@ -51,10 +75,7 @@ pub(crate) fn example(name: &str) -> Option<PathBuf> {
     if program.exists() {
         return Some(program);
     }
-    assert!(
-        std::env::var_os("MEMIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"),
-        "the example {name} is not built"
-    );
+    assert!(!required(), "the example {name} is not built");
     eprintln!("skipped: the example {name} is not built");
     None
 }
@@ -104,7 +125,8 @@ impl Testpmd {
         let mut all = vec!["--total-num-mbufs=16384", "--auto-start", "--no-flush-rx"];
         all.extend(["--stats-period=1", &mode]);
         all.extend(options);
-        Dpdk::start("dpdk-testpmd".as_ref(), dir, devices, &all)
+        let program = std::env::var_os("MEMIF_TESTPMD").unwrap_or_else(|| "dpdk-testpmd".into());
+        Dpdk::start(program.as_ref(), dir, devices, &all)
     }
 }
 

@@ -4,5 +4,6 @@
 mod common;
 mod ends;
 mod finding;
+mod hostile;
 mod torture;
 mod traffic;

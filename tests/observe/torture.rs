@@ -49,6 +49,18 @@ struct Shared {
     sent: [Vec<AtomicU64>; 2],
 }
 
+/// Also when something is found to be wrong: the threads would go on for ever.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+        if thread::panicking() {
+            self.0.done.store(true, Ordering::Release);
+        }
+    }
+}
+
 fn index(direction: Direction) -> usize {
     usize::from(direction == Direction::ToSlave)
 }
@@ -152,6 +164,7 @@ fn run(case: Case) -> (u64, u64) {
         })
         .collect();
     thread::scope(|scope| {
+        let ending = Ending(&shared);
         let mut senders = Vec::new();
         let mut receivers = Vec::new();
         for from in [Role::Slave, Role::Master] {
@@ -184,7 +197,7 @@ fn run(case: Case) -> (u64, u64) {
                 let _ = observer.wait(Some(Duration::from_millis(1)));
             }
         }
-        shared.stop.store(true, Ordering::Relaxed);
+        drop(ending);
         senders.into_iter().for_each(|s| s.join().unwrap());
         shared.done.store(true, Ordering::Release);
         // Also what is still in the rings.

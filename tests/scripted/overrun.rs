@@ -130,11 +130,9 @@ fn a_master_that_overruns_a_ring_is_read_on_too() {
     }
     ring.set_tail(SIZE + 5);
     ring.wake();
-    // Whether the oldest begins a packet can't be known.
-    for number in 6..u64::from(SIZE) + 5 {
-        assert_same(&read(&mut handle), &pattern(number, 50), number);
-    }
-    assert_eq!(slots_lost(&slave), 6);
+    // What it wrote may have been made ready for it again meanwhile.
+    assert_eq!(eof(handle.read_packet()), memif::Eof::Empty);
+    assert_eq!(slots_lost(&slave), u64::from(SIZE) + 5);
     assert_eq!(
         ring.head(),
         ring.tail() + SIZE,

@@ -3,14 +3,21 @@
 //!
 //! ```sh
 //! cargo test --release --test soak -- 600     # seconds; 5 unless given
+//! cargo test --release --test soak -- 600 attacker
 //! ```
+//!
+//! With an attacker, a hostile process runs random cases against a master and a slave of the same
+//! context, for ten seconds of every twenty; round trips on a fifth link are measured with it and
+//! without.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod attacker;
 mod held;
 mod peer;
 mod side;
+mod trips;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,13 +26,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use attacker::Attacker;
 use common::{ROLES, context, other, socket, until};
 use held::Held;
 use memif::{MemifConfig, Role};
 use peer::Process;
 use side::Side;
+use trips::Trips;
 
 const LINKS: usize = 4;
+/// For so long there is an attacker, and then none.
+const ATTACKED: Duration = Duration::from_secs(10);
 
 /// Pseudo-random numbers that follow from a seed.
 struct Random(u64);
@@ -117,10 +128,21 @@ fn main() -> ExitCode {
         peer::main(role, socket, file, number);
         return ExitCode::SUCCESS;
     }
+    if let Some(code) = memif_hostile::child() {
+        return code;
+    }
+    if let [attacker, master, slave, seed] = &args[..]
+        && attacker == "--attacker"
+    {
+        attacker::main(master, slave, seed);
+        return ExitCode::SUCCESS;
+    }
+    let attacked = args.iter().any(|arg| arg == "attacker");
     let seconds = args.iter().find_map(|arg| arg.parse().ok());
     // Options and names of other tests come here too.
     let list = args.iter().any(|arg| arg == "--list");
-    let named = |arg: &String| !arg.starts_with('-') && !arg.starts_with("seed=");
+    let named =
+        |arg: &String| !arg.starts_with('-') && !arg.starts_with("seed=") && arg != "attacker";
     if list
         || seconds.is_none()
             && args
@@ -157,6 +179,11 @@ fn main() -> ExitCode {
         })
         .collect();
 
+    let mut attacker = attacked.then(|| {
+        let trips = Trips::start(&context, &links[0].socket, Arc::clone(&ending));
+        (Attacker::start(&context, &links[0].socket, seed), trips)
+    });
+
     // Once through all, for what is made at first use.
     let mut count = Count::default();
     all_flow(&links);
@@ -165,11 +192,18 @@ fn main() -> ExitCode {
         link.renew(folder.path());
     }
     all_flow(&links);
+    if let Some((attacker, _)) = &mut attacker {
+        attacker.go();
+        thread::sleep(ATTACKED);
+        attacker.stop();
+        all_flow(&links);
+    }
     let before = Held::over(Duration::from_secs(2));
     println!("{seconds} s, {LINKS} links, seed={seed}\nat the start  {before}");
 
     let start = Instant::now();
     let mut told = 0;
+    let mut is_attacked = false;
     while start.elapsed().as_secs() < seconds {
         thread::sleep(Duration::from_millis(10));
         for link in &mut links {
@@ -177,11 +211,27 @@ fn main() -> ExitCode {
                 link.next(&mut random, &mut count, folder.path());
             }
         }
+        if let Some((attacker, trips)) = &mut attacker {
+            let now = (start.elapsed().as_secs() / ATTACKED.as_secs()).is_multiple_of(2);
+            if now != std::mem::replace(&mut is_attacked, now) {
+                if now {
+                    attacker.go()
+                } else {
+                    attacker.stop()
+                }
+                trips.attacked(now);
+            }
+        }
         let minute = start.elapsed().as_secs() / 60;
         if minute > told {
             told = minute;
             println!("after {minute:>3} min {}, {count:?}", Held::now());
         }
+    }
+    if let Some((attacker, _)) = &mut attacker
+        && is_attacked
+    {
+        attacker.stop();
     }
     for link in &mut links {
         if link.stopped {
@@ -196,6 +246,13 @@ fn main() -> ExitCode {
         link.peer.leave();
     }
     ending.store(true, Ordering::Release);
+    if let Some((attacker, trips)) = attacker {
+        let [without, with] = trips.finish();
+        println!(
+            "{} hostile cases; round trips, half and 99 % within: {without:?} without them, {with:?} meanwhile",
+            attacker.cases
+        );
+    }
     let mut faults = Vec::new();
     for (i, link) in links.into_iter().enumerate() {
         let told = link.side.finish();

@@ -113,6 +113,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     if session.wait_link(some_time(args.timeout))? == Linked::Stopped {
         return Ok(());
     }
+    session.tell_refusals();
     let mut device = MemifDevice::new(&session.memif, 0)?.with_mtu(args.mtu.into());
     device.set_rx_mode(args.rx_mode)?;
 

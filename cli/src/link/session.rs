@@ -50,6 +50,9 @@ impl Dropped {
     }
 }
 
+/// Between two looks at why there is no link.
+const STEP: Duration = Duration::from_millis(200);
+
 const PERMISSION_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What ended a wait for the link.
@@ -171,7 +174,6 @@ impl Session {
         links: u64,
         limit: Option<Duration>,
     ) -> Result<Linked, Failure> {
-        const STEP: Duration = Duration::from_millis(200);
         let start = Instant::now();
         let mut unknown_id_since = None;
         let mut told = None;
@@ -190,15 +192,18 @@ impl Session {
                 Ok(()) => return Ok(Linked::Up),
                 Err(Error::TimedOut) => {}
                 Err(Error::Eof(_)) => return Ok(Linked::Stopped),
+                // Whoever had a link gets the next: a peer that restarts refuses for a while.
+                Err(_) if self.links() > 0 => {}
                 Err(e) => {
                     let passes = match refusal(e.kind(), &e.to_string()) {
-                        Refusal::Busy => true,
+                        // Another peer may come, another version of it too.
+                        Refusal::Busy | Refusal::Other => true,
                         // DPDK listens some time before its interfaces are there.
                         Refusal::UnknownId => {
                             unknown_id_since.get_or_insert_with(Instant::now).elapsed()
                                 < UNKNOWN_ID_PATIENCE
                         }
-                        _ => false,
+                        Refusal::Secret | Refusal::Mode => false,
                     };
                     if !passes {
                         return Err(refused(&e));
@@ -207,7 +212,8 @@ impl Session {
             }
             let waiting_for = self.waiting_for();
             // A moment after the socket is there, its permissions may not be yet.
-            if self.may_not_connect() && start.elapsed() >= PERMISSION_PATIENCE {
+            if self.links() == 0 && self.may_not_connect() && start.elapsed() >= PERMISSION_PATIENCE
+            {
                 return Err(Failure::Failed(waiting_for));
             }
             if left.is_some_and(|l| l.is_zero()) {
@@ -223,6 +229,23 @@ impl Session {
         }
     }
 
+    /// From now on says why the peer does not come back, for commands that wait for packets all the
+    /// time.
+    pub(crate) fn tell_refusals(&self) {
+        let memif = self.memif.clone();
+        let mut told = None;
+        if !self.quiet {
+            self.events.every(STEP, move || {
+                let failed = !memif.is_link_up() && memif.last_failure().is_some();
+                let waiting_for = failed.then(|| waiting_for(&memif));
+                if let Some(why) = waiting_for.as_ref().filter(|_| told != waiting_for) {
+                    notice_later(format_args!("waiting: {why}"));
+                }
+                told = waiting_for;
+            });
+        }
+    }
+
     fn may_not_connect(&self) -> bool {
         let failure = self.memif.last_failure();
         failure.is_some_and(|f| f.kind == ErrorKind::PermissionDenied && !f.refused)
@@ -230,32 +253,35 @@ impl Session {
 
     /// Why there is no link yet.
     pub(crate) fn waiting_for(&self) -> String {
-        use ErrorKind::{ConnectionRefused, NotFound};
+        waiting_for(&self.memif)
+    }
+}
 
-        let memif = &self.memif;
-        let failure = memif.last_failure();
-        match (memif.role(), failure) {
-            (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => {
-                nobody_listens(&memif.socket().display().to_string())
-            }
-            (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
-                "{memif}: {}; run as a user who may write to the socket (--socket-mode, --socket-owner, --allow-user)",
-                f.reason
-            ),
-            (Role::Slave, Some(f)) if f.refused => {
-                let hint = refusal(f.kind, &f.reason).hint();
-                let hint = if hint.is_empty() {
-                    String::new()
-                } else {
-                    format!("; {hint}")
-                };
-                format!("{memif}: {}{hint}", f.reason)
-            }
-            (_, Some(f)) => format!("{memif}: {}", f.reason),
-            (Role::Master, None) => format!("{memif}: no slave has connected"),
-            (_, None) => {
-                format!("{memif}: the master accepted the connection but does not answer")
-            }
+fn waiting_for(memif: &Memif) -> String {
+    use ErrorKind::{ConnectionRefused, NotFound};
+
+    let failure = memif.last_failure();
+    match (memif.role(), failure) {
+        (Role::Slave, Some(f)) if matches!(f.kind, ConnectionRefused | NotFound) => {
+            nobody_listens(&memif.socket().display().to_string())
+        }
+        (Role::Slave, Some(f)) if f.kind == ErrorKind::PermissionDenied => format!(
+            "{memif}: {}; run as a user who may write to the socket (--socket-mode, --socket-owner, --allow-user)",
+            f.reason
+        ),
+        (Role::Slave, Some(f)) if f.refused => {
+            let hint = refusal(f.kind, &f.reason).hint();
+            let hint = if hint.is_empty() {
+                String::new()
+            } else {
+                format!("; {hint}")
+            };
+            format!("{memif}: {}{hint}", f.reason)
+        }
+        (_, Some(f)) => format!("{memif}: {}", f.reason),
+        (Role::Master, None) => format!("{memif}: no slave has connected"),
+        (_, None) => {
+            format!("{memif}: the master accepted the connection but does not answer")
         }
     }
 }

@@ -16,6 +16,7 @@ mod helper;
 mod killed;
 mod lifetime;
 mod links;
+mod masters;
 mod observe;
 mod output;
 mod packets;

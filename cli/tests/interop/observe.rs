@@ -55,7 +55,7 @@ fn promtool_is_content_with_the_metrics() {
         "0",
     ];
     let mut capture = Running::start(None, &args);
-    let said = capture.says("metrics are on");
+    let said = capture.says("Metrics are served on");
     let url = said.rsplit(' ').next().unwrap();
     let metrics = Command::new("curl").args(["-sf", url]).output().unwrap();
     assert!(metrics.status.success(), "{metrics:?}");

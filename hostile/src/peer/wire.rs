@@ -1,5 +1,6 @@
 //! One end of a control channel: any bytes, any descriptors.
 
+use std::cell::Cell;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
@@ -8,7 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr,
-    connect, recvmsg, sendmsg, socket, socketpair,
+    connect, getsockopt, recvmsg, sendmsg, socket, socketpair, sockopt,
 };
 
 use super::*;
@@ -45,7 +46,9 @@ pub(super) fn wait_readable(fd: &OwnedFd, what: &str) {
         match poll(&mut fds, limit) {
             Err(Errno::EINTR) => {}
             result => {
-                assert_ne!(result.expect("poll"), 0, "this never came: {what}");
+                if result.expect("poll") == 0 {
+                    panic!("this never came: {what}");
+                }
                 return;
             }
         }
@@ -66,6 +69,12 @@ impl Wire {
     pub fn is_readable(&self) -> bool {
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
         poll(&mut fds, PollTimeout::ZERO).expect("poll") != 0
+    }
+
+    /// The process at the other end.
+    pub fn peer(&self) -> Option<u32> {
+        let peer = getsockopt(&self.0, sockopt::PeerCredentials).ok()?;
+        peer.pid().try_into().ok()
     }
 
     /// Two ends of a channel that nobody listens to.
@@ -143,10 +152,11 @@ impl Wire {
             return None;
         }
         assert_eq!(length, 128, "a message has 128 bytes");
-        Some(Received {
-            message: Message(bytes[..128].try_into().unwrap()),
-            fds,
-        })
+        let message = Message(bytes[..128].try_into().unwrap());
+        if message.kind() == DISCONNECT {
+            LAST_REFUSAL.set(Some(message.reason()));
+        }
+        Some(Received { message, fds })
     }
 
     /// Reads until the peer has closed.
@@ -185,6 +195,15 @@ impl Wire {
         self.send(message);
         self.expect_refusal()
     }
+}
+
+thread_local! {
+    static LAST_REFUSAL: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// What the last DISCONNECT on this thread said, since it was asked for.
+pub fn last_refusal() -> Option<String> {
+    LAST_REFUSAL.take()
 }
 
 /// What a DISCONNECT said.

@@ -20,6 +20,7 @@
 #ifndef _LIBMEMIF_H_
 #define _LIBMEMIF_H_
 
+#include <inttypes.h>
 #include <stdint.h>
 #include <sys/timerfd.h>
 #include <sys/types.h>
@@ -138,9 +139,9 @@ typedef enum
   MEMIF_RX_MODE_POLLING,
 } memif_rx_mode_t;
 
-typedef struct
+typedef struct memif_socket_args
 {
-  char path[108]; /* a leading '@' makes it an abstract name */
+  char path[108]; /* a leading '@' or NUL makes it an abstract name */
   char app_name[32];
   struct itimerspec connection_request_timer; /* zero: disconnected slaves don't ask again */
   memif_control_fd_update_t *on_control_fd_update; /* NULL: memif_poll_event polls */
@@ -232,6 +233,8 @@ int memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args,
 int memif_delete_socket (memif_socket_handle_t *sock);
 memif_socket_handle_t memif_get_socket_handle (memif_conn_handle_t conn);
 const char *memif_get_socket_path (memif_socket_handle_t sock);
+/* The path of an interface's socket. */
+const char *memif_get_socket_filename (memif_conn_handle_t conn);
 /* The listening descriptor, or -1. */
 int memif_get_listener_fd (memif_socket_handle_t sock);
 /* Takes a listening descriptor of the program's over. */
@@ -290,8 +293,8 @@ int memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, 
 int memif_buffer_enq_tx (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs,
 			 uint16_t count, uint16_t *count_out);
 /* Slave: two buffers that are received or reserved change their places in the
- * rings: each keeps its desc_index and queue, and gets the other's data, len and
- * flags. The caller owns both queues. */
+ * rings: each keeps its data, len and flags, and gets the other's desc_index and
+ * queue. The caller owns both queues. */
 int memif_buffer_requeue (memif_conn_handle_t conn, memif_buffer_t *buf_a, memif_buffer_t *buf_b);
 /* Takes back the reservation of this buffer and all after it. */
 int memif_set_next_free_buffer (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *buf);

@@ -51,9 +51,9 @@ count_silent (const sock_t *s, const memif_ext_peer_t *peer, unsigned *process, 
       }
 }
 
-/* The handshake that goes for a new one of this peer, NULL: none need. It is the oldest of the process
- * that has most of them; of those that have as many, of the user that has most. No process gets all
- * places, so that there are some for those who need longer. */
+/* The handshake that goes for a new one of this peer, NULL: none need. It is the oldest of the
+ * process that has most of them; of those that have as many, of the user that has most. No process
+ * gets all places, so that there are some for those who need longer. */
 static channel_t *
 one_too_many (const sock_t *s, const memif_ext_peer_t *peer)
 {
@@ -181,7 +181,7 @@ channel_up (channel_t *ch)
   conn_t *c = ch->conn;
   ch->state = CH_UP;
   ch->sock->half_open--;
-  c->up = true;
+  c->up = c->linked = true;
   c->error[0] = 0;
   char stale[ERROR_TEXT];
   fault_take (c, stale); /* of an earlier link */

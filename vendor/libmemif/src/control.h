@@ -88,6 +88,8 @@ struct conn
   link_t *link;	      /* while in handshake or up */
   link_t *external;   /* the last link, when it has external regions: they are given back here */
   bool up, closed, deleted;
+  bool linked;	  /* it has had a link */
+  bool tells_end; /* made by memif_create: on_disconnect is called at its end, link or not */
   uint64_t asked; /* the timer's round in which it last asked for its connection */
   queue_t *rx, *tx; /* as many as configured */
   void *queue_memory;

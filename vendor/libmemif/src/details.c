@@ -92,7 +92,8 @@ memif_get_details (memif_conn_handle_t conn, memif_details_t *md, char *buf, ssi
   md->remote_if_name = put_text (&s, c->remote_if, sizeof c->remote_if);
   md->remote_inst_name = put_text (&s, c->remote_name, sizeof c->remote_name);
   md->id = c->args.interface_id;
-  md->secret = put_text (&s, c->args.secret, sizeof c->args.secret);
+  if (c->args.secret[0])
+    md->secret = put_text (&s, c->args.secret, sizeof c->args.secret);
   md->role = c->args.is_master ? 0 : 1;
   md->mode = (uint8_t) c->args.mode;
   md->socket_path = put_text (&s, c->sock->path, sizeof c->sock->path);

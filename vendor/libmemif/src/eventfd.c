@@ -1,5 +1,5 @@
-/* The eventfds of rings. The peer has the same open file and may make it blocking, or fill it, at any
- * time, so no call may rely on O_NONBLOCK, nor on what poll says. */
+/* The eventfds of rings. The peer has the same open file and may make it blocking, or fill it, at
+ * any time, so no call may rely on O_NONBLOCK, nor on what poll says. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/aio_abi.h>
@@ -20,6 +20,22 @@ static _Atomic aio_context_t aio;
 static int file = -1; /* an empty one of ours: to read it waits for nobody */
 static bool can_clear;
 
+#ifdef MEMIF_EMULATED
+/* Under an emulator without asynchronous I/O, to test the rest there. A peer can stop this. */
+bool
+eventfd_signal (int efd)
+{
+  uint64_t one = 1;
+  return is_eventfd (efd) && (write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR);
+}
+
+uint64_t
+eventfd_clear (int efd)
+{
+  uint64_t count;
+  return read (efd, &count, sizeof count) == (ssize_t) sizeof count ? count : 0;
+}
+#else
 static void
 reap (aio_context_t ctx)
 {
@@ -48,22 +64,6 @@ signal_by_aio (aio_context_t ctx, int efd)
   return false;
 }
 
-#ifdef MEMIF_EMULATED
-/* Under an emulator without asynchronous I/O, to test the rest there. A peer can stop this. */
-bool
-eventfd_signal (int efd)
-{
-  uint64_t one = 1;
-  return is_eventfd (efd) && (write (efd, &one, sizeof one) >= 0 || errno == EAGAIN || errno == EINTR);
-}
-
-uint64_t
-eventfd_clear (int efd)
-{
-  uint64_t count;
-  return read (efd, &count, sizeof count) == (ssize_t) sizeof count ? count : 0;
-}
-#else
 bool
 eventfd_signal (int efd)
 {

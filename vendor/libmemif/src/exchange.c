@@ -138,13 +138,12 @@ swap (queue_t *qa, queue_t *qb, memif_buffer_t *a, memif_buffer_t *b)
   const own_t own = *own_a;
   *own_a = *own_b;
   *own_b = own;
+  /* Each keeps its data, and is called by its new place. */
   const memif_buffer_t was = *a;
-  a->data = b->data;
-  a->len = b->len;
-  a->flags = b->flags;
-  b->data = was.data;
-  b->len = was.len;
-  b->flags = was.flags;
+  a->desc_index = b->desc_index;
+  a->queue = b->queue;
+  b->desc_index = was.desc_index;
+  b->queue = was.queue;
   return MEMIF_ERR_SUCCESS;
 }
 

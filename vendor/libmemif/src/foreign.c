@@ -1,10 +1,10 @@
 /* Ending what peers brought: connections, descriptors, memory. That may take as long as a peer
- * likes: the last close of a file waits for its daemon, that of a socket for what it has to send, and
- * a socket's queue may hold more of both. So it is never done by who serves the links.
+ * likes: the last close of a file waits for its daemon, that of a socket for what it has to send,
+ * and a socket's queue may hold more of both. So it is never done by who serves the links.
  *
- * One thread sorts. What waits for nobody it ends itself: all that a peer by the book brings, which
- * so never stands behind anything else. The rest goes to a few other threads, of which no process
- * and no user can hold all. */
+ * One thread sorts. What waits for nobody it ends itself: all that a peer by the book brings,
+ * which so never stands behind anything else. The rest goes to a few other threads, of which no
+ * process and no user can hold all. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -17,8 +17,8 @@
 #include "base.h"
 
 enum { THREADS = 8, THREADS_OF_PROCESS = 2, THREADS_OF_USER = 4 };
-/* What may be slow of one process, also as a part of the descriptors that we may have; in such shares,
- * what may be of a user, and what may be here of all. */
+/* What may be slow of one process, also as a part of the descriptors that we may have; in such
+ * shares, what may be of a user, and what may be here of all. */
 enum { MOST_OF_PROCESS = 1024, PART_OF_PROCESS = 16, SHARES_OF_USER = 2, SHARES_OF_ALL = 4 };
 
 /* A descriptor that waits, found by its number: to put one here needs no memory, and can't fail. */
@@ -212,7 +212,8 @@ foreign_done (void)
   pthread_mutex_unlock (&lock);
 }
 
-/* With the lock held: room for descriptors up to this one. Pages that are never touched cost nothing. */
+/* With the lock held: room for descriptors up to this one. Pages that are never touched cost
+ * nothing. */
 static bool
 make_room (size_t count)
 {

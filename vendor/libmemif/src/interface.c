@@ -81,7 +81,13 @@ memif_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
 	      memif_connection_update_t *on_connect, memif_connection_update_t *on_disconnect,
 	      memif_on_interrupt_t *on_interrupt, void *private_ctx)
 {
-  return memif_ext_create (conn, args, NULL, on_connect, on_disconnect, on_interrupt, private_ctx);
+  sock_t *s = args ? args->socket : NULL;
+  if (conn && s && *conn)
+    return fail (s, MEMIF_ERR_CONN, "the handle of an interface to be made is not NULL");
+  int err = memif_ext_create (conn, args, NULL, on_connect, on_disconnect, on_interrupt, private_ctx);
+  if (!err)
+    ((conn_t *) *conn)->tells_end = true;
+  return err;
 }
 
 int
@@ -118,7 +124,11 @@ memif_delete (memif_conn_handle_t *conn)
   sock_t *s = c->sock;
   dispatch_begin (s);
   c->deleted = true;
+  const bool linked = c->linked;
   memif_ext_close (c);
+  /* As libmemif has it: programs free there what the interface was given. */
+  if (!linked && c->tells_end && c->on_disconnect)
+    c->on_disconnect (c, c->private_ctx);
   log_tell (s, UINT64_MAX); /* of this one, before it goes */
   for (conn_t **at = &s->conns; *at; at = &(*at)->next)
     if (*at == c)
@@ -140,14 +150,15 @@ memif_request_connection (memif_conn_handle_t conn)
   if (!c || c->closed)
     return MEMIF_ERR_NOCONN;
   if (c->args.is_master)
-    return fail (c->sock, MEMIF_ERR_ACCSLAVE, "%s: only a slave asks for a connection", where (c));
+    return listener_open (c->sock);
   if (c->channel)
     return fail (c->sock, MEMIF_ERR_ALRCONN, "%s is connected or connecting", where (c));
   dispatch_begin (c->sock);
   int err = channel_connect (c);
   timer_update (c->sock);
   dispatch_end (c->sock);
-  return err;
+  /* As libmemif has it: nobody listens, with a file or without. */
+  return err == MEMIF_ERR_NO_FILE ? MEMIF_ERR_CONNREFUSED : err;
 }
 
 memif_socket_handle_t

@@ -1,5 +1,5 @@
-/* What the last close of a descriptor may wait for: the daemon of a file, what a socket has still to
- * send, and all of that in the queues of sockets. */
+/* What the last close of a descriptor may wait for: the daemon of a file, what a socket has still
+ * to send, and all of that in the queues of sockets. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -8,7 +8,8 @@
 
 #include "base.h"
 
-/* Sockets in the queues of sockets, as deep as the kernel allows; what a queue holds, and a message. */
+/* Sockets in the queues of sockets, as deep as the kernel allows; what a queue holds, and a
+ * message. */
 enum { DEEPEST = 5, MOST_MESSAGES = 4096, MAX_ATTACHED = 253 };
 
 static _Atomic unsigned borrowed; /* numbers in use for what is in the queues of others */
@@ -82,8 +83,9 @@ end_message (int fd, int depth)
   return n > 0 || (n == 0 && (mh.msg_controllen || mh.msg_flags));
 }
 
-/* Takes most waits away before the close: sockets linger no more, nor do those in their queues. Who
- * shares them may undo that, and then makes one of these threads wait for as long as he is there. */
+/* Takes most waits away before the close: sockets linger no more, nor do those in their queues.
+ * Who shares them may undo that, and then makes one of these threads wait for as long as he is
+ * there. */
 static void
 end (int fd, int depth)
 {

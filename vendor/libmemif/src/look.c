@@ -1,14 +1,16 @@
 /* Looks at queues whose readers sleep, for producers without a fence.
  *
- * A producer publishes, and then looks whether the receiver wants to be woken. Without a full fence
- * in between its processor may look first, and keep what is published to itself for a moment: the
- * receiver clears the flag, finds nothing and sleeps. We have the fence; libmemif and VPP have not.
+ * A producer publishes, and then looks whether the receiver wants to be woken. Without a full
+ * fence in between its processor may look first, and keep what is published to itself for a
+ * moment: the receiver clears the flag, finds nothing and sleeps. We have the fence; libmemif and
+ * VPP have not.
  *
- * That moment ends: a processor hands on what it has written within microseconds, and at the latest
- * when it enters the kernel. So whoever goes to sleep has the ring looked at once more a millisecond
- * later, which finds every such packet, and then, in case somebody stops whole processors, after
- * ten, a hundred and a thousand of them. Then a reader sleeps for as long as there is nothing. memif_ext_rx_wait looks
- * for itself; for those that sleep in a loop of their own the control thread does. */
+ * That moment ends: a processor hands on what it has written within microseconds, and at the
+ * latest when it enters the kernel. So whoever goes to sleep has the ring looked at once more a
+ * millisecond later, which finds every such packet, and then, in case somebody stops whole
+ * processors, after ten, a hundred and a thousand of them. Then a reader sleeps for as long as
+ * there is nothing. memif_ext_rx_wait looks for itself; for those that sleep in a loop of their
+ * own the control thread does. */
 #define _GNU_SOURCE
 #include "control.h"
 

@@ -53,9 +53,9 @@ message_send (int fd, const message_t *m, int attached)
   return n == (ssize_t) sizeof *m ? MEMIF_ERR_SUCCESS : error_of_errno (errno);
 }
 
-/* Looks at the message, and takes it out of the queue only when it is as it should be: until then all
- * that it brought is in the queue too, so whatever the kernel finds no room for, it does not close.
- * A message that stays there goes with its connection. */
+/* Looks at the message, and takes it out of the queue only when it is as it should be: until then
+ * all that it brought is in the queue too, so whatever the kernel finds no room for, it does not
+ * close. A message that stays there goes with its connection. */
 int
 message_receive (int fd, const memif_ext_peer_t *from, message_t *m, int *attached, const char **why)
 {

@@ -9,8 +9,8 @@
  * as long as nothing more is written, and VPP writes nothing into a ring that it takes for full. So
  * from its first overrun on, until the link goes down, such a peer is shown a full ring while we
  * read: it is stopped, what it was about to publish is waited for, all that there is is read, and
- * then all slots are given back at once. Of the first overrun nothing is read if we may have written
- * to what it wrote: see rx_clear_chain. */
+ * then all slots are given back at once. Of the first overrun nothing is read if we have given slots
+ * back meanwhile and changed them, as rx_give_back and rx_clear_chain do. */
 #define _GNU_SOURCE
 #include <time.h>
 
@@ -19,10 +19,12 @@
 
 enum
 {
-  /* Longer than a frame of 256 packets of 9000 bytes takes to be copied. */
+  /* Longer than a frame of 256 packets of 9000 bytes takes to be copied, and several times that, as
+   * the peer may have to share its processor. */
   STOP_NS = 1000000,
+  QUIET_TIMES = 5,
   /* Who goes on publishing in spite of a full ring is not waited for. */
-  STOP_TRIES = 8,
+  STOP_TRIES = 32,
 };
 
 static unsigned
@@ -59,6 +61,15 @@ goes_on (const queue_t *q, uint16_t slot)
   return desc_read (&q->ring->desc[slot & q->mask]).flags & DESC_NEXT;
 }
 
+/* As a slave made it ready: the peer was about to publish what we have written over meanwhile. A
+ * packet that just fills its buffer looks the same. */
+static bool
+looks_fresh (const queue_t *q, uint16_t slot)
+{
+  const desc_t d = desc_read (&q->ring->desc[slot & q->mask]);
+  return q->slave && !(d.flags & DESC_NEXT) && d.length == q->buffer_size;
+}
+
 /* Nothing is held: what is between the counter and a ring before it can be read, from and up to the
  * beginning of a packet. Returns how many slots. */
 static int
@@ -93,19 +104,21 @@ stop_and_take (queue_t *q, bool good)
   uint16_t counter = counter_now (q);
   if (counter == q->next)
     return 0;
-  for (int tries = 0;; tries++)
+  for (int tries = 0, quiet = 0; quiet < QUIET_TIMES; tries++)
     {
       show (q, (uint16_t) (q->slave ? counter : counter - ring_size (q)));
       nanosleep (&(struct timespec){ .tv_nsec = STOP_NS }, NULL);
       const uint16_t now = counter_now (q);
-      if (now == counter)
-	break;
+      /* Chains are published whole. It writes the descriptors of a frame first, then the packets. */
+      quiet = now == counter && !goes_on (q, (uint16_t) (now - 1)) ? quiet + 1 : 0;
       counter = now;
-      good &= tries < STOP_TRIES;
       if (tries == STOP_TRIES)
-	break;
+	{
+	  good = false;
+	  break;
+	}
     }
-  if (!good)
+  if (!good || looks_fresh (q, (uint16_t) (counter - 1)))
     {
       lose (q, (uint16_t) (counter - q->next));
       q->next = counter;
@@ -130,7 +143,7 @@ rx_overrun (queue_t *q, uint16_t counter, unsigned published, unsigned most)
   /* Release: the control thread, which tells of it, is woken after. */
   atomic_store_explicit (&q->conn->overran, true, memory_order_release);
   loop_kick (q->conn->sock);
-  return stop_and_take (q, !q->chained);
+  return stop_and_take (q, !q->slave && !q->chained);
 }
 
 int

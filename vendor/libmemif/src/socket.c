@@ -40,7 +40,10 @@ sock_free_dead (sock_t *s)
 int
 memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, void *private_ctx)
 {
-  if (!sock || !args || !args->path[0] || !memchr (args->path, 0, sizeof args->path))
+  /* A name that begins with NUL is an abstract one, as is one with '@'. */
+  const bool abstract = args && !args->path[0];
+  if (!sock || !args || !args->path[abstract]
+      || !memchr (args->path + abstract, 0, sizeof args->path - abstract))
     return MEMIF_ERR_INVAL_ARG;
   locks_open ();
   if (eventfds_open ())
@@ -62,6 +65,8 @@ memif_create_socket (memif_socket_handle_t *sock, memif_socket_args_t *args, voi
   s->private_ctx = private_ctx;
   s->paused_listener = s->spare = -1;
   memcpy (s->path, args->path, sizeof s->path);
+  if (abstract)
+    s->path[0] = '@';
   memcpy (s->app_name, args->app_name[0] ? args->app_name : MEMIF_DEFAULT_APP_NAME,
 	  args->app_name[0] ? sizeof s->app_name : sizeof MEMIF_DEFAULT_APP_NAME);
   memif_ext_configure_socket (s, &(memif_ext_socket_args_t){ 0 });
@@ -152,6 +157,12 @@ const char *
 memif_get_socket_path (memif_socket_handle_t sock)
 {
   return sock ? ((sock_t *) sock)->path : NULL;
+}
+
+const char *
+memif_get_socket_filename (memif_conn_handle_t conn)
+{
+  return conn ? memif_get_socket_path (((conn_t *) conn)->sock) : NULL;
 }
 
 int

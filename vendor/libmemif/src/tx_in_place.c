@@ -141,7 +141,7 @@ place_singles (queue_t *q, const memif_buffer_t *bufs, uint16_t count)
       const uint16_t slot = (uint16_t) (first + n);
       const uint32_t offset = own_offset (own[slot & own_mask]);
       const size_t into = (size_t) ((const uint8_t *) b->data - (base + offset));
-      if (b->queue != q || b->desc_index != slot || b->flags || into > buffer_size
+      if (b->desc_index != slot || b->flags || into > buffer_size
 	  || b->len > buffer_size - into)
 	break;
       desc_write (&desc[slot & mask],
@@ -173,8 +173,10 @@ place (queue_t *q, const memif_buffer_t *b)
   const uint8_t *start = tx_offered_at (q, b->desc_index, &d);
   if (!start)
     return MEMIF_ERR_MFMSG;
+  if (b->len > d.length)
+    return MEMIF_ERR_INVAL_ARG;
   /* The program gives what it was given, so it is the peer that has changed it. */
-  if (data != start || b->len > d.length)
+  if (data != start)
     return queue_fault (q, "the reserved slot %u was changed", b->desc_index & q->mask);
   d.length = b->len;
   d.flags = flags;
@@ -205,7 +207,7 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
     {
       const memif_buffer_t *b = &bufs[i];
       uint16_t reserved = (uint16_t) (q->next - q->done);
-      if (b->queue != q || b->desc_index != (uint16_t) (q->done + i) || i >= reserved)
+      if (b->desc_index != (uint16_t) (q->done + i) || i >= reserved)
 	err = MEMIF_ERR_INVAL_ARG;
       else
 	err = place (q, b);

@@ -455,13 +455,17 @@ swapping (void)
   uint16_t n = 0;
   for (uint32_t round = 0; round < 2000; round++)
     {
-      /* Two reserved ones: what was second goes first. */
+      /* Two reserved ones: each takes the other's place, and goes when that goes. */
       OK (memif_buffer_alloc (p.slave.conn, 0, b, 2, &n, 100));
       pattern (b[0].data, 1, 100);
       pattern (b[1].data, 2, 50);
       b[1].len = 50;
+      const memif_buffer_t was[2] = { b[0], b[1] };
       OK (memif_buffer_requeue (p.slave.conn, &b[0], &b[1]));
-      OK (memif_tx_burst (p.slave.conn, 0, b, 2, &n));
+      CHECK (b[0].data == was[0].data && b[0].len == 100 && b[0].desc_index == was[1].desc_index);
+      CHECK (b[1].data == was[1].data && b[1].len == 50 && b[1].desc_index == was[0].desc_index);
+      OK (memif_tx_burst (p.slave.conn, 0, &b[1], 1, &n));
+      OK (memif_tx_burst (p.slave.conn, 0, &b[0], 1, &n));
       EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 50);
       CHECK (is_pattern (bytes, 2, 50));
       EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 100);
@@ -472,9 +476,9 @@ swapping (void)
       OK (memif_rx_burst (p.slave.conn, 0, r, 1, &n));
       OK (memif_buffer_alloc (p.slave.conn, 0, b, 1, &n, 10));
       OK (memif_buffer_requeue (p.slave.conn, &r[0], &b[0]));
-      EQUAL (b[0].len, 300);
+      EQUAL (r[0].len, 300);
       OK (memif_refill_queue (p.slave.conn, 0, 1, 0));
-      OK (memif_tx_burst (p.slave.conn, 0, b, 1, &n));
+      OK (memif_tx_burst (p.slave.conn, 0, r, 1, &n));
       EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), 300);
       CHECK (is_pattern (bytes, round, 300));
     }
@@ -500,6 +504,60 @@ what_is_not_held_can_t_be_moved (void)
   OK (memif_tx_burst (p.slave.conn, 0, s, 1, &n)); /* the first is the peer's */
   FAILS (memif_buffer_requeue (p.slave.conn, &s[0], &s[1]), MEMIF_ERR_INVAL_ARG);
   FAILS (memif_buffer_requeue (p.slave.conn, &s[1], &s[0]), MEMIF_ERR_INVAL_ARG);
+  pair_close (&p);
+}
+
+/* As libmemif 4.0 has it, in both roles. */
+static void
+what_a_burst_takes (void)
+{
+  for (int master = 0; master < 2; master++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = 512 });
+      side_t *from = master ? &p.master : &p.slave, *to = master ? &p.slave : &p.master;
+      memif_buffer_t b[3];
+      uint16_t n = 0, sent = 9;
+      OK (memif_buffer_alloc (from->conn, 0, b, 3, &n, 64));
+      for (uint32_t i = 0; i < 3; i++)
+	pattern (b[i].data, i, 64);
+      /* The buffer's queue does not matter; of a wrong index in second place the first is sent. */
+      b[0].queue = NULL;
+      b[1].desc_index = (uint16_t) (b[1].desc_index + 1);
+      FAILS (memif_tx_burst (from->conn, 0, b, 3, &sent), MEMIF_ERR_INVAL_ARG);
+      EQUAL (sent, 1);
+      b[1].desc_index = (uint16_t) (b[1].desc_index - 1);
+      /* More than the buffer holds is the caller's fault, and nobody else's. */
+      b[1].len = 513;
+      FAILS (memif_tx_burst (from->conn, 0, &b[1], 2, &sent), MEMIF_ERR_INVAL_ARG);
+      EQUAL (sent, 0);
+      b[1].len = 64;
+      OK (memif_tx_burst (from->conn, 0, &b[1], 2, &sent));
+      for (uint32_t i = 0; i < 3; i++)
+	{
+	  EQUAL (receive_packet (to->conn, 0, bytes, sizeof bytes), 64);
+	  CHECK (is_pattern (bytes, i, 64));
+	}
+      EQUAL (p.slave.downs + p.master.downs, 0);
+      pair_close (&p);
+    }
+}
+
+/* Numbers of slots have 16 bits: buffers of many large rings are told apart all the same. */
+static void
+many_large_rings (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 12, .buffer_size = 64, .s2m = 12 });
+  for (uint32_t round = 0; round < 3; round++)
+    for (uint16_t q = 0; q < 12; q++)
+      for (uint32_t i = 0; i < 3000; i++)
+	{
+	  OK (send_packet (p.slave.conn, q, i + q, 64));
+	  EQUAL (receive_packet (p.master.conn, q, bytes, sizeof bytes), 64);
+	  if (!is_pattern (bytes, i + q, 64))
+	    CHECK (!"a packet of another queue");
+	}
   pair_close (&p);
 }
 
@@ -543,6 +601,8 @@ main (int argc, char **argv)
     { "echo_without_a_copy", echo_without_a_copy },
     { "what_can_t_be_moved", what_can_t_be_moved },
     { "swapping", swapping },
+    { "what_a_burst_takes", what_a_burst_takes },
+    { "many_large_rings", many_large_rings },
     { "what_is_not_held_can_t_be_moved", what_is_not_held_can_t_be_moved },
     { "without_a_link", without_a_link },
   };

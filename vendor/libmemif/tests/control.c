@@ -79,7 +79,7 @@ every_allocation_is_the_program_s (void)
   unsigned fds = open_fds ();
   int up[2] = { 0 };
   memif_socket_handle_t socks[2];
-  memif_conn_handle_t conns[2];
+  memif_conn_handle_t conns[2] = { NULL };
   const char *path = fresh_path ();
   for (int slave = 0; slave < 2; slave++)
     {
@@ -177,7 +177,7 @@ without_a_timer_a_slave_asks_once (void)
       OK (memif_poll_event (master.sock, 0));
     }
   EQUAL (slave.ups, 0);
-  FAILS (memif_request_connection (master.conn), MEMIF_ERR_ACCSLAVE);
+  OK (memif_request_connection (master.conn)); /* it listens */
   OK (memif_request_connection (slave.conn));
   FAILS (memif_request_connection (slave.conn), MEMIF_ERR_ALRCONN);
   while (!slave.ups || !master.ups)

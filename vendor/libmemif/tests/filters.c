@@ -1,5 +1,5 @@
-/* Filters that take system calls away, as seccomp profiles of containers do: the promise stays the same,
- * or it is said which call is needed. */
+/* Filters that take system calls away, as seccomp profiles of containers do: the promise stays the
+ * same, or it is said which call is needed. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -29,7 +29,8 @@ forbid (int call, int error)
 	 && prctl (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/* Runs a test in a process of its own without this call: the first thing there that makes a socket. */
+/* Runs a test in a process of its own without this call: the first thing there that makes a
+ * socket. */
 static void
 without (int call, int error, const char *test)
 {
@@ -74,7 +75,8 @@ io_submit_is_named (void)
   refused ("io_submit");
 }
 
-/* What a program of libmemif polls has to be cleared, which needs it. What this library offers beside it does not. */
+/* What a program of libmemif polls has to be cleared, which needs it. What this library offers
+ * beside it does not. */
 static void
 preadv2_is_named (void)
 {

@@ -125,7 +125,7 @@ attempts_that_fail_leave_nothing (void)
   unsigned fds = open_fds ();
   const char *path = fresh_path ();
   memif_conn_args_t ca = { .socket = socket_new (path, 0) };
-  memif_conn_handle_t conn;
+  memif_conn_handle_t conn = NULL;
 
   /* Nobody listens. */
   OK (memif_create (&conn, &ca, NULL, NULL, NULL, NULL));

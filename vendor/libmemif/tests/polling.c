@@ -85,7 +85,7 @@ the_program_polls (void)
   loop_t l = { .epfd = epoll_create1 (0) };
   int up[2] = { 0 };
   memif_socket_handle_t socks[2];
-  memif_conn_handle_t conns[2];
+  memif_conn_handle_t conns[2] = { NULL };
   const char *path = fresh_path ();
   for (int slave = 0; slave < 2; slave++)
     {
@@ -300,7 +300,7 @@ a_timer_that_has_fired_is_quiet (void)
   sa.connection_request_timer.it_interval.tv_sec = 3600;
   snprintf (sa.path, sizeof sa.path, "%s", fresh_path ());
   memif_conn_args_t ca = { 0 };
-  memif_conn_handle_t conn;
+  memif_conn_handle_t conn = NULL;
   OK (memif_create_socket (&ca.socket, &sa, &w));
   OK (memif_create (&conn, &ca, NULL, NULL, NULL, NULL)); /* nobody listens */
   struct pollfd polled[8];
@@ -322,7 +322,7 @@ a_timer_that_has_fired_for_the_last_time_is_quiet (void)
   loop_t l = { .epfd = epoll_create1 (0) };
   const char *path = fresh_path ();
   memif_conn_args_t ca = { .socket = own_loop_socket (&l, path), .is_master = 1 };
-  memif_conn_handle_t conn;
+  memif_conn_handle_t conn = NULL;
   OK (memif_ext_configure_socket (ca.socket, &(memif_ext_socket_args_t){ .handshake_ms = 1 }));
   OK (memif_create (&conn, &ca, NULL, NULL, NULL, NULL));
 

@@ -1,5 +1,5 @@
-/* What processes share when they connect to one socket: places for unfinished handshakes, mappings, and the
- * control thread's time. */
+/* What processes share when they connect to one socket: places for unfinished handshakes,
+ * mappings, and the control thread's time. */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <stdio.h>

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use memif::Direction;
 use memif::observe::{self, Counts, Direction as Way, Link, LinkId, Observer, ObserverBuilder};
 use memif::pcap::InterfaceInfo;
-use memif::{Burst, Eof, Error, ErrorKind, LinkType};
+use memif::{Burst, Direction, Eof, Error, ErrorKind, LinkType};
 
 use super::options::Args;
 use super::target::Target;
@@ -16,6 +15,9 @@ use crate::files::record::Recording;
 use crate::metrics::observed::tell_hidden;
 use crate::report::notice;
 use crate::values::some_time;
+
+/// Packets taken from a ring at a time.
+const BURST: u16 = 256;
 
 /// A link that is being read.
 struct Watched {
@@ -64,7 +66,7 @@ pub(super) fn run(
         true => u32::MAX,
         false => args.snaplen,
     };
-    let mut burst = Burst::new(super::BURST).with_snaplen(snaplen);
+    let mut burst = Burst::new(BURST).with_snaplen(snaplen);
     let mut waiting = false;
     while !recording.is_done() && !events.is_stopped() {
         if Instant::now() >= this.next_search {
@@ -89,7 +91,11 @@ pub(super) fn run(
             recording.idle();
             const LONGEST: Duration = Duration::from_millis(100);
             let left = this.next_search.saturating_duration_since(Instant::now());
-            let _ = Observer::wait_any(&mut this.observers, Some(left.min(LONGEST)))?;
+            match Observer::wait_any(&mut this.observers, Some(left.min(LONGEST))) {
+                // Which it is, the rings tell.
+                Ok(_) | Err(Error::TimedOut) => {}
+                Err(e) => return Err(e.into()),
+            }
         }
     }
     for at in 0..this.watched.len() {

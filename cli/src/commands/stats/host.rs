@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use memif::observe::LinkId;
 
-use super::Args;
+use super::options::Args;
 use super::table::cut;
 use crate::events::Events;
 use crate::failure::Failure;

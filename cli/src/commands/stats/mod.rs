@@ -1,44 +1,18 @@
 //! `memif stats`: a live table of what the running commands do.
 
 mod host;
+mod options;
 mod table;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::metrics::MetricsArgs;
 use crate::metrics::local::{find, query};
 use crate::metrics::snapshot::Snapshot;
 use crate::output::{print, terminal_width};
 
-/// Show packets/s, Mbit/s, ring fill and drops of running captures, replays, bridges and responders
-///
-/// Finds all memif commands that this user runs. They publish counters on a socket in
-/// $XDG_RUNTIME_DIR/memif or /tmp/memif-UID, which only this user can reach; `stats` exits when all
-/// have exited.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// Only these processes
-    #[arg(value_name = "PID")]
-    pids: Vec<u32>,
-    /// Refresh interval in seconds
-    #[arg(short, long, default_value = "1", value_name = "SECONDS", value_parser = crate::values::some_seconds)]
-    interval: Duration,
-    /// Exit after N tables
-    #[arg(short = 'n', long, value_name = "N")]
-    count: Option<u64>,
-    /// Print one JSON object per process and refresh, one per line, with all counters since its start
-    #[arg(long)]
-    json: bool,
-    /// Every link of this host, between any processes, observed by its rings. Serves them with
-    /// --metrics, and then prints only to a terminal
-    #[arg(long, conflicts_with = "pids")]
-    all: bool,
-    #[command(flatten)]
-    metrics: MetricsArgs,
-}
+pub(crate) use options::Args;
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let events = Events::start()?;

@@ -72,10 +72,10 @@ pub(crate) struct Summary {
     pub(crate) discarded: u64,
     /// As the output failed.
     pub(crate) lost: u64,
-    /// Slots, by the peer before they were read.
-    pub(crate) overrun: u64,
     /// By an observer; perhaps there were more.
     pub(crate) missed: Option<(u64, bool)>,
+    /// Slots, by the peer before they were read.
+    pub(crate) overrun: u64,
     /// Packets that are where they belong.
     pub(crate) done: u64,
     /// As in `5 packets written to x.pcap`.
@@ -414,15 +414,15 @@ impl Summary {
             ""
         };
         notice_later(format_args!("{} dropped{why}", packets(self.lost)));
+        if let Some((missed, at_least)) = self.missed {
+            let at_least = if at_least { "at least " } else { "" };
+            notice_later(format_args!("{at_least}{} missed", packets(missed)));
+        }
         if self.overrun > 0 {
             notice_later(format_args!(
                 "{} overwritten by the peer before they were read; their packets are lost",
                 count(self.overrun, "slot")
             ));
-        }
-        if let Some((missed, at_least)) = self.missed {
-            let at_least = if at_least { "at least " } else { "" };
-            notice_later(format_args!("{at_least}{} missed", packets(missed)));
         }
         if self.discarded > 0 {
             notice_later(format_args!(
