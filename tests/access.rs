@@ -59,7 +59,14 @@ fn the_file_has_its_mode_whatever_the_umask() {
     let folder = folder();
     for (i, mask) in [0o000, 0o022, 0o077].into_iter().enumerate() {
         let before = umask(Mode::from_bits(mask).unwrap());
-        for mode in [None, Some(0o600), Some(0o660), Some(0o666), Some(0o777)] {
+        for mode in [
+            None,
+            Some(0),
+            Some(0o600),
+            Some(0o660),
+            Some(0o666),
+            Some(0o777),
+        ] {
             let context = match mode {
                 Some(mode) => builder().socket_mode(mode).build().unwrap(),
                 None => builder().build().unwrap(),

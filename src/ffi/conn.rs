@@ -231,7 +231,8 @@ impl Conn {
         while packets.len() > 0 {
             let mut raw = [const { MaybeUninit::<memif_ext_slice_t>::uninit() }; AT_A_TIME];
             let mut count = 0;
-            for (raw, packet) in raw.iter_mut().zip(packets.by_ref().take(AT_A_TIME)) {
+            // In this order, so that no packet is taken for which there is no room.
+            for (raw, packet) in raw.iter_mut().zip(packets.by_ref()) {
                 raw.write(raw_slice(packet));
                 count += 1;
             }

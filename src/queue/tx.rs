@@ -292,7 +292,9 @@ impl TxQueue {
     /// The bytes of the largest buffer, and how many buffers there are, if the link has any.
     #[cfg(feature = "smoltcp")]
     pub(crate) fn room(&mut self) -> Option<(usize, usize)> {
-        let (size, slots) = self.link.conn().ok()?.tx_room(&mut self.end).ok()?;
+        let conn = self.link.conn().ok()?;
+        conn.tx_free(&mut self.end).ok()?; // looks at what is offered
+        let (size, slots) = conn.tx_room(&mut self.end).ok()?;
         (size > 0 && slots > 0).then_some((size as usize, slots.into()))
     }
 

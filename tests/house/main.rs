@@ -5,6 +5,7 @@
 
 mod floors;
 mod imports;
+mod public;
 
 use std::path::Path;
 
@@ -67,6 +68,48 @@ fn the_library_keeps_its_floors() {
 #[test]
 fn the_command_keeps_its_floors() {
     keeps(&COMMAND, "cli/src");
+}
+
+#[test]
+fn the_library_s_interface_is_its_own() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let crates = public::crates(&manifest);
+    assert!(crates.iter().any(|name| name == "pcap_file"), "{crates:?}");
+    // What is in `ffi` is not public.
+    let sources = read(&root.join("src"));
+    let sources = sources.iter().filter(|(file, _)| !file.starts_with("ffi/"));
+    let faults: Vec<_> = sources
+        .flat_map(|(file, text)| public::foreign(file, text, &crates))
+        .collect();
+    assert_eq!(faults, [] as [&str; 0]);
+}
+
+#[test]
+fn a_type_of_another_crate_in_the_interface_is_found() {
+    let crates = ["pcap_file".to_owned(), "smoltcp".into()];
+    for line in [
+        "use pcap_file::pcapng::{Block, Other};\npub fn f(&self) -> Block<'_> {",
+        "pub fn f(\n    block: pcap_file::Block,\n) {",
+        "use pcap_file::Block;\npub struct Ours {\n    pub block: Block,",
+        "use pcap_file::Block;\nimpl From<Block> for Ours {",
+        "pub use pcap_file::Block;",
+    ] {
+        let faults = public::foreign("pcap/x.rs", line, &crates);
+        assert_eq!(faults.len(), 1, "{line}: {faults:?}");
+        assert!(faults[0].contains("pcap_file"), "{faults:?}");
+    }
+    for line in [
+        "use pcap_file::Block;\nfn f(block: Block) {",
+        "use pcap_file::Block;\npub(crate) fn f(block: Block) {",
+        "use smoltcp::phy;\nimpl phy::Device for Ours {",
+    ] {
+        assert_eq!(
+            public::foreign("phy/x.rs", line, &crates),
+            [""; 0],
+            "{line}"
+        );
+    }
 }
 
 /// A house of two floors.

@@ -1,7 +1,7 @@
 //! Writing pcapng.
 
 use memif::pcap::{CaptureReader, InterfaceInfo, PcapNgWriter};
-use memif::{CaptureInfo, Direction, LinkType, Packet, PacketSource, Timestamp};
+use memif::{CaptureInfo, Direction, LinkType, Packet, PacketSink, PacketSource, Timestamp};
 
 #[test]
 fn what_is_written_is_read_again() {
@@ -38,4 +38,46 @@ fn what_is_written_is_read_again() {
         assert_eq!(packet.info().direction, direction);
     }
     assert!(reader.read_packet().unwrap_err().is_eof());
+}
+
+#[test]
+fn a_snap_length_is_one_or_more_and_none_keeps_all() {
+    let mut file = Vec::new();
+    let mut interface = InterfaceInfo::new("x", LinkType::ETHERNET);
+    let mut writer = PcapNgWriter::new(&mut file, &[interface.clone()]).unwrap();
+    interface.snaplen = Some(0);
+    let error = writer.add_interface(&interface).unwrap_err();
+    assert!(error.to_string().contains("snap length"), "{error}");
+    interface.snaplen = Some(2);
+    assert_eq!(writer.add_interface(&interface), Ok(1));
+    let packet = Packet::whole(b"abc", Timestamp::default());
+    for interface in [0, 1] {
+        writer
+            .write_packet_on(interface, Direction::Unknown, &packet)
+            .unwrap();
+    }
+    writer.close().unwrap();
+    let mut reader = CaptureReader::new(&file[..]).unwrap();
+    assert_eq!(reader.read_packet().unwrap().data(), b"abc");
+    assert_eq!(reader.read_packet().unwrap().data(), b"ab");
+    let snaplens: Vec<_> = reader.interfaces().iter().map(|i| i.snaplen).collect();
+    assert_eq!(snaplens, [Some(memif::DEFAULT_SNAPLEN), Some(2)]);
+}
+
+#[test]
+fn a_sink_of_one_interface_takes_packets_of_any() {
+    let mut file = Vec::new();
+    let interface = InterfaceInfo::new("only", LinkType::ETHERNET);
+    let mut writer = PcapNgWriter::new(&mut file, &[interface]).unwrap();
+    let mut info = CaptureInfo::whole(3, Timestamp::from_nanos(7));
+    (info.interface_index, info.direction) = (42, Direction::Inbound);
+    writer.write_packet(&Packet::new(b"abc", info)).unwrap();
+    writer.close().unwrap();
+    let mut reader = CaptureReader::new(&file[..]).unwrap();
+    let info = reader.read_packet().unwrap().info();
+    assert_eq!(
+        (info.interface_index, info.direction),
+        (0, Direction::Inbound)
+    );
+    assert_eq!(reader.interfaces()[0].name, "only");
 }

@@ -225,3 +225,20 @@ fn punt_inject_is_refused_and_a_queue_has_one_device() {
     assert!(MemifDevice::new(&ends.slave, 0).is_err());
     assert!(MemifDevice::new(&ends.slave, 1).is_err());
 }
+
+#[test]
+fn the_size_of_the_ring_is_that_of_the_present_link() {
+    let ends = pair(|c: MemifConfig| c.log2_ring_size(4));
+    let mut device = MemifDevice::new(&ends.master, 0).unwrap();
+    assert_eq!(device.capabilities().max_burst_size, Some(16));
+    ends.slave.close();
+    while ends.master.is_link_up() {
+        std::thread::yield_now();
+    }
+    let config = MemifConfig::new(&ends.socket).log2_ring_size(6);
+    let slave = ends.context.create_interface(config).unwrap();
+    slave.wait_link_up(Some(PATIENCE)).unwrap();
+    ends.master.wait_link_up(Some(PATIENCE)).unwrap();
+    device.transmit(NOW).expect("there is room");
+    assert_eq!(device.capabilities().max_burst_size, Some(64));
+}

@@ -145,3 +145,42 @@ async fn waiting_for_the_link_ends_with_a_refusal_and_with_closing() {
     let error = soon(waiting).await.unwrap().unwrap_err();
     assert_eq!(error.eof(), Some(Eof::Closed));
 }
+
+#[tokio::test]
+async fn bursts_are_read_and_written_whole() {
+    use futures_util::SinkExt;
+    for reader in ROLES {
+        let pair = Pair::small(6, 2048);
+        let (mut to, mut from) = handles(&pair, reader, 16);
+        let packets: Vec<_> = (0..200u8).map(|n| [n; 60]).collect();
+        let sent = packets.clone();
+        let writing = tokio::spawn(async move {
+            to.write_all(&sent).await.unwrap();
+            let (_reader, writer) = to.split();
+            let mut bursts = writer.into_bursts();
+            bursts.send(sent).await.unwrap();
+            bursts
+        });
+        let mut seen = 0;
+        while seen < 400 {
+            let burst = soon(from.read_burst()).await.unwrap();
+            assert!((1..=16).contains(&burst.len()));
+            for packet in burst {
+                assert_eq!(packet.data(), packets[seen % 200]);
+                seen += 1;
+            }
+        }
+        drop(writing.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_does_not_block_the_runtime() {
+    let pair = Pair::new();
+    let mut to = handle(&pair.slave, 1);
+    to.write_packet(b"nobody reads this").await.unwrap();
+    let start = std::time::Instant::now();
+    drop(to);
+    drop(pair.slave);
+    assert!(start.elapsed() < std::time::Duration::from_millis(300));
+}
