@@ -380,6 +380,14 @@ impl Iface {
             .map_or_else(|e| e, |_| SUCCESS)
     }
 
+    /// Slots that were overwritten before they were read.
+    pub(crate) fn overrun(&self, qid: u16) -> u64 {
+        let mut slots = 0;
+        // SAFETY: alive; `slots` outlives the call.
+        unsafe { memif_ext_rx_overrun(self.conn(), qid, &mut slots) };
+        slots
+    }
+
     /// A burst: what came, checked for its form.
     pub(crate) fn receive_into(
         &self,

@@ -242,7 +242,9 @@ fn arrives(kind: &str, more: &str, queues: u8, mode: RxMode, longest: usize, wor
     vpp.create(&format!("{kind} {more}"));
     let input = file(&vpp, count, longest);
     let context = context();
-    let memif = ours(&context, &vpp, kind, |c| c.queues(queues, queues));
+    let memif = ours(&context, &vpp, kind, |c| {
+        c.queues(queues, queues).log2_ring_size(14)
+    });
     up(&memif);
     let rx = memif.rx_queues();
     let mut handles: Vec<_> = (0..rx).map(|q| memif.packet_handle(q).unwrap()).collect();
@@ -269,8 +271,14 @@ fn what_vpp_sends_arrives_in_every_kind_and_receive_mode() {
 #[test]
 fn jumbo_frames_of_vpp_arrive_whole() {
     let _turn = one_at_a_time();
+    // Before 26.06 it overruns rings that get full.
     for kind in KINDS {
-        arrives(kind, "", 1, RxMode::Interrupt, 9000, 0);
+        let size = if kind == "master" {
+            ""
+        } else {
+            "ring-size 16384"
+        };
+        arrives(kind, size, 1, RxMode::Interrupt, 9000, 0);
     }
 }
 

@@ -39,10 +39,14 @@ fn lots(name: &str, socket: impl AsRef<std::path::Path>) -> Link {
     link
 }
 
-/// Takes what was sent, and offers whole lots again.
+/// Takes what was sent, and offers slots again where there are 32 of them: all there are, but for the
+/// last four.
 fn takes(link: &Link) {
     let ring = link.m2s();
-    ring.set_head(64 + ring.tail() / 32 * 32);
+    let taken = 64 - ring.head().wrapping_sub(ring.tail());
+    if taken >= 32 {
+        ring.set_head(ring.head().wrapping_add(taken & !3));
+    }
 }
 
 #[test]
@@ -68,7 +72,8 @@ fn what_is_less_than_a_lot_and_rests_is_held_to_be_taken() {
         let start = Instant::now();
         queue.flush(LONG).unwrap();
         assert!(start.elapsed() < Duration::from_secs(5));
-        assert_eq!(queue.pending_slots().unwrap(), sent % 32);
+        let left = queue.pending_slots().unwrap();
+        assert!(left < 32, "{left} of {sent}");
         drop(queue);
         let start = Instant::now();
         master.close();

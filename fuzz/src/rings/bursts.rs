@@ -26,6 +26,7 @@ impl World<'_> {
         let all: Option<Vec<Desc>> = self
             .rings()
             .map(|(ring, _)| (0..ring.size).map(|i| ring.desc(i)).collect());
+        let overrun = self.iface.overrun(0);
         let packets = match self.iface.receive_into(0, &mut arena, snaplen, count) {
             Ok(packets) => packets,
             Err(err) => {
@@ -40,6 +41,9 @@ impl World<'_> {
                 return;
             }
         };
+        if self.iface.overrun(0) != overrun {
+            self.read_next = None; // it has gone on elsewhere
+        }
         let (Some(mut slot), Some(all), Some(link)) = (self.read_next, all, &self.link) else {
             return;
         };

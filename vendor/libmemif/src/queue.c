@@ -166,7 +166,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->own_mask = (uint16_t) (q->rx ? q->mask : 2 * q->mask + 1);
   q->efd = r->efd;
-  q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->moved = q->untaken = 0;
+  q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->least = q->untaken = 0;
   q->idle = 0;
   q->chained = false;
   q->fault = FAULT_NONE;

@@ -55,7 +55,7 @@ struct queue
   _Atomic bool gate;	  /* any: somebody else wants, or has, the queue */
   _Atomic bool attention; /* any: the wake descriptor may be readable */
   bool slave, rx;	  /* made */
-  uint16_t moved; /* owner, tx master: the bits of all numbers of slots that were offered again */
+  uint16_t least; /* owner, tx master: the fewest slots that were offered again at a time; 0: none yet */
   queue_state_t state;	  /* link */
   fault_t fault;	  /* owner */
   uint16_t mask;	  /* link */

@@ -78,8 +78,9 @@ tx_free_slots (queue_t *q)
       queue_fault (q, "%u slots are outstanding in a ring of %u", held, size);
       return -1;
     }
-  if (!q->slave && q->done)
-    q->moved |= (uint16_t) (peer - q->peer);
+  const uint16_t moved = (uint16_t) (peer - q->peer);
+  if (!q->slave && q->done && moved && moved - 1u < q->least - 1u) /* 0 is more than all */
+    q->least = moved;
   q->peer = peer;
   if (!q->slave && held > q->offered)
     q->offered = held;
@@ -117,7 +118,7 @@ tx_too_small (queue_t *q, uint32_t length, unsigned n)
   return true;
 }
 
-/* A slave of VPP's without copies offers so many at a time. */
+/* A slave of VPP's without copies offers so many at a time, or more. */
 enum { VPP_LOT = 32 };
 
 /* How many slots the slave offers again at a time, as far as can be seen. */
@@ -126,10 +127,9 @@ lot_of (const queue_t *q)
 {
   if (q->slave)
     return 1;
-  if (!q->moved)
+  if (!q->least)
     return strncmp ((const char *) q->conn->remote_name, "VPP", 3) ? 1 : VPP_LOT;
-  const unsigned lot = 1u << __builtin_ctz (q->moved);
-  return lot < VPP_LOT ? (uint16_t) lot : VPP_LOT;
+  return q->least < VPP_LOT ? q->least : VPP_LOT;
 }
 
 /* With the lock held, when the link goes down: published slots that the peer has not taken. */
