@@ -160,8 +160,7 @@ fn noise() {
     let good_link = link_of(&good);
     let mut watching = Observer::of(&good_link).attach().unwrap();
     let mut dice = Dice(0x1234_5678_9abc_def1);
-    let mut sent = 0;
-    for _ in 0..30 {
+    for sent in 0..30 {
         let bad = Pair::small(6, 256);
         let links = own_links();
         let link = links.iter().find(|l| l.id() != good_link.id()).unwrap();
@@ -193,7 +192,6 @@ fn noise() {
             .unwrap();
         let ring = &mut watching.rings()[0];
         assert_eq!(ring.read_packet().unwrap().data(), packet);
-        sent += 1;
         drop(bad);
     }
     assert!(matches!(
