@@ -32,7 +32,7 @@
 //!   change it at any moment. It checks each descriptor once and copies whole packets into private
 //!   memory. Everything above it is safe Rust.
 //!
-//! [`pcap`] reads and writes capture files (feature `pcap`). `phy` has the device for smoltcp
+//! `pcap` reads and writes capture files (feature `pcap`). `phy` has the device for smoltcp
 //! (feature `smoltcp`). `stream` reads and writes in a tokio runtime (feature `tokio`). `observe` reads
 //! links between other processes (feature `observe`).
 //!
