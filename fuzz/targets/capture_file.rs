@@ -5,9 +5,8 @@
 use std::io::{self, Read};
 
 use libfuzzer_sys::fuzz_target;
-use memif::Direction;
 use memif::pcap::{CaptureReader, InterfaceInfo, PcapNgWriter, PcapWriter};
-use memif::{Eof, Error, LinkType, PacketBuf, PacketSink, PacketSource};
+use memif::{Direction, Eof, Error, LinkType, PacketBuf, PacketSink, PacketSource};
 
 /// Gives so many bytes at a time, and now and then none yet.
 struct Pieces<'a> {
@@ -127,7 +126,7 @@ fn write_pcap(out: &mut Vec<u8>, link_type: LinkType, packets: &[PacketBuf]) -> 
     for packet in packets {
         writer.write_packet(&packet.as_packet())?;
     }
-    writer.close()
+    writer.close().map(drop)
 }
 
 fn write_pcapng(
@@ -137,7 +136,7 @@ fn write_pcapng(
 ) -> Result<(), Error> {
     let mut writer = PcapNgWriter::new(out, &[InterfaceInfo::new("fuzz", link_type)])?;
     for packet in packets {
-        writer.write_packet(&packet.as_packet(), 0, Direction::Inbound)?;
+        writer.write_packet_on(0, Direction::Inbound, &packet.as_packet())?;
     }
-    writer.flush()
+    writer.close().map(drop)
 }
