@@ -1,4 +1,5 @@
-//! What a link costs besides its packets: the time to connect, and the memory of links that are idle.
+//! What a link costs besides its packets: the time to connect, and the memory of links that are
+//! idle.
 //!
 //!     cargo bench --bench link
 //!

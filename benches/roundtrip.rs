@@ -1,5 +1,5 @@
-//! Round trips of 64 bytes between two threads, beside what they are made of: a cache line that goes
-//! to the other core and back, and a pair of eventfds. All four in turn, again and again.
+//! Round trips of 64 bytes between two threads, beside what they are made of: a cache line that
+//! goes to the other core and back, and a pair of eventfds. All four in turn, again and again.
 //!
 //!     cargo bench --bench roundtrip
 

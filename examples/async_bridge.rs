@@ -2,8 +2,8 @@
 //!
 //!     cargo run --features tokio --example async_bridge -- SOCKET SOCKET
 //!
-//! It is the master of both, and ends when a peer leaves. Without arguments two slaves of its own send
-//! each other a packet.
+//! It is the master of both, and ends when a peer leaves. Without arguments two slaves of its own
+//! send each other a packet.
 
 use memif::stream::{AsyncPacketHandle, AsyncPacketReader, AsyncPacketWriter};
 use memif::{Context, Error, MemifConfig, Role};

@@ -2,8 +2,8 @@
 //!
 //!     cargo run --example thread_per_queue -- SOCKET
 //!
-//! It is the master, and takes as many queues as the slave brings. Without an argument it reads what
-//! a slave of its own sends on four queues.
+//! It is the master, and takes as many queues as the slave brings. Without an argument it reads
+//! what a slave of its own sends on four queues.
 
 use std::thread;
 use std::time::Duration;

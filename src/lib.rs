@@ -33,8 +33,8 @@
 //!   memory. Everything above it is safe Rust.
 //!
 //! `pcap` reads and writes capture files (feature `pcap`). `phy` has the device for smoltcp
-//! (feature `smoltcp`). `stream` reads and writes in a tokio runtime (feature `tokio`). `observe` reads
-//! links between other processes (feature `observe`).
+//! (feature `smoltcp`). `stream` reads and writes in a tokio runtime (feature `tokio`). `observe`
+//! reads links between other processes (feature `observe`).
 //!
 //! The [`manual`] explains the concepts, helps to choose modes and sizes, and says how to set up
 //! peers and what to do when no packets arrive.

@@ -121,7 +121,8 @@ fn mixed() -> Result<Packets, Error> {
     out.push(frame(0, IPV4, &first));
     out.push(frame(0, IPV4, &second));
 
-    // Sizes that matter on a ring: the smallest frame, the largest ordinary one, and one that needs a chain of buffers.
+    // Sizes that matter on a ring: the smallest frame, the largest ordinary one, and one that needs
+    // a chain of buffers.
     for length in [60, 1514, 9000] {
         let payload = length - 14 - 20 - 8;
         out.push(frame(0, IPV4, &udp(v4, 0, [40005, 45001], &text(payload))?));

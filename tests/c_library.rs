@@ -1,4 +1,5 @@
-//! The C library by itself: its own tests, its symbols, and a program built against what it installs.
+//! The C library by itself: its own tests, its symbols, and a program built against what it
+//! installs.
 
 #[path = "common/mod.rs"]
 mod common;

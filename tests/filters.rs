@@ -1,5 +1,6 @@
-//! A process that may not use `preadv2`, and a peer that makes the eventfds blocking and takes their
-//! counts away: no call may wait for it. One test, alone in its process: the filter is for good.
+//! A process that may not use `preadv2`, and a peer that makes the eventfds blocking and takes
+//! their counts away: no call may wait for it. One test, alone in its process: the filter is for
+//! good.
 
 #[cfg(target_arch = "x86_64")]
 mod common;

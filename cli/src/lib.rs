@@ -2,7 +2,8 @@
 //! reach what they need.
 //!
 //! Imports run downwards: from here to `commands`, `metrics`, `print`, `link` and `files`, and from
-//! each of them to the ground (`events`, `failure`, `link_type`, `mac`, `output`, `pace`, `report`, `values`).
+//! each of them to the ground (`events`, `failure`, `link_type`, `mac`, `output`, `pace`, `report`,
+//! `values`).
 
 mod commands;
 mod events;

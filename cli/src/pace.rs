@@ -1,7 +1,8 @@
 //! When each packet of a replay is due.
 //!
-//! A deadline is computed from the anchor and from all that came before, by one integer division, never by adding
-//! to the last deadline: a million packets are as exact as one, and lateness is made up for, not passed on.
+//! A deadline is computed from the anchor and from all that came before, by one integer division,
+//! never by adding to the last deadline: a million packets are as exact as one, and lateness is
+//! made up for, not passed on.
 //!
 //! ```text
 //! pacer.start();
@@ -12,8 +13,8 @@
 //!     collect the packet
 //! ```
 //!
-//! The clock is read only when a deadline lies after its last reading, hence once a burst. Whoever waits a few
-//! microseconds past the deadline sends larger bursts, at the same rate.
+//! The clock is read only when a deadline lies after its last reading, hence once a burst. Whoever
+//! waits a few microseconds past the deadline sends larger bursts, at the same rate.
 
 use std::time::{Duration, Instant};
 
@@ -31,8 +32,8 @@ pub(crate) enum Rate {
     },
     /// Packets a second.
     Pps(f64),
-    /// Megabits (10^6 bits) a second of what is sent: from the link header to the last byte of the packet, without
-    /// the preamble, checksum and gap that a cable would add.
+    /// Megabits (10^6 bits) a second of what is sent: from the link header to the last byte of the
+    /// packet, without the preamble, checksum and gap that a cable would add.
     Mbps(f64),
     /// As fast as the peer takes them.
     Top,
@@ -123,7 +124,8 @@ impl<C: Clock> Pacer<C> {
         Ok(pacer)
     }
 
-    /// Makes now the anchor: the next packet is due at once, and nothing that was missed is made up for.
+    /// Makes now the anchor: the next packet is due at once, and nothing that was missed is made up
+    /// for.
     ///
     /// For the beginning, and after a halt: a pause between loops, a link that was down.
     pub(crate) fn start(&mut self) {
@@ -133,7 +135,8 @@ impl<C: Clock> Pacer<C> {
         self.capture = CaptureTime::default();
     }
 
-    /// The next packet is the first of a file, or of another loop over it: its time has nothing to do with those before.
+    /// The next packet is the first of a file, or of another loop over it: its time has nothing to
+    /// do with those before.
     ///
     /// With the gaps of the capture it is due when the last packet was; a rate simply goes on, so
     /// that looping over a single packet keeps to it too.
@@ -141,7 +144,8 @@ impl<C: Clock> Pacer<C> {
         self.capture.origin = None;
     }
 
-    /// When the next packet is due, by the clock; `None` at top speed. Call it once for each packet, in order.
+    /// When the next packet is due, by the clock; `None` at top speed. Call it once for each
+    /// packet, in order.
     ///
     /// A packet that is older than the one before is due with it.
     pub(crate) fn deadline(&mut self, timestamp: Timestamp, length: usize) -> Option<u64> {
@@ -182,7 +186,8 @@ impl<C: Clock> Pacer<C> {
         self.reached
     }
 
-    /// Waits until the clock shows `deadline`; returns false if `stop` was true first, at most 50 ms after it was.
+    /// Waits until the clock shows `deadline`; returns false if `stop` was true first, at most 50
+    /// ms after it was.
     ///
     /// Sleeps while there is time, then spins: a sleep ends up to some 50 µs late.
     pub(crate) fn wait_until(&mut self, deadline: u64, stop: impl Fn() -> bool) -> bool {
@@ -214,7 +219,8 @@ const NANO: u128 = 1_000_000_000;
 /// Nanoseconds that 1 bit takes at 1 Mbit/s, in the billionths that rates are kept in.
 const MEGABIT_NANOS: u128 = 1_000 * NANO;
 
-/// The rate in billionths, so that fractions are exact too. The limits keep all products within 128 bits.
+/// The rate in billionths, so that fractions are exact too. The limits keep all products within 128
+/// bits.
 #[derive(Clone, Copy, Debug)]
 enum Pace {
     Original { speed: u128 },

@@ -34,9 +34,9 @@ use crate::queue::{Burst, BurstIter, Closer, RxQueue, TxQueue, Wait};
 /// | closed | packets in the cache, then `Eof(Closed)` | `Eof(Closed)` |
 /// | unknown queue, the peer broke the protocol, system error | that error | that error |
 ///
-/// Reading ends as gopacket's does: an [end of file](crate::Eof) means that there is nothing more for
-/// now, or for good. A full ring is no end, but [`Error::Full`], so that a loop which leaves at an
-/// end of file goes on writing.
+/// Reading ends as gopacket's does: an [end of file](crate::Eof) means that there is nothing more
+/// for now, or for good. A full ring is no end, but [`Error::Full`], so that a loop which leaves at
+/// an end of file goes on writing.
 ///
 /// After a reconnect, the same handle continues to work on the new link.
 ///
@@ -89,8 +89,8 @@ impl PacketHandle {
 
     /// Sets the snap length: how many bytes are kept of each packet, at least 1;
     /// [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN) by default. The
-    /// [`length`](crate::CaptureInfo::length) is still that of the whole packet. To be called before
-    /// packets are read: those in the cache are lost.
+    /// [`length`](crate::CaptureInfo::length) is still that of the whole packet. To be called
+    /// before packets are read: those in the cache are lost.
     #[must_use]
     pub fn with_snaplen(mut self, bytes: u32) -> Self {
         self.reader = self.reader.with_snaplen(bytes);
@@ -131,7 +131,8 @@ impl PacketHandle {
     ///
     /// # Errors
     ///
-    /// As for [`read_packet`](Self::read_packet), with [`Error::TimedOut`] in place of `Eof(Empty)`.
+    /// As for [`read_packet`](Self::read_packet), with [`Error::TimedOut`] in place of
+    /// `Eof(Empty)`.
     pub fn read_packet_timeout(&mut self, timeout: Option<Duration>) -> Result<Packet<'_>, Error> {
         self.reader.read_packet_timeout(timeout)
     }
@@ -167,8 +168,8 @@ impl PacketHandle {
     ///
     /// # Errors
     ///
-    /// See the [table above](PacketHandle). [`Error::EmptyPacket`] or [`Error::TooLong`] for a packet
-    /// that can never be sent.
+    /// See the [table above](PacketHandle). [`Error::EmptyPacket`] or [`Error::TooLong`] for a
+    /// packet that can never be sent.
     #[inline]
     pub fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         self.writer.write_packet(packet)
@@ -184,8 +185,8 @@ impl PacketHandle {
         self.writer.write_packets(packets)
     }
 
-    /// Sends the packets of a burst, from the one with index `first` on. Returns how many were sent.
-    /// Never blocks.
+    /// Sends the packets of a burst, from the one with index `first` on. Returns how many were
+    /// sent. Never blocks.
     ///
     /// # Errors
     ///

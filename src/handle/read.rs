@@ -162,8 +162,8 @@ impl PacketReader {
 
     /// Sets the snap length: how many bytes are kept of each packet, at least 1;
     /// [`DEFAULT_SNAPLEN`](crate::DEFAULT_SNAPLEN) by default. The
-    /// [`length`](crate::CaptureInfo::length) is still that of the whole packet. To be called before
-    /// packets are read: those in the cache are lost.
+    /// [`length`](crate::CaptureInfo::length) is still that of the whole packet. To be called
+    /// before packets are read: those in the cache are lost.
     #[must_use]
     pub fn with_snaplen(mut self, bytes: u32) -> Self {
         self.burst = self.burst.with_snaplen(bytes);

@@ -46,8 +46,8 @@ impl PacketWriter {
     ///
     /// [`Error::Full`] if the ring is full, [`Eof::LinkDown`] if the link is down, [`Eof::Closed`]
     /// if the handle is closed; the packet was not sent. [`Error::EmptyPacket`] or
-    /// [`Error::TooLong`] for a packet that can never be sent. [`Error::Memif`] if the handle has no
-    /// transmit queue, or, once, if the peer broke the protocol.
+    /// [`Error::TooLong`] for a packet that can never be sent. [`Error::Memif`] if the handle has
+    /// no transmit queue, or, once, if the peer broke the protocol.
     #[inline]
     pub fn write_packet(&mut self, packet: &[u8]) -> Result<(), Error> {
         match self.write_packets(&[packet]) {
@@ -73,8 +73,8 @@ impl PacketWriter {
         }
     }
 
-    /// Sends the packets of a burst, from the one with index `first` on. Returns how many were sent.
-    /// Never blocks.
+    /// Sends the packets of a burst, from the one with index `first` on. Returns how many were
+    /// sent. Never blocks.
     ///
     /// # Errors
     ///

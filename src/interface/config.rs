@@ -32,11 +32,12 @@ pub struct MemifConfig {
 
 impl MemifConfig {
     /// The default settings: a slave with id 0 in Ethernet mode, one queue in each direction, rings
-    /// of 1024 slots, buffers of 2048 bytes, no secret. A master takes the queues, rings and buffers
-    /// that its slave brings.
+    /// of 1024 slots, buffers of 2048 bytes, no secret. A master takes the queues, rings and
+    /// buffers that its slave brings.
     ///
     /// `socket` is the path of the control socket, at most 107 bytes. A leading `@` makes it an
-    /// abstract name, as in the settings of VPP and DPDK; see [`with_abstract`](Self::with_abstract).
+    /// abstract name, as in the settings of VPP and DPDK; see
+    /// [`with_abstract`](Self::with_abstract).
     pub fn new(socket: impl AsRef<Path>) -> Self {
         Self {
             settings: Settings::new(socket.as_ref().to_owned()),

@@ -92,8 +92,8 @@ impl Memif {
         Ok(())
     }
 
-    /// How many queues the present link has to receive from: their ids are 0 and up. 0 when the link
-    /// is down. Never blocks.
+    /// How many queues the present link has to receive from: their ids are 0 and up. 0 when the
+    /// link is down. Never blocks.
     ///
     /// A queue that this link lacks is not an error. It is empty, and waiting on it sleeps, until a
     /// link has it.
@@ -132,9 +132,10 @@ impl Memif {
     ///
     /// # Errors
     ///
-    /// [`Error::TimedOut`]. [`Error::Refused`] if the master refuses this slave, for example because
-    /// of a wrong secret, id or mode; every call that waits at that time is told. [`Error::Memif`]
-    /// if their versions of the protocol differ. The interface continues to try, unless its
+    /// [`Error::TimedOut`]. [`Error::Refused`] if the master refuses this slave, for example
+    /// because of a wrong secret, id or mode; every call that waits at that time is told.
+    /// [`Error::Memif`] if their versions of the protocol differ. The interface continues to try,
+    /// unless its
     /// [`reconnect_interval`](crate::ContextBuilder::reconnect_interval) is zero, and so may the
     /// caller. [`ErrorKind::Again`](crate::ErrorKind::Again) if it would block in a callback: those
     /// run on the control thread, which makes the links. [`Eof::Closed`](crate::Eof::Closed) if the

@@ -1,5 +1,5 @@
-//! Interfaces whose last owner is gone, and whose peer has a moment to read what was sent. All of it
-//! on the control thread.
+//! Interfaces whose last owner is gone, and whose peer has a moment to read what was sent. All of
+//! it on the control thread.
 
 use std::cell::RefCell;
 use std::path::PathBuf;

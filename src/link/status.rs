@@ -53,8 +53,8 @@ impl Status {
         self.refusals += 1;
     }
 
-    /// The number of the first refusal that ends a wait which begins now. One that has ended another
-    /// wait does not, if there will be a new attempt.
+    /// The number of the first refusal that ends a wait which begins now. One that has ended
+    /// another wait does not, if there will be a new attempt.
     pub(super) fn first_refusal(&self, tries_again: bool) -> u64 {
         if tries_again {
             self.told + 1

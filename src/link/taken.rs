@@ -8,8 +8,8 @@ use crate::ffi::code::SUCCESS;
 /// Slots are only looked at for so long once nothing moves any more.
 const REST: Duration = Duration::from_millis(100);
 
-/// How a queue's peer takes slots. Some slaves offer them again in lots only, as VPP 32 at a time, or
-/// late: of fewer that rest nobody can know, and they are held to be taken.
+/// How a queue's peer takes slots. Some slaves offer them again in lots only, as VPP 32 at a time,
+/// or late: of fewer that rest nobody can know, and they are held to be taken.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     rests: Option<(u16, Instant)>,

@@ -67,11 +67,11 @@
 //!
 //! # End of file
 //!
-//! If there is no packet to read, or nobody to write to, the call returns an [`Eof`](crate::Eof) that
-//! says why. This is not a failure: try again later, unless the end of file
+//! If there is no packet to read, or nobody to write to, the call returns an [`Eof`](crate::Eof)
+//! that says why. This is not a failure: try again later, unless the end of file
 //! [is final](crate::Eof::is_final). If the ring has no room, a write returns
-//! [`Error::Full`](crate::Error::Full), which is no end of file: a loop that leaves at the end of the
-//! link does not leave because the peer is slow. What has a timeout returns
+//! [`Error::Full`](crate::Error::Full), which is no end of file: a loop that leaves at the end of
+//! the link does not leave because the peer is slow. What has a timeout returns
 //! [`Error::TimedOut`](crate::Error::TimedOut).
 //!
 //! ```

@@ -11,19 +11,20 @@
 //! sender can't have come round to its buffer again:
 //!
 //! * The ends of this library tell how long packets stay: 64 packets of a slave's, and of a
-//!   master's all of the ring but 256 slots. A slave also leaves the lengths of what it has received.
+//!   master's all of the ring but 256 slots. A slave also leaves the lengths of what it has
+//!   received.
 //! * Others that have a buffer for each slot, as VPP without zero copy and DPDK, are seen to. Up to
 //!   half of the ring stays; it is supposed that they do not publish more than that at once.
 //! * Of all others nothing stays.
 //!
-//! The rest is counted as [missed](Counts::missed). Two things are beyond this: a slave that works in
-//! place may change a packet that it has received before it is seen here, and zero-copy slaves give
-//! their buffers to others when the link ends.
+//! The rest is counted as [missed](Counts::missed). Two things are beyond this: a slave that works
+//! in place may change a packet that it has received before it is seen here, and zero-copy slaves
+//! give their buffers to others when the link ends.
 //!
 //! # Rights
 //!
-//! One's own processes can be looked at; those of others by root, or with CAP_SYS_PTRACE. What could
-//! not be looked at is in [`Links::hidden`].
+//! One's own processes can be looked at; those of others by root, or with CAP_SYS_PTRACE. What
+//! could not be looked at is in [`Links::hidden`].
 
 mod directions;
 mod host;

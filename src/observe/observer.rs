@@ -107,8 +107,8 @@ impl<'a> ObserverBuilder<'a> {
 
 /// Reads the packets of a link between other processes, which do not notice.
 ///
-/// Packets that can't be known to be whole, as their sender may have written to them while they were
-/// read, are counted as missed and not delivered.
+/// Packets that can't be known to be whole, as their sender may have written to them while they
+/// were read, are counted as missed and not delivered.
 ///
 /// ```
 /// use memif::observe::{self, Observer};
@@ -242,8 +242,9 @@ impl RingReader {
     ///
     /// # Errors
     ///
-    /// [`Eof::LinkDown`] after the last packet of a link that is gone. [`ErrorKind::MalformedMessage`]
-    /// when the ring contradicts itself: nothing more comes from it.
+    /// [`Eof::LinkDown`] after the last packet of a link that is gone.
+    /// [`ErrorKind::MalformedMessage`] when the ring contradicts itself: nothing more comes from
+    /// it.
     pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
         if self.ended {
             return Err(Eof::LinkDown.into());

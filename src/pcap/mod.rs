@@ -1,8 +1,8 @@
 //! Capture files: reads and writes pcap and pcapng.
 //!
 //! A [`PcapWriter`] and a [`PcapNgWriter`] are a [`PacketSink`](crate::PacketSink), and a
-//! [`CaptureReader`] is a [`PacketSource`](crate::PacketSource). So a file can be used like a memif: record a link, replay
-//! a file, or copy one into the other.
+//! [`CaptureReader`] is a [`PacketSource`](crate::PacketSource). So a file can be used like a
+//! memif: record a link, replay a file, or copy one into the other.
 //!
 //! ```
 //! use memif::pcap::{CaptureReader, PcapWriter};

@@ -41,9 +41,9 @@
 //!
 //! # Middleware
 //!
-//! [`sleep`], [`wait`] and [`poll_delay`] accept a device inside a `Tracer` or a `PcapWriter`. `FaultInjector`
-//! gives no access to the device that it wraps. Give it a [`SharedDevice`], and wait on a clone of
-//! that.
+//! [`sleep`], [`wait`] and [`poll_delay`] accept a device inside a `Tracer` or a `PcapWriter`.
+//! `FaultInjector` gives no access to the device that it wraps. Give it a [`SharedDevice`], and
+//! wait on a clone of that.
 //!
 //! # Large segments
 //!

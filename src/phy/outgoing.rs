@@ -40,7 +40,8 @@ pub(super) struct Outgoing {
     link: u64,
 }
 
-/// The size of the ring: of the present link or the last one, or what is configured before the first.
+/// The size of the ring: of the present link or the last one, or what is configured before the
+/// first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ring {
     pub(super) slots: usize,

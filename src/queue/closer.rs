@@ -7,8 +7,8 @@ use std::sync::{Arc, Weak};
 use crate::link::Link;
 
 /// Closes a [`PacketHandle`](crate::PacketHandle) or an [`RxQueue`](crate::RxQueue) from another
-/// thread, and wakes its reader. Clones close the same one. It does not keep the interface: one that
-/// is forgotten does no harm.
+/// thread, and wakes its reader. Clones close the same one. It does not keep the interface: one
+/// that is forgotten does no harm.
 ///
 /// ```
 /// # use memif::{Context, Eof, MemifConfig, Role, Wait};

@@ -58,8 +58,8 @@ impl TxQueue {
     /// # Errors
     ///
     /// [`Eof::LinkDown`] or [`Eof::Closed`] if the link is down or the interface closed; nothing
-    /// was sent. [`Error::EmptyPacket`] or [`Error::TooLong`] if the first packet is empty or longer
-    /// than the whole ring; if a later packet is, the packets before it are sent.
+    /// was sent. [`Error::EmptyPacket`] or [`Error::TooLong`] if the first packet is empty or
+    /// longer than the whole ring; if a later packet is, the packets before it are sent.
     /// [`ErrorKind::MalformedMessage`](crate::ErrorKind::MalformedMessage), once, if the peer broke
     /// the protocol; the link then goes down.
     #[inline]
@@ -187,11 +187,11 @@ impl TxQueue {
     }
 
     /// Blocks until the peer has read everything. The protocol has no event for this, so it tries
-    /// again after pauses of up to 50 µs. If the peer leaves after it has read everything, this is a
-    /// success.
+    /// again after pauses of up to 50 µs. If the peer leaves after it has read everything, this is
+    /// a success.
     ///
-    /// Some slaves offer their buffers again in lots only, as VPP 32 at a time. If fewer are pending
-    /// and nothing moves for 100 ms, this is a success, because nobody can know more;
+    /// Some slaves offer their buffers again in lots only, as VPP 32 at a time. If fewer are
+    /// pending and nothing moves for 100 ms, this is a success, because nobody can know more;
     /// [`pending_slots`](Self::pending_slots) then tells how many could not be confirmed.
     ///
     /// # Errors

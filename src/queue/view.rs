@@ -12,9 +12,9 @@ use crate::packet::{CaptureInfo, Packet, PacketBuf};
 /// Received packets that are still in the memory that is shared with the peer, from
 /// [`RxQueue::views`]. Dropping it gives their buffers back.
 ///
-/// It is for programs that forward or drop most packets by their first bytes: only what is asked for
-/// is copied. Others are better off with [`rx_burst`](RxQueue::rx_burst), which gives the buffers
-/// back at once, and whose packets can be borrowed as slices.
+/// It is for programs that forward or drop most packets by their first bytes: only what is asked
+/// for is copied. Others are better off with [`rx_burst`](RxQueue::rx_burst), which gives the
+/// buffers back at once, and whose packets can be borrowed as slices.
 ///
 /// The peer can write to the packets at any time. So there is no way to borrow their bytes, only to
 /// copy them, and two copies of the same bytes may differ. What a program decides by, it copies
@@ -94,9 +94,9 @@ pub struct Views<'q> {
 }
 
 impl RxQueue {
-    /// Takes packets that are waiting, of at most `most` buffers (at least 1), and leaves them where
-    /// they are: see [`Views`]. Their buffers go back to the peer when the views are dropped. Never
-    /// blocks.
+    /// Takes packets that are waiting, of at most `most` buffers (at least 1), and leaves them
+    /// where they are: see [`Views`]. Their buffers go back to the peer when the views are dropped.
+    /// Never blocks.
     ///
     /// # Errors
     ///

@@ -252,8 +252,8 @@ impl AsyncPacketHandle {
     ///
     /// # Errors
     ///
-    /// As for [`write_packet`](Self::write_packet); the packets before the one that it is about have
-    /// been sent.
+    /// As for [`write_packet`](Self::write_packet); the packets before the one that it is about
+    /// have been sent.
     pub async fn write_all<T: AsRef<[u8]>>(&mut self, packets: &[T]) -> Result<(), Error> {
         self.writer.write_all(packets).await
     }

@@ -112,8 +112,8 @@ impl AsyncPacketWriter {
     ///
     /// # Errors
     ///
-    /// As for [`write_packet`](Self::write_packet); the packets before the one that it is about have
-    /// been sent.
+    /// As for [`write_packet`](Self::write_packet); the packets before the one that it is about
+    /// have been sent.
     pub async fn write_all<T: AsRef<[u8]>>(&mut self, mut packets: &[T]) -> Result<(), Error> {
         while !packets.is_empty() {
             let sent = self.write_packets(packets).await?;
@@ -239,7 +239,8 @@ impl<T: AsRef<[u8]>> Sink<T> for AsyncPacketWriter {
     }
 }
 
-/// A [`Sink`] of bursts, from [`AsyncPacketWriter::into_bursts`]. Otherwise it works like the sink of
+/// A [`Sink`] of bursts, from [`AsyncPacketWriter::into_bursts`]. Otherwise it works like the sink
+/// of
 /// [`AsyncPacketWriter`].
 ///
 /// ```

@@ -1,5 +1,5 @@
-//! Faults that were reported of the Go adapters, the Node addon, VPP and the first C library, or can
-//! be seen in their sources: none of them is here. What is tested closer to its subject (`c/x`
+//! Faults that were reported of the Go adapters, the Node addon, VPP and the first C library, or
+//! can be seen in their sources: none of them is here. What is tested closer to its subject (`c/x`
 //! is `vendor/libmemif/tests/x.c`):
 //!
 //! | fault | test |

@@ -1,5 +1,5 @@
-//! Packets that nobody tells of, though this side wants to be told: that is what is seen of a sender
-//! that has looked at the flag before its packet could be seen, as it has no fence.
+//! Packets that nobody tells of, though this side wants to be told: that is what is seen of a
+//! sender that has looked at the flag before its packet could be seen, as it has no fence.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Instant;

@@ -9,8 +9,8 @@
 //! After each case the victim must have logged a reason that names the offence, serve a peer that
 //! behaves, and hold no more descriptors and mappings than before; over whole rounds of all cases
 //! its memory must not grow. All the time another process asks the same victim (the table's `asked`
-//! is its longest wait for an answer), and another link of it passes packets (`bursts`): neither may
-//! wait for more than 5 ms.
+//! is its longest wait for an answer), and another link of it passes packets (`bursts`): neither
+//! may wait for more than 5 ms.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -8,8 +8,8 @@ const ALLOWED: [(&str, &[&str]); 2] = [
     ("stream/", &["futures_core", "futures_sink"]),
 ];
 
-/// Where a file's public items name a crate of these that they may not. A line is looked at, or what
-/// a `pub fn` says up to its body.
+/// Where a file's public items name a crate of these that they may not. A line is looked at, or
+/// what a `pub fn` says up to its body.
 pub(crate) fn foreign(file: &str, source: &str, crates: &[String]) -> Vec<String> {
     let allowed = ALLOWED
         .iter()

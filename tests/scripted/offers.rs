@@ -39,8 +39,8 @@ fn lots(name: &str, socket: impl AsRef<std::path::Path>) -> Link {
     link
 }
 
-/// Takes what was sent, and offers slots again where there are 32 of them: all there are, but for the
-/// last four.
+/// Takes what was sent, and offers slots again where there are 32 of them: all there are, but for
+/// the last four.
 fn takes(link: &Link) {
     let ring = link.m2s();
     let taken = 64 - ring.head().wrapping_sub(ring.tail());

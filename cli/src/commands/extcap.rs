@@ -1,7 +1,7 @@
 //! A memif as a capture interface of Wireshark and tshark: their extcap contract.
 //!
-//! They call the program with `--extcap-interfaces`, `--extcap-config`, `--extcap-dlts` or `--capture`, and no subcommand.
-//! What it prints to standard error counts as a failure.
+//! They call the program with `--extcap-interfaces`, `--extcap-config`, `--extcap-dlts` or
+//! `--capture`, and no subcommand. What it prints to standard error counts as a failure.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -185,7 +185,8 @@ impl Call {
         let fifo = self
             .fifo
             .ok_or_else(|| Failure::Usage("--capture needs --fifo".into()))?;
-        // First of all: should the capture fail early, who reads would otherwise wait for ever for it to be opened.
+        // First of all: should the capture fail early, who reads would otherwise wait for ever for
+        // it to be opened.
         let opened = fs::OpenOptions::new().write(true).open(&fifo);
         *held = Some(opened.map_err(|e| Failure::Failed(format!("opening {fifo}: {e}")))?);
         let socket = self.options.iter().any(|o| o.starts_with("--socket="));

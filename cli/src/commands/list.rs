@@ -14,8 +14,9 @@ use crate::values::seconds;
 
 /// List the memif links of this host, between any processes
 ///
-/// Shows both ends, the socket, the queues and rings of each link and what passes through it. Nothing
-/// is written to a link, and neither end notices. Links of other users need root or CAP_SYS_PTRACE.
+/// Shows both ends, the socket, the queues and rings of each link and what passes through it.
+/// Nothing is written to a link, and neither end notices. Links of other users need root or
+/// CAP_SYS_PTRACE.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Print one JSON object per link, one per line

@@ -20,8 +20,8 @@ pub(crate) struct Endpoint {
     /// Interface id, the same on both sides
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) id: u32,
-    /// Role of this side: master (server) listens, slave (client) connects [default: slave; master for
-    /// `bench recv` and `bench pong`]
+    /// Role of this side: master (server) listens, slave (client) connects [default: slave; master
+    /// for `bench recv` and `bench pong`]
     #[arg(long, value_name = "ROLE")]
     pub(crate) role: Option<Role>,
     /// Secret, at most 24 bytes; the environment hides it from other users

@@ -55,7 +55,8 @@ pub(crate) enum Refusal {
     Other,
 }
 
-/// `text` has the peer's words after "the peer refuses" or "says"; what comes before may name our own socket.
+/// `text` has the peer's words after "the peer refuses" or "says"; what comes before may name our
+/// own socket.
 pub(crate) fn refusal(kind: ErrorKind, text: &str) -> Refusal {
     let text = text.to_lowercase();
     let said = ["the peer refuses: ", "the peer says: "]

@@ -52,7 +52,8 @@ impl Host {
         Ok(host)
     }
 
-    /// Looks at all rings, and now and then for other links. The time until it is to be called again.
+    /// Looks at all rings, and now and then for other links. The time until it is to be called
+    /// again.
     pub(crate) fn look(&mut self) -> Result<Duration, Failure> {
         if Instant::now() >= self.next_search {
             self.search()?;

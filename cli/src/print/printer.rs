@@ -23,7 +23,8 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// For packets that start with such a header; times are local, the style is plain, each line by itself.
+    /// For packets that start with such a header; times are local, the style is plain, each line by
+    /// itself.
     pub fn new(link_type: LinkType) -> Self {
         Self::styled(link_type, Style::default())
     }

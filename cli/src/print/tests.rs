@@ -535,7 +535,8 @@ fn daylight_saving_is_looked_up() {
     }
 }
 
-/// Where tcpdump is installed: our lines are its lines, but for the differences that the module names.
+/// Where tcpdump is installed: our lines are its lines, but for the differences that the module
+/// names.
 fn check(table: &[(Vec<u8>, impl AsRef<str>)]) {
     for (packet, expected) in table {
         assert_eq!(

@@ -140,8 +140,8 @@ impl Namespace {
     /// Pings from it, with more of ping's options; fails unless every request is answered.
     #[track_caller]
     pub(crate) fn pings(&self, count: usize, options: &str, address: &str) {
-        // With a limit of time ping goes on until it has so many answers: a last one that is late is
-        // not lost, and one that is lost leaves a gap.
+        // With a limit of time ping goes on until it has so many answers: a last one that is late
+        // is not lost, and one that is lost leaves a gap.
         let args = format!("-n -c {count} -w 60 -i 0.01 {options} {address}");
         let out = self.command("ping").args(args.split(' ')).output().unwrap();
         let said = String::from_utf8_lossy(&out.stdout);

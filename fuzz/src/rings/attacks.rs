@@ -124,7 +124,8 @@ impl World<'_> {
         ring.set_desc(slot, desc);
     }
 
-    /// A few packets, one of which reaches, or does not quite, beyond the end of its region, and a burst.
+    /// A few packets, one of which reaches, or does not quite, beyond the end of its region, and a
+    /// burst.
     pub(super) fn attack(&mut self, choice: u8) {
         for _ in 0..=choice & 3 {
             self.peer_sends();

@@ -86,7 +86,8 @@ impl World<'_> {
             unsafe { memif_rx_burst(self.iface.conn(), 0, bufs.as_mut_ptr(), count, &mut got) };
         assert!(got <= count);
         for buf in &bufs[..usize::from(got)] {
-            // SAFETY: the victim says that so many bytes are there; the sanitizer and the guards look.
+            // SAFETY: the victim says that so many bytes are there; the sanitizer and the guards
+            // look.
             let sum = unsafe {
                 std::slice::from_raw_parts(buf.data.cast::<u8>().cast_const(), buf.len as usize)
             }
@@ -210,14 +211,16 @@ impl World<'_> {
         };
         assert!(usize::from(got) <= bufs.len());
         for buf in &bufs[..usize::from(got)] {
-            // SAFETY: the victim says that so many bytes may be written; the sanitizer and the guards look.
+            // SAFETY: the victim says that so many bytes may be written; the sanitizer and the
+            // guards look.
             unsafe { buf.data.cast::<u8>().write_bytes(choice, buf.len as usize) };
         }
         self.reserved.extend_from_slice(&bufs[..usize::from(got)]);
         if choice & 16 == 0 {
             let mut sent = 0;
             let mut all = std::mem::take(&mut self.reserved);
-            // SAFETY: they were reserved on this queue, and if it has another link by now, are refused.
+            // SAFETY: they were reserved on this queue, and if it has another link by now, are
+            // refused.
             let err = unsafe {
                 memif_tx_burst(
                     self.iface.conn(),

@@ -410,7 +410,8 @@ fn floods() -> Vec<Case> {
                 plan.steps.push(Step::new(Message::connect(), &[]));
                 let link = plan.up(&target.socket);
                 target.wait_up();
-                // The victim's are the eventfds, and few more; the rest is closed once it is mapped.
+                // The victim's are the eventfds, and few more; the rest is closed once it is
+                // mapped.
                 let held = Held::here().descriptors - before;
                 assert!(held < 510 + 20, "{held} more descriptors");
                 drop(link);

@@ -67,8 +67,8 @@ impl Slow {
         }
     }
 
-    /// Sends them, and leaves the last close to the other side: nothing comes between the two. Where
-    /// the other was faster all the same, it is a thread here that waits.
+    /// Sends them, and leaves the last close to the other side: nothing comes between the two.
+    /// Where the other was faster all the same, it is a thread here that waits.
     pub(crate) fn send(&mut self, send: impl FnOnce(&[Fd]) + Send + 'static) {
         let fds = std::mem::take(&mut self.fds);
         self.closing.push(thread::spawn(move || {

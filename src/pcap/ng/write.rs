@@ -148,8 +148,8 @@ impl<W: Write> PcapNgWriter<W> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the link type is above 65,535, the snap length 0, or a name or description
-    /// longer than 65,535 bytes. [`Error::Io`] if the buffer can't be written.
+    /// [`Error::Config`] if the link type is above 65,535, the snap length 0, or a name or
+    /// description longer than 65,535 bytes. [`Error::Io`] if the buffer can't be written.
     pub fn add_interface(&mut self, interface: &InterfaceInfo) -> Result<u32, Error> {
         use InterfaceDescriptionOption as Option;
 
@@ -186,8 +186,8 @@ impl<W: Write> PcapNgWriter<W> {
         Ok(self.snaplens.len() as u32 - 1)
     }
 
-    /// Writes one packet of this interface and direction, cut to the snap length of its interface. May block in the underlying
-    /// writer when the buffer is full.
+    /// Writes one packet of this interface and direction, cut to the snap length of its interface.
+    /// May block in the underlying writer when the buffer is full.
     ///
     /// # Errors
     ///

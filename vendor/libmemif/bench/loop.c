@@ -2,7 +2,8 @@
  *
  *   make bench && build/loop floor|buffers|bursts LEN BURST [SECONDS]
  *
- * floor:   no library: the protocol's ring, each check of a descriptor, the two copies, the two counters
+ * floor:   no library: the protocol's ring, each check of a descriptor, the two copies, the two
+ * counters
  * buffers: the calls of libmemif 4.0, in place, with copies of our own
  * bursts:  memif_ext_tx_burst and memif_ext_rx_burst
  *
@@ -19,7 +20,8 @@
 
 enum { SLOTS = 1024, BUFFER = 2048 };
 
-/* What the rounds have in common; copied, as the compiler can't keep globals over writes of bytes. */
+/* What the rounds have in common; copied, as the compiler can't keep globals over writes of bytes.
+ * */
 typedef struct
 {
   unsigned len, burst;

@@ -1,4 +1,5 @@
-/* Receiving without a copy: packets are lent, and their reader has copied out of them what it wants.
+/* Receiving without a copy: packets are lent, and their reader has copied out of them what it
+ * wants.
  * The peer may write to them meanwhile. What is lent is checked once, into private memory, and
  * checked against the memory again at each copy; nobody gets an address. */
 #define _GNU_SOURCE

@@ -4,12 +4,14 @@
  * Some publish a chain's beginning when their ring is full, and its rest later. It is read when it
  * is whole.
  *
- * VPP before 26.06 loses count of its free slots when a chain fills the ring, and then writes a whole
+ * VPP before 26.06 loses count of its free slots when a chain fills the ring, and then writes a
+ * whole
  * frame of packets over those that have not been read. What it wrote last is good. It can be read
  * as long as nothing more is written, and VPP writes nothing into a ring that it takes for full. So
  * from its first overrun on, until the link goes down, such a peer is shown a full ring while we
  * read: it is stopped, what it was about to publish is waited for, all that there is is read, and
- * then all slots are given back at once. Of the first overrun nothing is read if we have given slots
+ * then all slots are given back at once. Of the first overrun nothing is read if we have given
+ * slots
  * back meanwhile and changed them, as rx_give_back and rx_clear_chain do. */
 #define _GNU_SOURCE
 #include <time.h>
@@ -109,7 +111,8 @@ stop_and_take (queue_t *q, bool good)
       show (q, (uint16_t) (q->slave ? counter : counter - ring_size (q)));
       nanosleep (&(struct timespec){ .tv_nsec = STOP_NS }, NULL);
       const uint16_t now = counter_now (q);
-      /* Chains are published whole. It writes the descriptors of a frame first, then the packets. */
+      /* Chains are published whole. It writes the descriptors of a frame first, then the packets.
+       * */
       quiet = now == counter && !goes_on (q, (uint16_t) (now - 1)) ? quiet + 1 : 0;
       counter = now;
       if (tries == STOP_TRIES)

@@ -63,7 +63,8 @@ ring_size (memif_ext_watch_handle_t w)
   return w->mask + 1u;
 }
 
-/* How many slots behind the sender's counter are untouched by the sender, whoever has taken them. */
+/* How many slots behind the sender's counter are untouched by the sender, whoever has taken them.
+ * */
 static unsigned
 window (memif_ext_watch_handle_t w)
 {
@@ -410,7 +411,8 @@ look_at_batch (memif_ext_watch_handle_t w, uint16_t published, uint8_t *arena, u
   return false;
 }
 
-/* Whether so much may have passed since the last look that the counter is where it would be without. */
+/* Whether so much may have passed since the last look that the counter is where it would be
+ * without. */
 static void
 notice_laps (memif_ext_watch_handle_t w, uint16_t fresh)
 {

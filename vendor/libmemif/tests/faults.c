@@ -1,4 +1,5 @@
-/* Faults at home: memory that is refused, descriptors that run out, an eventfd that can't be written. */
+/* Faults at home: memory that is refused, descriptors that run out, an eventfd that can't be
+ * written. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>

@@ -366,7 +366,8 @@ what_is_polled_does_not_stay_readable (void)
   pair_close (&p);
 }
 
-/* A wait of the extension, then a burst of 4.0: the descriptor tells of the next packet all the same. */
+/* A wait of the extension, then a burst of 4.0: the descriptor tells of the next packet all the
+ * same. */
 static void
 a_wait_and_a_burst_in_place_may_be_mixed (void)
 {

@@ -1,4 +1,5 @@
-/* Ring sizes, buffer sizes and queue counts, unequal on the two sides: what is settled, and what crosses. */
+/* Ring sizes, buffer sizes and queue counts, unequal on the two sides: what is settled, and what
+ * crosses. */
 #include <stdio.h>
 #include <string.h>
 

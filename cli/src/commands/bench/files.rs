@@ -15,7 +15,8 @@ use crate::files::input::BATCH;
 pub(crate) struct Args {
     #[command(flatten)]
     load: Load,
-    /// Temporary file, deleted at the end; best on a tmpfs [default: in /dev/shm or the temporary folder]
+    /// Temporary file, deleted at the end; best on a tmpfs [default: in /dev/shm or the temporary
+    /// folder]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }

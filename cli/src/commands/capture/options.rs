@@ -39,7 +39,8 @@ pub(crate) struct Args {
     /// The first N rings lead to the master, where that can't be told from their counters
     #[arg(long, value_name = "N", requires = "observe", hide_short_help = true)]
     pub(super) to_master: Option<usize>,
-    /// The inode of the memory of buffers, where there are several that it could be; once per region
+    /// The inode of the memory of buffers, where there are several that it could be; once per
+    /// region
     #[arg(
         long = "region",
         value_name = "INODE",

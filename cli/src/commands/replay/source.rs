@@ -219,7 +219,8 @@ pub(super) fn position(file: &Input) -> u64 {
 
 /// The files on a command line, and the words of the filter after them.
 ///
-/// What is there, looks like a path or like a capture's name is a file; the filter begins with the first word that is not.
+/// What is there, looks like a path or like a capture's name is a file; the filter begins with the
+/// first word that is not.
 pub(super) fn split(words: &[OsString]) -> (Vec<PathBuf>, &[OsString]) {
     const ENDS: [&str; 6] = [".pcap", ".pcapng", ".cap", ".dmp", ".gz", ".zst"];
     let is_file = |word: &OsString| {

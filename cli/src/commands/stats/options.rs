@@ -20,7 +20,8 @@ pub(crate) struct Args {
     /// Exit after N tables
     #[arg(short = 'n', long, value_name = "N")]
     pub(super) count: Option<u64>,
-    /// Print one JSON object per process and refresh, one per line, with all counters since its start
+    /// Print one JSON object per process and refresh, one per line, with all counters since its
+    /// start
     #[arg(long)]
     pub(super) json: bool,
     /// Every link of this host, between any processes, observed by its rings. Serves them with

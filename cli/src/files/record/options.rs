@@ -13,8 +13,8 @@ use crate::values::some_seconds;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct RecordArgs {
-    /// Write the packets to a file; '-' is standard output. The format is pcapng unless the name ends
-    /// in .pcap; names ending in .gz or .zst are compressed
+    /// Write the packets to a file; '-' is standard output. The format is pcapng unless the name
+    /// ends in .pcap; names ending in .gz or .zst are compressed
     #[arg(short, long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
     /// Write classic pcap with nanoseconds, whatever the name
@@ -24,9 +24,9 @@ pub(crate) struct RecordArgs {
     #[arg(long, requires = "write")]
     pcapng: bool,
     /// Start a new file after filesize:KB (1000 bytes, before compression), duration:SECONDS,
-    /// interval:SECONDS (aligned to the clock) or packets:N; files:N keeps only the newest N. May be
-    /// repeated. Files are named NAME_00001_YYYYMMDDhhmmss.EXT, or by strftime if the name has a '%';
-    /// existing files are kept
+    /// interval:SECONDS (aligned to the clock) or packets:N; files:N keeps only the newest N. May
+    /// be repeated. Files are named NAME_00001_YYYYMMDDhhmmss.EXT, or by strftime if the name has a
+    /// '%'; existing files are kept
     #[arg(short = 'b', long, value_name = "KEY:VALUE", requires = "write")]
     ring_buffer: Vec<Limit>,
     /// Stop after duration:SECONDS, filesize:KB, packets:N or files:N. May be repeated
