@@ -39,7 +39,7 @@ impl Vpp {
              socksvr {{ socket-name {dir}/api.sock }}\n\
              statseg {{ size 64M page-size 4k socket-name {dir}/stats.sock }}\n\
              memory {{ main-heap-size 512M main-heap-page-size 4k }}\n\
-             buffers {{ buffers-per-numa 16384 page-size 4k }}\n\
+             buffers {{ buffers-per-numa 32768 page-size 4k }}\n\
              cpu {{ workers {workers} }}\n\
              plugins {{ path {} plugin default {{ disable }} plugin memif_plugin.so {{ enable }} \
              plugin ping_plugin.so {{ enable }} }}\n",
