@@ -52,6 +52,18 @@ pub(crate) fn memif(args: &[&str]) -> Command {
     command
 }
 
+/// Whether these programs are there; says which is missing.
+pub(crate) fn installed(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let missing = programs
+        .iter()
+        .find(|name| !std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
+    if let Some(missing) = missing {
+        eprintln!("skipped: {missing} is not installed");
+    }
+    missing.is_none()
+}
+
 /// Runs it to its end.
 pub(crate) fn run(args: &[&str]) -> Ended {
     Process::start(args).finish()
