@@ -5,6 +5,7 @@
 mod common;
 
 mod chains;
+mod listeners;
 mod offers;
 mod overrun;
 mod settings;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nix::sys::socket::{Backlog, SockFlag, accept4, bind, listen};
 
-use super::wire::{address, seqpacket, wait_readable};
+use super::wire::{address, is_readable, seqpacket, wait_readable};
 use super::*;
 
 /// How far a master goes by the book.
@@ -48,6 +48,11 @@ impl Master {
         let fd = accept4(self.listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC).expect("accept");
         // SAFETY: accept has just made it for us.
         Wire(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Whether somebody has asked for a connection, now.
+    pub fn is_asked(&self) -> bool {
+        is_readable(&self.listener)
     }
 
     /// Waits until a slave has asked for a connection.

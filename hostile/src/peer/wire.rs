@@ -38,6 +38,11 @@ pub(super) fn seqpacket() -> OwnedFd {
     socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).expect("a socket")
 }
 
+pub(super) fn is_readable(fd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).expect("poll") > 0
+}
+
 /// Waits for something to read; panics when it never comes.
 pub(super) fn wait_readable(fd: &OwnedFd, what: &str) {
     let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];

@@ -37,7 +37,10 @@ lend (queue_t *q, memif_ext_lent_t *bufs, uint16_t count, uint16_t *lent)
       if (!more)
 	whole = at;
       else if (at == q->peer)
-	rx_chain_unfinished (q, whole);
+	{
+	  rx_chain_unfinished (q, whole); /* which may set q->peer back */
+	  break;
+	}
     }
   const bool too_few = whole == first && at != q->peer && (uint16_t) (at - first) == count;
   if (__builtin_expect (q->fault == FAULT_OVERRUN, 0) && rx_overwritten (q, (uint16_t) (whole - first)))

@@ -63,15 +63,6 @@ goes_on (const queue_t *q, uint16_t slot)
   return desc_read (&q->ring->desc[slot & q->mask]).flags & DESC_NEXT;
 }
 
-/* As a slave made it ready: the peer was about to publish what we have written over meanwhile. A
- * packet that just fills its buffer looks the same. */
-static bool
-looks_fresh (const queue_t *q, uint16_t slot)
-{
-  const desc_t d = desc_read (&q->ring->desc[slot & q->mask]);
-  return q->slave && !(d.flags & DESC_NEXT) && d.length == q->buffer_size;
-}
-
 /* Nothing is held: what is between the counter and a ring before it can be read, from and up to the
  * beginning of a packet. Returns how many slots. */
 static int
@@ -121,7 +112,7 @@ stop_and_take (queue_t *q, bool good)
 	  break;
 	}
     }
-  if (!good || looks_fresh (q, (uint16_t) (counter - 1)))
+  if (!good)
     {
       lose (q, (uint16_t) (counter - q->next));
       q->next = counter;
