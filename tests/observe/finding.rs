@@ -1,9 +1,11 @@
 //! What is found, and what is said of it.
 
-use memif::Role;
-use memif::observe::Direction;
+use std::time::Instant;
 
-use crate::common::{Pair, down, until};
+use memif::observe::Direction;
+use memif::{Memif, MemifConfig, Role};
+
+use crate::common::{Pair, context, down, socket, until, up};
 use crate::traffic::{link_of, own_links, turn};
 
 #[test]
@@ -36,4 +38,27 @@ fn a_link_is_found_while_it_is_up() {
     down(&pair.master);
     until("the end of the link", || !link.is_up());
     assert!(own_links().is_empty());
+}
+
+#[test]
+fn two_hundred_links_are_found() {
+    const LINKS: u32 = 200;
+    let _turn = turn();
+    until("no link", || own_links().is_empty());
+    let (socket, context) = (socket(), context());
+    let config = |id, role| {
+        let config = MemifConfig::new(&socket).id(id).role(role);
+        config.log2_ring_size(4).buffer_size(64)
+    };
+    let sides = |role| -> Vec<Memif> {
+        let create = |id| context.create_interface(config(id, role)).unwrap();
+        (0..LINKS).map(create).collect()
+    };
+    let (masters, slaves) = (sides(Role::Master), sides(Role::Slave));
+    masters.iter().chain(&slaves).for_each(up);
+    let start = Instant::now();
+    let links = own_links();
+    println!("{} links in {:?}", links.len(), start.elapsed());
+    assert_eq!(links.len(), LINKS as usize);
+    assert!(links.iter().all(|link| link.socket() == Some(&socket)));
 }
