@@ -98,11 +98,18 @@ impl Handle {
         self.check(Err(why), |queue| queue.write(packet))
     }
 
-    /// Reads and writes, however that ends.
+    /// Writes, and reads all that is there, however that ends.
     pub(crate) fn tries(&mut self, packet: &[u8]) {
         if let Some(queue) = &mut self.0 {
             let _ = queue.write(packet);
-            let _ = queue.read(Duration::ZERO);
+        }
+        self.empties();
+    }
+
+    /// Reads all that is there, however that ends: what a former link has left, too.
+    pub(crate) fn empties(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            while queue.read(Duration::ZERO).is_ok() {}
         }
     }
 

@@ -157,8 +157,12 @@ impl Target {
         // A waiter would be told of an earlier refusal.
         self.wait_up();
         if self.role == Role::Slave {
-            let ring = link.m2s();
-            until("offered buffers", || ring.head() == ring.size);
+            let (ring, mut handle) = (link.m2s(), self.handle());
+            until("offered buffers", || {
+                // A queue stays with the former link until that is read.
+                handle.empties();
+                ring.head() == ring.size
+            });
         }
         link
     }
