@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -81,12 +82,31 @@ stubborn_socket (void)
   return listener;
 }
 
-/* Where the victim takes no more, the kernel gives it back, and an exit does not wait for it. */
+static void
+nothing (int signal)
+{
+  (void) signal;
+}
+
+/* Where the victim takes no more, the kernel gives it back, and an exit does not wait for it. A
+ * victim that has already closed its own leaves the wait to us: signals end it. */
+static void
+send_and_close_all (int wire, const uint8_t *bytes, size_t len, const int *fds, size_t count)
+{
+  if (!send_with (wire, bytes, len, fds, count))
+    return;
+  struct itimerval often = { { 0, 10000 }, { 0, 10000 } }, never = { 0 };
+  signal (SIGALRM, nothing);
+  CHECK (setitimer (ITIMER_REAL, &often, NULL) == 0);
+  for (size_t i = 0; i < count; i++)
+    close (fds[i]);
+  CHECK (setitimer (ITIMER_REAL, &never, NULL) == 0);
+}
+
 static void
 send_and_close (int wire, const uint8_t *bytes, size_t len, int fd)
 {
-  if (send_with (wire, bytes, len, &fd, 1))
-    close (fd);
+  send_and_close_all (wire, bytes, len, &fd, 1);
 }
 
 static const uint8_t wrong[128] = { 9 }; /* no message has such a type */
@@ -133,9 +153,7 @@ many_in_one (int wire)
   int fds[20];
   for (int i = 0; i < 20; i++)
     fds[i] = i % 3 ? i % 3 == 1 ? lingering_socket () : hidden_socket () : stubborn_socket ();
-  if (send_with (wire, init, sizeof init, fds, 20))
-    for (int i = 0; i < 20; i++)
-      close (fds[i]);
+  send_and_close_all (wire, init, sizeof init, fds, 20);
 }
 
 static void
