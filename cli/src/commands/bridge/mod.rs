@@ -13,6 +13,7 @@ use crate::report::{count, notice};
 mod ends;
 mod options;
 mod recording;
+mod spec;
 
 use ends::Port;
 pub(crate) use options::Args;

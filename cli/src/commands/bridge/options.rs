@@ -2,7 +2,7 @@
 
 use memif::RxMode;
 
-use super::ends::Spec;
+use super::spec::Spec;
 use crate::files::record::RecordArgs;
 use crate::metrics::MetricsArgs;
 use crate::values::rx_mode;
