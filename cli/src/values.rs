@@ -1,5 +1,6 @@
 //! Values of options that several commands take.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -21,6 +22,15 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
     }
+}
+
+/// A control socket: VPP writes abstract names in another way.
+#[allow(clippy::unnecessary_wraps)] // as the parser of an option
+pub(crate) fn socket(text: &str) -> Result<String, Infallible> {
+    Ok(match text.strip_prefix("abstract:") {
+        Some(name) => format!("@{name}"),
+        None => text.to_owned(),
+    })
 }
 
 /// Seconds on the command line: so few that they can be added to any time.

@@ -168,7 +168,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let stats = device.stats();
     notice(format_args!(
-        "{} received, {} sent, {} dropped",
+        "{} received, {} sent, {} dropped by this side",
         count(stats.rx_packets, "packet"),
         count(stats.tx_packets, "packet"),
         stats.rx_dropped + stats.tx_dropped,

@@ -1,5 +1,6 @@
 //! The ends of a bridge: packets in and out of them.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use memif::{Burst, Eof, Error, Packet, RxMode, RxQueue, TxQueue, Wait};
@@ -17,14 +18,19 @@ const STEP: Duration = Duration::from_millis(200);
 
 /// An end that is open.
 pub(super) enum Port {
-    Memif(Session),
+    Memif {
+        session: Session,
+        /// As many as a link may have.
+        queues: u8,
+        rx_mode: Option<RxMode>,
+    },
     Tap(Tap),
 }
 
 impl Port {
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
-            Self::Memif(session) => Some(session),
+            Self::Memif { session, .. } => Some(session),
             Self::Tap(_) => None,
         }
     }
@@ -32,7 +38,7 @@ impl Port {
     /// How many links there have been.
     pub(super) fn links(&self) -> u64 {
         match self {
-            Self::Memif(session) => session.links(),
+            Self::Memif { session, .. } => session.links(),
             Self::Tap(_) => 0,
         }
     }
@@ -40,7 +46,7 @@ impl Port {
     /// What a capture file says of it beyond its name.
     pub(super) fn about(&self, snaplen: u32) -> String {
         match self {
-            Self::Memif(session) => session
+            Self::Memif { session, .. } => session
                 .interfaces(snaplen)
                 .pop()
                 .map_or(String::new(), |info| info.description),
@@ -51,16 +57,27 @@ impl Port {
     /// `false` when the bridge is to end first.
     pub(super) fn wait_link(&self) -> Result<bool, Failure> {
         match self {
-            Self::Memif(session) => Ok(session.wait_link(None)? == Linked::Up),
+            Self::Memif { session, .. } => Ok(session.wait_link(None)? == Linked::Up),
             Self::Tap(_) => Ok(true),
         }
     }
 
-    pub(super) fn source(&self, rx_mode: RxMode) -> Result<Source<'_>, Failure> {
+    /// How many to read.
+    pub(super) fn queues(&self) -> u8 {
+        match self {
+            Self::Memif { queues, .. } => *queues,
+            Self::Tap(_) => 1,
+        }
+    }
+
+    /// In its own receive mode, or else in this one.
+    pub(super) fn source(&self, queue: u8, otherwise: RxMode) -> Result<Source<'_>, Failure> {
         Ok(match self {
-            Self::Memif(session) => {
-                let mut queue = session.memif.rx_queue(0)?;
-                queue.set_rx_mode(rx_mode)?;
+            Self::Memif {
+                session, rx_mode, ..
+            } => {
+                let mut queue = session.memif.rx_queue(queue)?;
+                queue.set_rx_mode(rx_mode.unwrap_or(otherwise))?;
                 Source::Memif {
                     session,
                     queue,
@@ -71,14 +88,27 @@ impl Port {
         })
     }
 
-    pub(super) fn sink<'a>(&'a self, events: &'a Events) -> Result<Sink<'a>, Failure> {
-        Ok(match self {
-            Self::Memif(session) => Sink::Memif {
-                queue: session.memif.tx_queue(0)?,
-                events,
-            },
-            Self::Tap(tap) => Sink::Tap(tap),
-        })
+    /// One for each queue.
+    pub(super) fn sinks<'a>(&'a self, events: &'a Events) -> Result<Vec<Mutex<Sink<'a>>>, Failure> {
+        match self {
+            Self::Memif { session, .. } => (0..self.queues())
+                .map(|queue| {
+                    let queue = session.memif.tx_queue(queue)?;
+                    Ok(Mutex::new(Sink::Memif { queue, events }))
+                })
+                .collect(),
+            Self::Tap(tap) => Ok(vec![Mutex::new(Sink::Tap(tap))]),
+        }
+    }
+
+    /// Which of them packets of the other end's queue go to: one that the link has.
+    pub(super) fn sink_for(&self, queue: u8) -> usize {
+        match self {
+            Self::Memif { session, .. } => {
+                usize::from(queue % session.memif.tx_queues().clamp(1, self.queues()))
+            }
+            Self::Tap(_) => 0,
+        }
     }
 }
 

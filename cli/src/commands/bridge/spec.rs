@@ -1,8 +1,9 @@
 //! The ends of a bridge as they are written on the command line.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use memif::IfMode;
+use memif::{Context, IfMode, Role, RxMode};
 
 use super::ends::Port;
 use crate::events::Events;
@@ -10,13 +11,20 @@ use crate::failure::Failure;
 use crate::link::access::Access;
 use crate::link::endpoint::Endpoint;
 use crate::link::kernel_tap::Tap;
-use crate::values::{mode, number_in};
+use crate::values::{mode, number_in, rx_mode, socket};
 
 /// An end as it is written on the command line.
 #[derive(Clone, Debug)]
 pub(super) enum Spec {
-    Memif { endpoint: Endpoint, name: String },
-    Tap { name: String, mtu: Option<u16> },
+    Memif {
+        endpoint: Endpoint,
+        name: String,
+        rx_mode: Option<RxMode>,
+    },
+    Tap {
+        name: String,
+        mtu: Option<u16>,
+    },
 }
 
 impl FromStr for Spec {
@@ -48,12 +56,15 @@ impl FromStr for Spec {
                 for option in options {
                     match option? {
                         ("mtu", value) => mtu = Some(number_in("MTU", value, 68..=65_521)?),
-                        (other, _) => return Err(format!("a tap has no option '{other}'")),
+                        (other, _) => {
+                            return Err(format!("a tap has no option '{other}', only mtu"));
+                        }
                     }
                 }
                 Ok(Self::Tap { name, mtu })
             }
             "memif" => {
+                let name = socket(&name).unwrap_or(name);
                 let mut endpoint = Endpoint {
                     socket: Some(name.clone()),
                     id: 0,
@@ -68,14 +79,25 @@ impl FromStr for Spec {
                     allow_unsealed: false,
                     access: Access::default(),
                 };
-                options.try_for_each(|option| endpoint.set(option?))?;
+                let mut mode = None;
+                options.try_for_each(|option| match option? {
+                    ("rx-mode", value) => rx_mode(value).map(|value| mode = Some(value)),
+                    option => endpoint.set(option),
+                })?;
                 let name = format!("memif:{name}:{}", endpoint.id);
-                Ok(Self::Memif { endpoint, name })
+                Ok(Self::Memif {
+                    endpoint,
+                    name,
+                    rx_mode: mode,
+                })
             }
             _ => Err(format!("'{kind}' is not an endpoint type: memif or tap")),
         }
     }
 }
+
+const OPTIONS: &str = "id, role, secret, secret-file, mode, queues, ring-size, buffer-size, \
+    rx-mode, name, allow-unsealed, socket-mode, socket-owner, allow-user and allow-group";
 
 impl Endpoint {
     fn set(&mut self, (name, value): (&str, &str)) -> Result<(), String> {
@@ -85,6 +107,8 @@ impl Endpoint {
             "secret" => self.secret = Some(value.to_owned().into()),
             "secret-file" => self.secret_file = Some(value.into()),
             "mode" => self.mode = mode(value)?,
+            "queues" => self.queues = Some(number_in("queues", value, 1..=255)?),
+            "name" => value.clone_into(&mut self.name),
             "ring-size" => self.ring_size = number_in("ring size", value, 1..=14)?,
             "buffer-size" => self.buffer_size = number_in("buffer size", value, 64..=65535)?,
             "allow-unsealed" => {
@@ -93,7 +117,7 @@ impl Endpoint {
                     .map_err(|_| format!("allow-unsealed must be true or false, not '{value}'"))?;
             }
             other if self.access.set(other, value)? => {}
-            other => return Err(format!("a memif has no option '{other}'")),
+            other => return Err(format!("a memif has no option '{other}', only {OPTIONS}")),
         }
         Ok(())
     }
@@ -126,9 +150,42 @@ impl Spec {
         this
     }
 
-    pub(super) fn open(&self, events: &Events, quiet: bool) -> Result<Port, Failure> {
+    /// For masters on one socket, which have one listener; others have a context each.
+    pub(super) fn context_with(&self, other: &Self) -> Result<Option<Arc<Context>>, Failure> {
+        let (Self::Memif { endpoint: a, .. }, Self::Memif { endpoint: b, .. }) = (self, other)
+        else {
+            return Ok(None);
+        };
+        if (a.role, b.role) != (Some(Role::Master), Some(Role::Master)) || a.socket != b.socket {
+            return Ok(None);
+        }
+        if a.access != b.access {
+            return Err(Failure::Usage(
+                "both ends are on one socket; give both the same socket-mode, socket-owner, \
+                 allow-user and allow-group"
+                    .into(),
+            ));
+        }
+        a.context().map(Some)
+    }
+
+    pub(super) fn open(
+        &self,
+        context: Option<Arc<Context>>,
+        events: &Events,
+        quiet: bool,
+    ) -> Result<Port, Failure> {
         Ok(match self {
-            Self::Memif { endpoint, .. } => Port::Memif(endpoint.open(events, quiet)?),
+            Self::Memif {
+                endpoint, rx_mode, ..
+            } => Port::Memif {
+                session: match context {
+                    Some(context) => endpoint.open_in(context, Role::Master, events, quiet)?,
+                    None => endpoint.open(events, quiet)?,
+                },
+                queues: endpoint.queues.unwrap_or(1),
+                rx_mode: *rx_mode,
+            },
             Self::Tap { name, mtu } => {
                 let tap = Tap::open(name, *mtu)?;
                 let closed = tap.clone();
@@ -141,8 +198,6 @@ impl Spec {
 
 #[cfg(test)]
 mod tests {
-    use memif::Role;
-
     use super::*;
 
     #[test]
@@ -171,6 +226,23 @@ mod tests {
             panic!("{spec:?}");
         };
         assert_eq!(endpoint.secret, std::env::var("PATH").ok().map(Into::into));
+        let spec: Spec = "memif:abstract:x,queues=4,rx-mode=polling,name=left"
+            .parse()
+            .unwrap();
+        let Spec::Memif {
+            endpoint, rx_mode, ..
+        } = &spec
+        else {
+            panic!("{spec:?}");
+        };
+        assert_eq!(
+            (endpoint.queues, *rx_mode),
+            (Some(4), Some(RxMode::Polling))
+        );
+        assert_eq!(
+            (endpoint.name.as_str(), spec.name()),
+            ("left", "memif:@x:0".into())
+        );
         let spec: Spec = "tap:mf0,mtu=9000".parse().unwrap();
         assert_eq!(
             (spec.mode(), spec.name()),
@@ -190,8 +262,10 @@ mod tests {
             ("memif:x,id", "NAME=VALUE"),
             ("memif:x,id=y", "id must be"),
             ("memif:x,role=boss", "'boss'"),
-            ("memif:x,color=red", "'color'"),
-            ("tap:x,id=1", "'id'"),
+            ("memif:x,queues=0", "queues must be between 1 and 255"),
+            ("memif:x,rx-mode=fast", "interrupt, polling or adaptive"),
+            ("memif:x,color=red", "'color', only id, role, secret,"),
+            ("tap:x,id=1", "'id', only mtu"),
         ] {
             let error = text.parse::<Spec>().unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
