@@ -64,7 +64,7 @@ impl FromStr for Spec {
                 Ok(Self::Tap { name, mtu })
             }
             "memif" => {
-                let name = socket(&name).unwrap_or(name);
+                let name = socket(&name)?;
                 let mut endpoint = Endpoint {
                     socket: Some(name.clone()),
                     id: 0,
