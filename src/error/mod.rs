@@ -52,7 +52,7 @@ pub enum Error {
     TimedOut,
 
     /// A packet can't be sent because it is longer than the whole transmit ring.
-    #[error("packet: it has {length} bytes, and {}", room(*buffers, *buffer_size, *offered))]
+    #[error("a packet of {length} bytes does not fit: {}", room(*buffers, *buffer_size, *offered))]
     #[non_exhaustive]
     TooLong {
         /// The bytes of the packet.
@@ -66,7 +66,7 @@ pub enum Error {
     },
 
     /// A packet can't be sent because it has no bytes.
-    #[error("packet: it is empty; a packet has at least 1 byte")]
+    #[error("an empty packet can't be sent")]
     EmptyPacket,
 
     /// The peer refuses the link.

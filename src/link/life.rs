@@ -209,7 +209,10 @@ impl ConnEvents for Events {
     }
 
     fn disconnected(&self, reason: &str) {
-        let link = self.change(|_, status| {
+        let link = self.change(|link, status| {
+            if let Ok(conn) = link.conn() {
+                link.counters.went_down(|queue| conn.tx_pending(queue).0);
+            }
             status.up = false;
             status.last_disconnect = reason.into();
         });
