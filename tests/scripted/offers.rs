@@ -140,7 +140,10 @@ fn waiting_for_a_link_waits_for_its_first_offers() {
     let start = Instant::now();
     master.wait_link_up(Some(LONG)).unwrap();
     let waited = start.elapsed();
-    assert!((Duration::from_millis(20)..LONG).contains(&waited), "{waited:?}");
+    assert!(
+        (Duration::from_millis(20)..LONG).contains(&waited),
+        "{waited:?}"
+    );
     // Not longer than the caller wants.
     let mut handle = master.packet_handle(0).unwrap();
     master.wait_link_up(Some(Duration::ZERO)).unwrap();

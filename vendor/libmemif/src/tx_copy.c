@@ -62,13 +62,13 @@ copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
   /* As wide as registers are, which saves cutting them to 16 bits again and again. */
   const unsigned mask = q->mask, own_mask = q->own_mask, free_slots = tx_known_free (q);
   unsigned num_small = q->num_spare[1], num_large = q->num_spare[0], next = q->next;
-  const unsigned most = count < free_slots ? count : free_slots;
-  unsigned n;
+  const memif_ext_slice_t *const end = packets + (count < free_slots ? count : free_slots);
+  const memif_ext_slice_t *packet = packets;
 
-  for (n = 0; n < most; n++, next++)
+  for (; packet < end; packet++, next++)
     {
-      const uint8_t *const data = packets[n].data;
-      const uint32_t len = packets[n].len;
+      const uint8_t *const data = packet->data;
+      const uint32_t len = packet->len;
       if (!data || len - 1 >= buffer_size) /* nothing, or a chain */
 	break;
       const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
@@ -80,7 +80,7 @@ copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
   q->num_spare[1] = (uint16_t) num_small;
   q->num_spare[0] = (uint16_t) num_large;
   q->next = (uint16_t) next;
-  return (uint16_t) n;
+  return (uint16_t) (packet - packets);
 }
 
 /* The same for one packet, without the preparations. */
