@@ -160,6 +160,15 @@ impl Scene {
         Others { asked, bursts }
     }
 
+    /// What is made at first use is there, and each slave has asked for its link just now: for some
+    /// seconds it holds a connection.
+    pub(crate) fn settle(&self) {
+        self.target.serves();
+        self.go();
+        self.stop();
+        self.target.settle();
+    }
+
     /// Whether a line of the log is about the peer beside.
     pub(crate) fn is_beside(&self, line: &str) -> bool {
         let process = format!("process {}", self.beside.borrow().pid());
