@@ -119,6 +119,8 @@ fn offers_may_come_late_and_bit_by_bit() {
     assert_eq!(handle.write_packet(b"x"), Err(Error::Full));
     let ring = link.m2s();
     ring.set_head(32);
+    let sizes = || master.details().unwrap().tx_queues[0].buffer_size;
+    assert_eq!(sizes(), 64, "what is offered late is known");
     for _ in 0..10 {
         handle.write_packet(b"x").unwrap();
     }

@@ -79,8 +79,7 @@ fn settled(session: &Session) -> Result<MemifDetails, Failure> {
     let start = Instant::now();
     let mut before = session.memif.details()?;
     loop {
-        let queues = before.rx_queues.iter().chain(&before.tx_queues);
-        let offered = queues.clone().all(|q| q.buffer_size > 0);
+        let offered = before.tx_queues.iter().all(|q| q.buffer_size > 0);
         if before.role == Role::Slave || start.elapsed() >= MOST || session.events.is_stopped() {
             return Ok(before);
         }
@@ -195,11 +194,14 @@ fn as_text(d: &MemifDetails) -> String {
             let wakes = if q.polling { "polling" } else { "interrupts" };
             let _ = writeln!(
                 text,
-                "{:<12} ring of {} slots, {} used; buffers of {} bytes; {wakes}",
+                "{:<12} ring of {} slots, {} used; {}; {wakes}",
                 format!("{what} {}", q.id),
                 q.ring_size,
                 q.used,
-                q.buffer_size,
+                match q.buffer_size {
+                    0 => "buffers as they are sent".into(), // VPP's slave without copies
+                    size => format!("buffers of {size} bytes"),
+                },
             );
         }
     }
