@@ -261,24 +261,28 @@ fn a_device_goes_by_its_own_ring() {
     let mut plan = Plan::new(0);
     plan.regions.push(Memory::new(ring_bytes(6)));
     let memory = &plan.regions[2];
-    memory.store32(0, COOKIE);
-    let ring = Message::add_ring(false, 1, 2, 0, 6);
-    let region = Message::add_region(2, memory.len() as u64);
-    let steps = [
-        Step::new(region, &[&memory.fd]),
-        Step::new(ring, &[&second.efd]),
-    ];
-    plan.steps.splice(P_CONNECT..P_CONNECT, steps);
-    plan.m2s.push(second);
-    let link = plan.up(&socket);
-    let ring = link.ring(&link.m2s[1]);
+    let ring = RingView {
+        memory,
+        base: 0,
+        size: 64,
+        efd: second.efd.clone(),
+    };
+    ring.set_cookie(COOKIE);
     let desc = Desc {
         region: 1,
         length: BUFFER as u32,
         ..Desc::default()
     };
     (0..64).for_each(|slot| ring.set_desc(slot, desc));
-    ring.set_head(64);
+    let region = Message::add_region(2, memory.len() as u64);
+    let steps = [
+        Step::new(region, &[&memory.fd]),
+        Step::new(Message::add_ring(false, 1, 2, 0, 6), &[&second.efd]),
+    ];
+    plan.steps.splice(P_CONNECT..P_CONNECT, steps);
+    plan.m2s.push(second);
+    let link = plan.up(&socket);
+    link.ring(&link.m2s[1]).set_head(64);
     master.wait_link_up(Some(PATIENCE)).unwrap();
     let device = MemifDevice::new(&master, 1).unwrap();
     assert_eq!(device.capabilities().max_burst_size, Some(64));
