@@ -19,6 +19,7 @@ use crate::values::some_time;
 
 mod observe;
 mod options;
+mod search;
 mod target;
 
 pub(crate) use options::Args;

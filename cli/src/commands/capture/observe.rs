@@ -1,23 +1,25 @@
 //! `memif capture --observe`: the packets of links between other processes.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use memif::observe::{self, Counts, Direction as Way, Link, LinkId, Observer, ObserverBuilder};
+use memif::observe::{Counts, Direction as Way, Link, Observer};
 use memif::pcap::InterfaceInfo;
-use memif::{Burst, Direction, Eof, Error, ErrorKind, LinkType};
+use memif::{Burst, Direction, Eof, Error};
 
 use super::options::Args;
+use super::search::{Found, Search};
 use super::target::Target;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::record::Recording;
-use crate::metrics::observed::tell_hidden;
 use crate::report::notice;
 use crate::values::some_time;
 
 /// Packets taken from a ring at a time.
 const BURST: u16 = 256;
+
+/// Between two looks at what was found, and at signals, while no packets come.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A link that is being read.
 struct Watched {
@@ -30,17 +32,15 @@ struct Watched {
 
 struct Observing<'a> {
     args: &'a Args,
-    target: &'a Target,
     recording: &'a Recording,
-    link_type: LinkType,
+    search: Search,
+    /// Whether there was a link, be it one that can't be read.
+    any: bool,
+    /// The last search found none.
+    none: bool,
     observers: Vec<Observer>,
     /// As many.
     watched: Vec<Watched>,
-    /// Links that are read, were, or can't be.
-    known: HashSet<LinkId>,
-    /// The sockets of those that were read: whoever comes back comes there.
-    sockets: HashSet<String>,
-    next_search: Instant,
 }
 
 pub(super) fn run(
@@ -51,14 +51,12 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let mut this = Observing {
         args,
-        target,
         recording,
-        link_type: args.endpoint.mode.link_type(),
+        search: Search::start(args, target),
+        any: false,
+        none: false,
         observers: Vec::new(),
         watched: Vec::new(),
-        known: HashSet::new(),
-        sockets: HashSet::new(),
-        next_search: Instant::now(),
     };
     let limit = some_time(args.timeout).and_then(|time| Instant::now().checked_add(time));
     // A filter looks at whole packets.
@@ -69,29 +67,26 @@ pub(super) fn run(
     let mut burst = Burst::new(BURST).with_snaplen(snaplen);
     let mut waiting = false;
     while !recording.is_done() && !events.is_stopped() {
-        if Instant::now() >= this.next_search {
-            this.search()?;
-        }
-        if this.known.is_empty() && limit.is_some_and(|at| at <= Instant::now()) {
+        let idle = this.observers.is_empty();
+        // Signals are looked for as often.
+        this.join(if idle { PAUSE } else { Duration::ZERO })?;
+        if this.none && !this.any && limit.is_some_and(|at| at <= Instant::now()) {
             return Err(Failure::Failed(format!("no link of {target} was found")));
         }
         if this.observers.is_empty() {
-            if args.once && !this.known.is_empty() {
+            if args.once && this.any {
                 return Ok(());
             }
-            if !waiting && !args.quiet && !args.silent {
+            if this.none && !waiting && !args.quiet && !args.silent {
                 notice(format_args!("waiting for a link of {target}"));
             }
-            waiting = true;
-            events.sleep(this.next_search.saturating_duration_since(Instant::now()));
+            waiting = this.none;
             continue;
         }
         waiting = false;
         if !this.read(&mut burst) {
             recording.idle();
-            const LONGEST: Duration = Duration::from_millis(100);
-            let left = this.next_search.saturating_duration_since(Instant::now());
-            match Observer::wait_any(&mut this.observers, Some(left.min(LONGEST))) {
+            match Observer::wait_any(&mut this.observers, Some(PAUSE)) {
                 // Which it is, the rings tell.
                 Ok(_) | Err(Error::TimedOut) => {}
                 Err(e) => return Err(e.into()),
@@ -105,71 +100,33 @@ pub(super) fn run(
 }
 
 impl Observing<'_> {
-    fn matches(&self, link: &Link) -> bool {
-        let on = |socket: &String| link.sockets().contains(socket);
-        match self.target {
-            Target::Any => true,
-            Target::Inode(inode) => link.id().inode() == *inode || self.sockets.iter().any(on),
-            Target::Socket(socket) => on(socket),
-            Target::Pid(pid) => {
-                link.processes().iter().any(|p| p.pid == *pid) || self.sockets.iter().any(on)
-            }
-        }
-    }
-
-    /// Joins the links that are new. The next search is soon where none is read, as one that came
-    /// back is to be seen from its start, and otherwise late, as it costs.
-    fn search(&mut self) -> Result<(), Failure> {
-        let start = Instant::now();
-        let first = self.known.is_empty();
-        let found = observe::links()?;
-        if first && found.links.iter().all(|link| !self.matches(link)) {
-            tell_hidden(&found.hidden);
-        }
-        let own = |link: &Link| link.processes().iter().all(|p| p.pid == std::process::id());
+    /// Takes up the links that were found since.
+    fn join(&mut self, wait: Duration) -> Result<(), Failure> {
         let mut joined = false;
-        for link in &found.links {
-            if self.known.contains(&link.id()) || own(link) || !self.matches(link) {
-                continue;
+        let mut found = self.search.found(wait);
+        while let Some(one) = found {
+            match one {
+                Found::Link(link, mut observer) => {
+                    if !self.args.quiet && !self.args.silent {
+                        notice(format_args!("observing {link}"));
+                    }
+                    self.watched.push(Watched {
+                        told: vec![Counts::default(); observer.rings().len()],
+                        link,
+                        base: 0,
+                    });
+                    self.observers.push(observer);
+                    (joined, self.any) = (true, true);
+                }
+                Found::Unreadable => self.any = true,
+                Found::Nothing => self.none = true,
+                Found::Failed(e) => return Err(e.into()),
             }
-            match self.join(link) {
-                Ok(()) => joined = true,
-                // Not yet.
-                Err(e) if e.kind() == ErrorKind::Again => continue,
-                Err(e) if link.is_up() => notice(&e),
-                Err(_) => {}
-            }
-            self.known.insert(link.id());
+            found = self.search.found(Duration::ZERO);
         }
         if joined {
             self.describe();
         }
-        let cost = start.elapsed();
-        let pause = match self.observers.is_empty() {
-            true => (cost * 10).max(Duration::from_millis(20)),
-            false => (cost * 100).max(Duration::from_secs(1)),
-        };
-        self.next_search = Instant::now() + pause;
-        Ok(())
-    }
-
-    fn join(&mut self, link: &Link) -> Result<(), Error> {
-        let builder: ObserverBuilder<'_> = Observer::of(link)
-            .allow_unsealed(self.args.endpoint.allow_unsealed)
-            .rings_to_master(self.args.to_master)
-            .regions(&self.args.regions)
-            .link_type(self.link_type);
-        let mut observer = builder.attach()?;
-        if !self.args.quiet && !self.args.silent {
-            notice(format_args!("observing {link}"));
-        }
-        self.sockets.extend(link.socket().map(str::to_owned));
-        self.watched.push(Watched {
-            told: vec![Counts::default(); observer.rings().len()],
-            link: link.clone(),
-            base: 0,
-        });
-        self.observers.push(observer);
         Ok(())
     }
 
@@ -187,7 +144,7 @@ impl Observing<'_> {
                     Way::ToSlave => "to-slave",
                 };
                 let name = format!("{way}/{}", ring.queue());
-                let mut info = InterfaceInfo::new(name, self.link_type);
+                let mut info = InterfaceInfo::new(name, self.args.endpoint.mode.link_type());
                 info.description = format!(
                     "{}, {}, queue {}",
                     watched.link,
@@ -234,7 +191,7 @@ impl Observing<'_> {
             if !self.args.quiet && !self.args.silent {
                 notice(format_args!("{} is gone", gone.link));
             }
-            self.next_search = Instant::now();
+            self.search.lost_one();
         }
         any
     }
