@@ -9,6 +9,8 @@ mod application;
 mod examples;
 mod forward;
 mod node;
+#[cfg(feature = "observe")]
+mod pairs;
 mod peers;
 mod refusal;
 mod responders;

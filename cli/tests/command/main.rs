@@ -30,4 +30,5 @@ mod rotation;
 mod stopped;
 mod streams;
 mod terminal;
+mod unnoticed;
 mod usage;
