@@ -5,7 +5,7 @@
 //! Without arguments it captures packets that a thread of its own sends.
 
 use memif::pcap::{InterfaceInfo, PcapNgWriter};
-use memif::{Context, Eof, Error, MemifConfig, PacketSink, PacketSource, Role};
+use memif::{Context, Eof, Error, MemifConfig, PacketSink, PacketSource, Role, Wait};
 
 fn main() -> Result<(), Error> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -13,8 +13,8 @@ fn main() -> Result<(), Error> {
         [] => {
             let socket = format!("@capture-{}", std::process::id());
             let file = std::env::temp_dir().join(format!("capture-{}.pcapng", std::process::id()));
-            let to = socket.clone();
-            std::thread::spawn(move || send(&to).expect("sending to this process"));
+            let sender = MemifConfig::new(&socket);
+            std::thread::spawn(|| send(sender).expect("sending to this process"));
             (socket, file, Role::Master)
         }
         [socket, file] => (socket.clone(), file.into(), Role::Slave),
@@ -37,9 +37,11 @@ fn main() -> Result<(), Error> {
             Err(Error::Eof(Eof::Empty)) => {
                 // Now the file has everything that has arrived.
                 writer.flush()?;
-                let _ = handle.wait(None)?; // the next read tells the end of the link
+                if handle.wait(None)? != Wait::Ready {
+                    break;
+                }
             }
-            Err(e) if e.is_eof() => break,
+            Err(Error::Eof(_)) => break,
             Err(e) => return Err(e),
         }
     }
@@ -49,11 +51,11 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-fn send(socket: &str) -> Result<(), Error> {
+fn send(config: MemifConfig) -> Result<(), Error> {
     let context = Context::new("sender")?;
-    let memif = context.create_interface(MemifConfig::new(socket))?;
+    let memif = context.create_interface(config)?;
     memif.wait_link_up(None)?;
-    let mut handle = memif.packet_handle(0)?.with_burst(1);
+    let mut handle = memif.packet_handle(0)?;
     for n in 0..1000u16 {
         handle.write_packet_timeout(&[n as u8; 60], None)?;
     }

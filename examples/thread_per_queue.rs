@@ -8,7 +8,7 @@
 use std::thread;
 use std::time::Duration;
 
-use memif::{Context, Error, Memif, MemifConfig, Role};
+use memif::{Context, Error, Memif, MemifConfig, PacketHandle, Role};
 
 fn main() -> Result<(), Error> {
     let context = Context::new("thread_per_queue")?;
@@ -21,24 +21,21 @@ fn main() -> Result<(), Error> {
         thread::spawn(move || send(&slave).expect("sending to this process"));
     }
     master.wait_link_up(None)?;
-    thread::scope(|scope| {
-        let readers: Vec<_> = (0..master.rx_queues())
-            .map(|id| {
-                let master = &master;
-                scope.spawn(move || read(master, id))
-            })
-            .collect();
-        let results = readers.into_iter().map(|reader| reader.join());
-        results
-            .into_iter()
-            .try_for_each(|read| read.expect("it does not panic"))
-    })
+    let mut readers = Vec::new();
+    for id in 0..master.rx_queues() {
+        let handle = master.packet_handle(id)?;
+        readers.push(thread::spawn(move || read(id, handle)));
+    }
+    for reader in readers {
+        reader.join().expect("it does not panic")?;
+    }
+    Ok(())
 }
 
 /// Until the link goes down.
-fn read(memif: &Memif, id: u8) -> Result<(), Error> {
+fn read(id: u8, mut handle: PacketHandle) -> Result<(), Error> {
     let (mut packets, mut bytes) = (0, 0);
-    for packet in memif.packet_handle(id)?.packets() {
+    for packet in handle.packets() {
         packets += 1;
         bytes += packet?.len();
     }

@@ -81,7 +81,7 @@ pub mod stream;
 pub use config::{IfMode, Role};
 pub use context::{Context, ContextBuilder};
 pub use details::{MemifDetails, PeerProcess, QueueDetails, RegionDetails};
-pub use error::{Eof, Error, ErrorKind, IoError};
+pub use error::{Eof, Error, ErrorKind, IoError, Refusal};
 pub use handle::{PacketHandle, PacketReader, PacketWriter, Packets, ReuniteError};
 pub use interface::Memif;
 pub use interface::config::MemifConfig;

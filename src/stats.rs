@@ -59,4 +59,7 @@ pub struct QueueStats {
     /// before 26.06 does with packets of several buffers. Their packets are lost. A transmit queue
     /// counts none.
     pub overrun_slots: u64,
+    /// How many slots of the transmit ring the peer had not read when a link went down, as far as
+    /// can be known. Their packets are lost. A receive queue counts none.
+    pub unread_slots: u64,
 }

@@ -23,6 +23,20 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A control socket: VPP writes abstract names in another way.
+pub(crate) fn socket(text: &str) -> Result<String, String> {
+    let Some(name) = text.strip_prefix("abstract:") else {
+        return Ok(text.to_owned());
+    };
+    match name.split_once(",netns_name=") {
+        None => Ok(format!("@{name}")),
+        Some((name, namespace)) => Err(format!(
+            "the name belongs to another network namespace; run this command in it: \
+             nsenter --net={namespace} memif …, with the socket @{name}"
+        )),
+    }
+}
+
 /// Seconds on the command line: so few that they can be added to any time.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     const MOST: Duration = Duration::from_secs(1_000_000_000);
@@ -86,6 +100,14 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    #[test]
+    fn sockets_may_be_written_as_vpp_does() {
+        assert_eq!(socket("/run/x").unwrap(), "/run/x");
+        assert_eq!(socket("abstract:x").unwrap(), "@x");
+        let error = socket("abstract:x,netns_name=/run/netns/pod").unwrap_err();
+        assert!(error.contains("nsenter --net=/run/netns/pod"), "{error}");
+    }
 
     #[test]
     fn seconds_can_be_added_to_any_time() {

@@ -106,10 +106,16 @@ impl Handle {
         self.empties();
     }
 
-    /// Reads all that is there, however that ends: what a former link has left, too.
-    pub(crate) fn empties(&mut self) {
-        if let Some(queue) = &mut self.0 {
-            while queue.read(Duration::ZERO).is_ok() {}
+    /// Reads all that is there, however that ends; whether the link is there, and empty.
+    pub(crate) fn empties(&mut self) -> bool {
+        let Some(queue) = &mut self.0 else {
+            return true;
+        };
+        loop {
+            match queue.read(Duration::ZERO) {
+                Ok(_) => {}
+                Err(why) => return why == No::Nothing,
+            }
         }
     }
 

@@ -156,14 +156,11 @@ impl Target {
         };
         // A waiter would be told of an earlier refusal.
         self.wait_up();
-        if self.role == Role::Slave {
-            let (ring, mut handle) = (link.m2s(), self.handle());
-            until("offered buffers", || {
-                // A queue stays with the former link until that is read.
-                handle.empties();
-                ring.head() == ring.size
-            });
-        }
+        // A queue stays with the former link until that is read.
+        let (ring, mut handle) = (link.m2s(), self.handle());
+        until("a queue of the new link, with its buffers", || {
+            handle.empties() && (self.role == Role::Master || ring.head() == ring.size)
+        });
         link
     }
 

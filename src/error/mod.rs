@@ -3,13 +3,16 @@
 mod eof;
 mod io_error;
 mod kind;
+mod refusal;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::eof::Eof;
 pub use self::io_error::IoError;
 pub use self::kind::ErrorKind;
+pub use self::refusal::Refusal;
 
 /// The errors of this crate. They can be compared and cloned, and their texts name the socket,
 /// interface, queue or file, and say what was expected and what came.
@@ -52,7 +55,7 @@ pub enum Error {
     TimedOut,
 
     /// A packet can't be sent because it is longer than the whole transmit ring.
-    #[error("packet: it has {length} bytes, and {}", room(*buffers, *buffer_size, *offered))]
+    #[error("a packet of {length} bytes does not fit: {}", room(*buffers, *buffer_size, *offered))]
     #[non_exhaustive]
     TooLong {
         /// The bytes of the packet.
@@ -66,22 +69,12 @@ pub enum Error {
     },
 
     /// A packet can't be sent because it has no bytes.
-    #[error("packet: it is empty; a packet has at least 1 byte")]
+    #[error("an empty packet can't be sent")]
     EmptyPacket,
 
     /// The peer refuses the link.
-    #[error("{interface}: the peer refuses: {reason}")]
-    #[non_exhaustive]
-    Refused {
-        /// The interface that was refused: its role, id and socket.
-        interface: String,
-        /// The peer's program, as it says; empty if it did not.
-        peer: String,
-        /// Why, as far as the peer gave a number.
-        kind: ErrorKind,
-        /// Why, in the peer's words.
-        reason: String,
-    },
+    #[error(transparent)]
+    Refused(Arc<Refusal>),
 
     /// The C core refused or failed. The kind says whether the caller, the peer or the system is to
     /// blame.
@@ -169,7 +162,7 @@ impl From<Error> for io::Error {
             Error::Config { .. } | Error::EmptyPacket | Error::TooLong { .. } => Kind::InvalidInput,
             Error::Capture { .. } => Kind::InvalidData,
             Error::Io { error, .. } => error.kind(),
-            Error::Refused { .. } => Kind::ConnectionRefused,
+            Error::Refused(_) => Kind::ConnectionRefused,
             Error::Memif { kind, .. } => match kind {
                 ErrorKind::ConnectionRefused => Kind::ConnectionRefused,
                 ErrorKind::PermissionDenied => Kind::PermissionDenied,
@@ -221,7 +214,8 @@ impl Error {
             Self::Eof(Eof::LinkDown) => ErrorKind::Disconnected,
             Self::Eof(Eof::Closed) => ErrorKind::NotInitialised,
             Self::Eof(Eof::EndOfFile) | Self::Capture { .. } => ErrorKind::UNKNOWN,
-            Self::Memif { kind, .. } | Self::Refused { kind, .. } => *kind,
+            Self::Memif { kind, .. } => *kind,
+            Self::Refused(refusal) => refusal.kind,
             Self::Config { .. } | Self::EmptyPacket | Self::TooLong { .. } => {
                 ErrorKind::InvalidArgument
             }

@@ -16,6 +16,9 @@ use super::bindings::*;
 use super::callbacks::ConnEvents;
 use super::code::{INVAL_ARG, QID, SUCCESS};
 
+/// The most packets of a part that is sent.
+pub(crate) const TX_PART: usize = 256;
+
 /// A live interface. Its methods may be called from any thread. Methods for the owner of a queue
 /// take the queue's end.
 #[derive(Debug)]
@@ -217,22 +220,20 @@ impl Conn {
         (sent, err)
     }
 
-    /// Sends packets; how many were sent whole, and libmemif's error.
-    pub(crate) fn tx_each<'p>(
+    /// Sends packets, which come in parts; how many were sent whole, and libmemif's error.
+    pub(crate) fn tx_parts<'p, P: ExactSizeIterator<Item = &'p [u8]>>(
         &self,
         end: &mut TxEnd,
-        mut packets: impl ExactSizeIterator<Item = &'p [u8]>,
+        parts: impl Iterator<Item = P>,
     ) -> (u16, i32) {
-        const AT_A_TIME: usize = 256;
         if end.serial != self.serial {
             return (0, QID);
         }
         let mut total = 0u16;
-        while packets.len() > 0 {
-            let mut raw = [const { MaybeUninit::<memif_ext_slice_t>::uninit() }; AT_A_TIME];
+        for part in parts {
+            let mut raw = [const { MaybeUninit::<memif_ext_slice_t>::uninit() }; TX_PART];
             let mut count = 0;
-            // In this order, so that no packet is taken for which there is no room.
-            for (raw, packet) in raw.iter_mut().zip(packets.by_ref()) {
+            for (raw, packet) in raw.iter_mut().zip(part) {
                 raw.write(raw_slice(packet));
                 count += 1;
             }
@@ -249,7 +250,7 @@ impl Conn {
                 )
             };
             total += sent;
-            let room = u16::MAX - total >= AT_A_TIME as u16;
+            let room = u16::MAX - total >= TX_PART as u16;
             if err != SUCCESS || sent < count || !room {
                 return (total, err);
             }

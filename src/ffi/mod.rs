@@ -47,7 +47,7 @@ pub(crate) use args::{Access, ConnArgs, SocketArgs};
 pub(crate) use bindings::memif_ext_lent_t as Lent;
 pub(crate) use bindings::memif_ext_packet_t as ReceivedPacket;
 pub(crate) use callbacks::ConnEvents;
-pub(crate) use conn::{Conn, QueueState, RxEnd, TxEnd, WaitOutcome};
+pub(crate) use conn::{Conn, QueueState, RxEnd, TX_PART, TxEnd, WaitOutcome};
 pub(crate) use control::{ConnDetails, Loop, QueueRecord};
 pub(crate) use epoll::Waker;
 pub(crate) use queue_fds::QueueFds;

@@ -236,6 +236,17 @@ impl PacketHandle {
         self.writer.flush(timeout)
     }
 
+    /// The number of slots that the peer has not read yet, see
+    /// [`TxQueue::pending_slots`](crate::TxQueue::pending_slots).
+    ///
+    /// # Errors
+    ///
+    /// [`Eof::LinkDown`](crate::Eof::LinkDown) or [`Eof::Closed`](crate::Eof::Closed) if the link
+    /// is down or the handle closed.
+    pub fn pending_slots(&self) -> Result<usize, Error> {
+        self.writer.pending_slots()
+    }
+
     /// Sets how reads wait for packets; [`RxMode::Interrupt`] by default. It stays in effect over
     /// reconnects.
     ///

@@ -79,9 +79,9 @@ impl PacketReader {
         self.prepare()?;
         let index = self.next;
         self.next += 1;
-        match self.burst.get(index) {
+        match self.burst.stored(index) {
             Some(packet) => Ok(packet),
-            None => Err(Eof::Empty.into()), // `prepare` leaves at least one
+            None => Err(none()), // `prepare` leaves at least one
         }
     }
 
@@ -246,6 +246,13 @@ impl PacketReader {
             Receiving::Never(_) => Err(unknown(&self.link, "receive", self.id)),
         }
     }
+}
+
+/// Not in line: where the compiler knows which error it is, it keeps all packets in memory.
+#[cold]
+#[inline(never)]
+fn none() -> Error {
+    Eof::Empty.into()
 }
 
 /// A queue that a handle does not have.

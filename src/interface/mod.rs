@@ -6,7 +6,7 @@ mod events;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::{IfMode, Role};
 use crate::details::{MemifDetails, PeerProcess, QueueDetails, RegionDetails};
@@ -128,7 +128,7 @@ impl Memif {
     /// Blocks until the link is up. `None` means no timeout.
     ///
     /// A slave offers its buffers to the master a moment after the link is up. As a master this
-    /// waits for that too, up to 20 ms, so that the first write finds room.
+    /// waits for that too, up to 20 ms of the timeout, so that the first write finds room.
     ///
     /// # Errors
     ///
@@ -141,8 +141,10 @@ impl Memif {
     /// run on the control thread, which makes the links. [`Eof::Closed`](crate::Eof::Closed) if the
     /// interface is closed.
     pub fn wait_link_up(&self, timeout: Option<Duration>) -> Result<(), Error> {
+        let start = Instant::now();
         self.link.wait_up(timeout)?;
-        self.link.await_offers();
+        let left = timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+        self.link.await_offers(left);
         Ok(())
     }
 

@@ -10,6 +10,8 @@ pub(crate) struct Counters {
     links: AtomicU64,
     /// How many queues any link has had, to receive and to send.
     used: [AtomicU8; 2],
+    /// How many the last link has, or had, to send.
+    last_tx: AtomicU8,
     pub(crate) rx: Box<[QueueCounters]>,
     pub(crate) tx: Box<[QueueCounters]>,
 }
@@ -21,6 +23,7 @@ impl Counters {
         Self {
             links: AtomicU64::new(0),
             used: [known.0, known.1].map(AtomicU8::new),
+            last_tx: AtomicU8::new(0),
             rx: queues(rx),
             tx: queues(tx),
         }
@@ -31,6 +34,14 @@ impl Counters {
         self.links.fetch_add(1, Ordering::Relaxed);
         self.used[0].fetch_max(rx, Ordering::Relaxed);
         self.used[1].fetch_max(tx, Ordering::Relaxed);
+        self.last_tx.store(tx, Ordering::Relaxed);
+    }
+
+    /// The link has gone down; so many slots the peer had not read of each queue.
+    pub(crate) fn went_down(&self, unread: impl Fn(u8) -> u16) {
+        for (queue, counters) in (0..self.last_tx.load(Ordering::Relaxed)).zip(&self.tx) {
+            add(&counters.unread, unread(queue).into());
+        }
     }
 
     #[cfg(feature = "smoltcp")]
@@ -52,13 +63,15 @@ impl Counters {
     }
 }
 
-/// The counters of a queue. Only its owner writes them, so no atomic addition is needed.
+/// The counters of a queue. Only its owner writes them, and only the control thread the last, so no
+/// atomic addition is needed.
 #[derive(Debug, Default)]
 #[repr(align(64))] // a cache line of its own for each queue's thread
 pub(crate) struct QueueCounters {
     packets: AtomicU64,
     bytes: AtomicU64,
     ring_full: AtomicU64,
+    unread: AtomicU64,
 }
 
 impl QueueCounters {
@@ -80,6 +93,7 @@ impl QueueCounters {
             bytes: self.bytes.load(Ordering::Relaxed),
             ring_full: self.ring_full.load(Ordering::Relaxed),
             overrun_slots: 0, // counted by the C core
+            unread_slots: self.unread.load(Ordering::Relaxed),
         }
     }
 }

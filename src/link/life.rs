@@ -12,7 +12,7 @@ use super::status::{ConnectFailure, Status};
 use super::taken::Untaken;
 use super::{CLOSE_FLUSH, Link, Listener};
 use crate::config::{Role, Settings};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Refusal};
 use crate::ffi::{ConnArgs, ConnEvents};
 
 impl Link {
@@ -209,7 +209,10 @@ impl ConnEvents for Events {
     }
 
     fn disconnected(&self, reason: &str) {
-        let link = self.change(|_, status| {
+        let link = self.change(|link, status| {
+            if let Ok(conn) = link.conn() {
+                link.counters.went_down(|queue| conn.tx_pending(queue).0);
+            }
             status.up = false;
             status.last_disconnect = reason.into();
         });
@@ -227,12 +230,12 @@ impl ConnEvents for Events {
             if link.config.role == Role::Slave {
                 if refused {
                     let words = reason.strip_prefix("the peer says: ").unwrap_or(reason);
-                    status.refused(Error::Refused {
+                    status.refused(Error::Refused(Arc::new(Refusal {
                         interface: link.label.clone(),
                         peer: peer.into(),
                         kind,
                         reason: words.into(),
-                    });
+                    })));
                 } else if kind == ErrorKind::IncompatibleProtocol {
                     status.refused(link.error(kind, reason));
                 }

@@ -206,8 +206,9 @@ impl Link {
     }
 
     /// Of a master: until the slave has offered its first buffers, but not for long.
-    pub(crate) fn await_offers(&self) {
+    pub(crate) fn await_offers(&self, timeout: Option<Duration>) {
         const LONG: Duration = Duration::from_millis(20);
+        let longest = timeout.map_or(LONG, |timeout| timeout.min(LONG));
         let Some(conn) = self.conn.get() else {
             return;
         };
@@ -215,7 +216,7 @@ impl Link {
             return;
         }
         let (start, mut tries) = (Instant::now(), 0);
-        while self.is_up() && !conn.tx_offered(0) && start.elapsed() < LONG {
+        while self.is_up() && !conn.tx_offered(0) && start.elapsed() < longest {
             back_off(&mut tries);
         }
     }

@@ -66,9 +66,10 @@
 //!   while the reader does something else. At a million packets per second, 1024 slots last for one
 //!   millisecond. When the ring is full, the sender decides whether to drop packets or to wait; the
 //!   receiver can't count them.
-//! * **Buffers**: 2048 bytes by default. Buffers of 9216 or 16384 bytes hold a jumbo frame, which
-//!   otherwise needs a chain of buffers. If the peer does not support chains, they are the only
-//!   way. A slave's memory is slots × buffer size × queues of both directions: 1024 × 2048 × 2 is 4
+//! * **Buffers**: 2048 bytes by default. Buffers of 9216 bytes hold a jumbo frame, which otherwise
+//!   needs a chain of buffers. If the peer does not support chains, they are the only way. VPP
+//!   drops what is longer than 9216 bytes in one buffer, and takes longer packets in several. A
+//!   slave's memory is slots × buffer size × queues of both directions: 1024 × 2048 × 2 is 4
 //!   MiB.
 //! * **Queues**: use one thread for each. Packets of one queue stay in order, packets of different
 //!   queues do not.

@@ -92,7 +92,16 @@ impl Burst {
     /// The packet with this index, from 0; `None` if there are fewer.
     #[inline]
     pub fn get(&self, index: usize) -> Option<Packet<'_>> {
-        let record = self.records[..self.filled].get(index)?;
+        match index < self.filled {
+            true => self.stored(index),
+            false => None,
+        }
+    }
+
+    /// As `get`, where it is known already that there are more packets than `index`.
+    #[inline]
+    pub(crate) fn stored(&self, index: usize) -> Option<Packet<'_>> {
+        let record = self.records.get(index)?;
         let start = record.offset as usize;
         let captured = record.captured as usize;
         let data = self.arena.get(start..start + captured)?;

@@ -7,8 +7,8 @@ use super::burst::Burst;
 use super::wait::Wait;
 use crate::config::Role;
 use crate::error::{Eof, Error};
-use crate::ffi::TxEnd;
 use crate::ffi::code::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS};
+use crate::ffi::{TX_PART, TxEnd};
 use crate::link::Link;
 use crate::link::back_off::back_off;
 use crate::link::taken::Taken;
@@ -75,7 +75,9 @@ impl TxQueue {
                 (usize::from(sent), err, one.len() as u64)
             }
             _ => {
-                let (sent, err) = conn.tx_each(&mut self.end, packets.iter().map(AsRef::as_ref));
+                let parts = packets.chunks(TX_PART);
+                let parts = parts.map(|part| part.iter().map(AsRef::as_ref));
+                let (sent, err) = conn.tx_parts(&mut self.end, parts);
                 let sent = usize::from(sent);
                 let lengths = packets[..sent].iter().map(|p| p.as_ref().len() as u64);
                 (sent, err, lengths.sum())
@@ -121,8 +123,9 @@ impl TxQueue {
         }
         let left = burst.iter_from(first);
         let count = left.len();
-        let sent = left.clone().map(|packet| packet.data());
-        let (sent, err) = self.link.conn()?.tx_each(&mut self.end, sent);
+        let parts = (first..first + count).step_by(TX_PART);
+        let parts = parts.map(|from| burst.iter_from(from).take(TX_PART).map(|p| p.data()));
+        let (sent, err) = self.link.conn()?.tx_parts(&mut self.end, parts);
         let sent = usize::from(sent);
         if sent > 0 {
             let bytes = left.clone().take(sent).map(|packet| packet.len() as u64);

@@ -67,6 +67,12 @@ impl Queue for Packets {
     }
 }
 
+/// A queue keeps what its reader sleeps on from the first time that it has to sleep.
+fn sleep_once(handle: &mut PacketHandle) {
+    let nothing = handle.read_packet_timeout(Some(Duration::from_millis(1)));
+    assert!(nothing.is_err());
+}
+
 impl Scene {
     pub(crate) fn new(role: Role, kind: Kind) -> Self {
         let settings: fn(ContextBuilder) -> ContextBuilder = match kind {
@@ -116,6 +122,7 @@ impl Scene {
             _ => victim.queues(1, 1),
         };
         let victim = context.create_interface(victim).unwrap();
+        sleep_once(&mut victim.packet_handle(0).unwrap());
 
         // A third interface, for the peer that asks.
         let beside = match role {
@@ -126,7 +133,11 @@ impl Scene {
         let third = context.create_interface(third).unwrap();
         let asker = Target::new(target.role, &beside).with(2, None);
         let asker = Beside::start(&asker, control.as_deref());
-        let bystander = [master, slave].map(|m| m.packet_handle(0).unwrap().with_burst(4));
+        let bystander = [master, slave].map(|memif| {
+            let mut handle = memif.packet_handle(0).unwrap().with_burst(4);
+            sleep_once(&mut handle);
+            handle
+        });
         Self {
             target: target.with_inside(Victim(victim)),
             beside: RefCell::new(asker),
@@ -147,6 +158,15 @@ impl Scene {
         let bursts = self.bystander.stop();
         let asked = self.beside.borrow_mut().stop();
         Others { asked, bursts }
+    }
+
+    /// What is made at first use is there, and each slave has asked for its link just now: for some
+    /// seconds it holds a connection.
+    pub(crate) fn settle(&self) {
+        self.target.serves();
+        self.go();
+        self.stop();
+        self.target.settle();
     }
 
     /// Whether a line of the log is about the peer beside.

@@ -76,13 +76,7 @@ pub(crate) fn random(cases: &[Case], count: usize, seed: u64) -> Result<Duration
     for case in cases {
         case.attack(&scenes[&(case.role, case.kind)].target);
     }
-    let serve = || {
-        for scene in scenes.values() {
-            scene.target.serves();
-            scene.target.settle();
-        }
-    };
-    serve();
+    scenes.values().for_each(Scene::settle);
     let before = Held::here();
     for (number, case) in cases::random(cases, seed).take(count).enumerate() {
         log::clear();
@@ -103,13 +97,15 @@ pub(crate) fn random(cases: &[Case], count: usize, seed: u64) -> Result<Duration
         std::thread::sleep(Duration::from_millis(1));
     }
     let took = end.elapsed();
-    serve();
+    scenes.values().for_each(Scene::settle);
     Ok(took)
 }
 
 pub(crate) struct Table {
     pub(crate) cases: Vec<Case>,
     scenes: HashMap<Role, Scene>,
+    /// Held before the first case, and after each.
+    before: Held,
     pub(crate) failures: Vec<String>,
     /// The longest that a peer after an attack waited.
     pub(crate) slowest: Duration,
@@ -123,11 +119,9 @@ impl Table {
         let roles = [Role::Master, Role::Slave];
         let scenes = roles.map(|role| (role, Scene::new(role, Kind::Plain)));
         let scenes = HashMap::from(scenes);
-        for scene in scenes.values() {
-            scene.target.serves(); // once, for what is made at first use
-            scene.target.settle();
-        }
+        scenes.values().for_each(Scene::settle);
         Self {
+            before: Held::here(),
             others: cases.iter().map(|_| None).collect(),
             cases,
             scenes,
@@ -183,7 +177,6 @@ impl Table {
 
     fn look(&mut self, at: usize, print: bool) {
         let case = &self.cases[at];
-        let before = Held::here();
         let shared = &self.scenes[&case.role];
         let result = catch_unwind(AssertUnwindSafe(|| {
             let result = if case.kind == Kind::Plain {
@@ -192,7 +185,7 @@ impl Table {
                 run(case, &Scene::new(case.role, case.kind))
             };
             shared.target.settle();
-            returned(before);
+            returned(self.before);
             result
         }));
         let result = result.unwrap_or_else(|panic| Err(panic_text(&*panic)));

@@ -5,6 +5,7 @@
 
 mod floors;
 mod imports;
+mod promises;
 mod public;
 
 use std::path::Path;
@@ -109,6 +110,31 @@ fn a_type_of_another_crate_in_the_interface_is_found() {
             [""; 0],
             "{line}"
         );
+    }
+}
+
+#[test]
+fn promises_have_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
+    let text = read("SECURITY.md").unwrap();
+    let (_, promises) = text.split_once("## What is promised").unwrap();
+    let (promises, _) = promises.split_once("These settings").unwrap();
+    assert_eq!(promises::faults(promises, read), [""; 0]);
+}
+
+#[test]
+fn a_promise_without_a_test_is_found() {
+    let read = |file: &str| (file == "there").then(|| "one two".to_owned());
+    let good = "\n* Kept.\n  (`there`: `one`,\n  `two`)\n";
+    assert_eq!(promises::faults(good, read), [""; 0]);
+    for wrong in [
+        "\n* Not kept (`there`).\n",
+        "\n* Not kept.\n  (`gone`: `one`)\n",
+        "\n* Not kept.\n  (`there`: `one`, `three`)\n",
+    ] {
+        let faults = promises::faults(&format!("{good}{wrong}"), read);
+        assert!(!faults.is_empty(), "{wrong}");
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use memif::{Context, Memif, MemifConfig, PacketHandle, Role, Wait};
 
-use crate::peers::{PATIENCE, installed, one_at_a_time, wait_until};
+use crate::library;
+use crate::peers::{PATIENCE, installed, one_at_a_time, required, wait_until};
 
 const COUNT: usize = 20_000;
 
@@ -25,23 +26,7 @@ fn build_package() -> Option<PathBuf> {
     }
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("node-memif");
     fs::create_dir_all(&dir).unwrap();
-    let out = Command::new("make")
-        .args([
-            "-s",
-            "-C",
-            concat!(env!("CARGO_MANIFEST_DIR"), "/vendor/libmemif"),
-            "install",
-        ])
-        .arg(format!("BUILD={}", dir.join("build").display()))
-        .arg(format!("PREFIX={}", dir.join("prefix").display()))
-        .arg("CC=cc")
-        .output()
-        .unwrap();
-    assert!(
-        out.status.success(),
-        "{}",
-        String::from_utf8_lossy(&out.stderr)
-    );
+    library::install(&dir);
 
     let addon = dir.join("node_modules/memif/build/Release/memif-native.node");
     if !addon.exists() {
@@ -54,9 +39,8 @@ fn build_package() -> Option<PathBuf> {
             .output()
             .unwrap();
         if !addon.exists() {
-            let required = std::env::var_os("MEMIF_REQUIRE_INTEROP").is_some_and(|v| v == "1");
             let said = String::from_utf8_lossy(&out.stderr).into_owned();
-            assert!(!required, "the npm package memif can't be had: {said}");
+            assert!(!required(), "the npm package memif can't be had: {said}");
             eprintln!("skipped: the npm package memif can't be had: {said}");
             return None;
         }

@@ -335,6 +335,32 @@ fn vpp_counts_what_is_sent_to_it() {
     }
 }
 
+/// The command warns of it, and the manual too.
+#[test]
+fn vpp_drops_what_is_longer_than_9216_bytes_in_one_buffer() {
+    let _turn = one_at_a_time();
+    let Some(vpp) = Vpp::start(0) else { return };
+    vpp.create("master");
+    let context = context();
+    let mut expected = 0;
+    for (buffer, length, arrives) in [
+        (16384, 9216, true),
+        (16384, 9217, false),
+        (9216, 9217, true),
+        (2048, 60_000, true),
+    ] {
+        let memif = ours(&context, &vpp, "master", |c| c.buffer_size(buffer));
+        up(&memif);
+        let mut handle = memif.packet_handle(0).unwrap();
+        handle.write_packet(&frame(1, length)).unwrap();
+        handle.write_packet(&frame(1, 60)).unwrap();
+        expected += 1 + u64::from(arrives);
+        let counted = || vpp.counts("rx packets") == expected;
+        assert!(wait_until(PATIENCE, counted), "{length} bytes in {buffer}");
+        memif.close();
+    }
+}
+
 #[test]
 fn links_come_back_after_all_that_may_end_them() {
     let _turn = one_at_a_time();

@@ -2,6 +2,7 @@
 //! sleeps.
 
 use std::fs;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -79,6 +80,26 @@ fn a_queue_that_the_link_lacks_sleeps_until_a_link_has_it() {
             assert_eq!(&reading.join().unwrap()[..], b"at last");
         });
     }
+}
+
+/// A round trip to it for every burst would make the other queues slow.
+#[test]
+fn a_queue_that_the_link_lacks_does_not_ask_the_control_thread() {
+    let (contexts, socket) = ([context(), context()], socket());
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let config = MemifConfig::new(&socket)
+        .role(Role::Master)
+        .on_connect(move |_| assert!(held.lock().unwrap().recv().is_err()));
+    let master = contexts[0].create_interface(config).unwrap();
+    let mut third = master.packet_handle(2).unwrap();
+    let _slave = slave_on(&contexts[1], &socket);
+    until("the link", || master.is_link_up());
+    // The callback holds up the control thread.
+    assert_eq!(eof(third.read_packet()), memif::Eof::Empty);
+    assert_eq!(third.write_packet(b"x"), Err(Error::Full));
+    assert_eq!(third.wait(Some(SOON)), Err(Error::TimedOut));
+    drop(release);
 }
 
 #[test]

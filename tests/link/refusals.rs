@@ -105,8 +105,9 @@ fn every_waiter_is_told_of_a_refusal() {
             .collect();
         for waiter in waiters {
             match waiter.join().unwrap() {
-                memif::Error::Refused { peer, kind, .. } => {
-                    assert_eq!((&peer[..], kind), ("test", ErrorKind::WrongSecret));
+                memif::Error::Refused(refusal) => {
+                    let said = (&refusal.peer[..], refusal.kind);
+                    assert_eq!(said, ("test", ErrorKind::WrongSecret));
                 }
                 other => panic!("{other}"),
             }

@@ -119,6 +119,8 @@ fn offers_may_come_late_and_bit_by_bit() {
     assert_eq!(handle.write_packet(b"x"), Err(Error::Full));
     let ring = link.m2s();
     ring.set_head(32);
+    let sizes = || master.details().unwrap().tx_queues[0].buffer_size;
+    assert_eq!(sizes(), 64, "what is offered late is known");
     for _ in 0..10 {
         handle.write_packet(b"x").unwrap();
     }
@@ -127,4 +129,28 @@ fn offers_may_come_late_and_bit_by_bit() {
     let start = Instant::now();
     handle.flush(LONG).unwrap();
     assert!(start.elapsed() >= Duration::from_millis(90));
+}
+
+/// A link is up a moment before its first buffers are there.
+#[test]
+fn waiting_for_a_link_waits_for_its_first_offers() {
+    let context = context();
+    let master = ours(&context, Role::Master);
+    let link = lots("other", master.socket());
+    until("the link", || master.is_link_up());
+    // They do not come; a lower bound holds on the slowest machine.
+    let start = Instant::now();
+    master.wait_link_up(Some(LONG)).unwrap();
+    let waited = start.elapsed();
+    assert!(
+        (Duration::from_millis(20)..LONG).contains(&waited),
+        "{waited:?}"
+    );
+    // Not longer than the caller wants.
+    let mut handle = master.packet_handle(0).unwrap();
+    master.wait_link_up(Some(Duration::ZERO)).unwrap();
+    assert_eq!(handle.write_packet(b"x"), Err(Error::Full));
+    link.m2s().set_head(64);
+    master.wait_link_up(Some(LONG)).unwrap();
+    handle.write_packet(b"x").unwrap();
 }

@@ -1,7 +1,8 @@
 //! smoltcp's contract for devices, without a stack.
 
 use memif::phy::{self, MemifDevice, Segmentation};
-use memif::{Burst, IfMode, MemifConfig, RxQueue};
+use memif::{Burst, Context, IfMode, MemifConfig, Role, RxQueue};
+use memif_hostile::peer::*;
 use smoltcp::phy::{Checksum, ChecksumCapabilities, Device, RxToken, TxToken};
 use smoltcp::time::{Duration, Instant};
 
@@ -240,5 +241,49 @@ fn the_size_of_the_ring_is_that_of_the_present_link() {
     slave.wait_link_up(Some(PATIENCE)).unwrap();
     ends.master.wait_link_up(Some(PATIENCE)).unwrap();
     device.transmit(NOW).expect("there is room");
+    assert_eq!(device.capabilities().max_burst_size, Some(64));
+}
+
+/// A slave may have rings of different sizes.
+#[test]
+fn a_device_goes_by_its_own_ring() {
+    let context = Context::new("test").unwrap();
+    let socket = format!("@smoltcp-own-ring-{}", std::process::id());
+    let master = MemifConfig::new(&socket).role(Role::Master);
+    let master = context.create_interface(master).unwrap();
+    // The first has 2^4 slots.
+    let second = Ring {
+        region: 2,
+        offset: 0,
+        log2: 6,
+        efd: eventfd(),
+    };
+    let mut plan = Plan::new(0);
+    plan.regions.push(Memory::new(ring_bytes(6)));
+    let memory = &plan.regions[2];
+    let ring = RingView {
+        memory,
+        base: 0,
+        size: 64,
+        efd: second.efd.clone(),
+    };
+    ring.set_cookie(COOKIE);
+    let desc = Desc {
+        region: 1,
+        length: BUFFER as u32,
+        ..Desc::default()
+    };
+    (0..64).for_each(|slot| ring.set_desc(slot, desc));
+    let region = Message::add_region(2, memory.len() as u64);
+    let steps = [
+        Step::new(region, &[&memory.fd]),
+        Step::new(Message::add_ring(false, 1, 2, 0, 6), &[&second.efd]),
+    ];
+    plan.steps.splice(P_CONNECT..P_CONNECT, steps);
+    plan.m2s.push(second);
+    let link = plan.up(&socket);
+    link.ring(&link.m2s[1]).set_head(64);
+    master.wait_link_up(Some(PATIENCE)).unwrap();
+    let device = MemifDevice::new(&master, 1).unwrap();
     assert_eq!(device.capabilities().max_burst_size, Some(64));
 }

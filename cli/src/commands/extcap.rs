@@ -45,6 +45,12 @@ const INTERFACE: &str = "memif";
 /// Before the inode of a link that is there already, and is observed.
 const LINK: &str = "memif-link-";
 
+/// Fields of the form, and how `tshark -o` calls them.
+const FIELDS: [&str; 7] = [
+    "socket", "id", "role", "secret", "mode", "snaplen", "rx-mode",
+];
+const INTERFACE_FIELD: &str = "extcap.memif.";
+
 /// Does what Wireshark asks for, if it is Wireshark that asks.
 ///
 /// `capture` runs `memif capture` with the arguments that it is given.
@@ -59,12 +65,31 @@ pub(crate) fn asked(
     start_log(0);
     let mut fifo = None;
     let result = Call::new(&args).and_then(|call| call.answer(&mut fifo, capture));
-    let code = finish(result);
+    let code = finish(result.map_err(in_form));
     if fifo.is_some() {
         wait_until_told();
     }
     drop(fifo);
     Some(code)
+}
+
+/// Names the fields of the form instead of options: Wireshark's user has no others.
+fn in_form(failure: Failure) -> Failure {
+    let words = |text: String| {
+        let text = text.replace("--role ", "--role:");
+        let word = |word: &str| match word.strip_prefix("--") {
+            Some(rest) if FIELDS.contains(&rest.split([';', ',', ':']).next().unwrap_or(rest)) => {
+                format!("{INTERFACE_FIELD}{rest}")
+            }
+            _ => word.to_owned(),
+        };
+        text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    };
+    match failure {
+        Failure::Failed(text) => Failure::Failed(words(text)),
+        Failure::Usage(text) => Failure::Usage(words(text)),
+        other => other,
+    }
 }
 
 /// Waits until what was said on standard error has been read, a second at most.
@@ -116,8 +141,11 @@ impl Call {
                 "--extcap-interface" => call.interface = Some(value()?),
                 "--extcap-capture-filter" => call.filter = Some(value()?),
                 "--fifo" => call.fifo = Some(value()?),
-                "--socket" | "--id" | "--role" | "--secret" | "--mode" | "--snaplen"
-                | "--rx-mode" => {
+                field
+                    if field
+                        .strip_prefix("--")
+                        .is_some_and(|f| FIELDS.contains(&f)) =>
+                {
                     let value = value()?;
                     // An empty field of the form.
                     if !value.is_empty() {
@@ -315,4 +343,24 @@ fn folders(system: bool) -> Result<Vec<PathBuf>, Failure> {
         home.join(".config/wireshark/extcap"),
         home.join(".local/lib/wireshark/extcap"),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_name_the_fields_of_the_form() {
+        for (hint, told) in [
+            ("x; use another --id", "x; use another extcap.memif.id"),
+            ("use --role master", "use extcap.memif.role:master"),
+            ("(--socket-mode, --id)", "(--socket-mode, --id)"),
+            ("--socket, --x", "extcap.memif.socket, --x"),
+        ] {
+            let Failure::Failed(text) = in_form(Failure::Failed(hint.into())) else {
+                panic!("{hint}");
+            };
+            assert_eq!(text, told);
+        }
+    }
 }

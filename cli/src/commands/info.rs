@@ -1,14 +1,17 @@
 //! `memif info`: connects, tells what the two sides agreed on, and leaves.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use memif::{Error, ErrorKind, MemifDetails, QueueDetails, Role};
+use memif::{Burst, Error, ErrorKind, MemifDetails, QueueDetails, Role};
 use serde_json::json;
 
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::endpoint::Endpoint;
+use crate::link::known::{self, Advice, Arrived};
 use crate::link::refusal::refused;
 use crate::link::session::Session;
 use crate::output::print;
@@ -28,19 +31,116 @@ pub(crate) struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Also tell what is known about this peer and these settings, and what to do about it; reads
+    /// and discards packets for half a second
+    #[arg(long)]
+    check: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let session = args.endpoint.open(&Events::start()?, true)?;
-    link(&session, args.timeout)?;
-    let details = session.memif.details()?;
+    let linked = link(&session, args.timeout);
+    if let (Err(_), true) = (&linked, args.check) {
+        let text = advised(&check_socket(&session.memif.details()?));
+        print(text)?;
+    }
+    linked?;
+    let details = settled(&session)?;
+    let advice = match args.check {
+        true => Some(check(&session, &details)?),
+        false => None,
+    };
     let text = if args.json {
-        format!("{:#}\n", as_json(&details))
+        let mut json = as_json(&details);
+        if let Some(advice) = &advice {
+            let one = |a: &Advice| json!({"known": a.what, "to_do": a.to_do});
+            json["check"] = advice.iter().map(one).collect();
+        }
+        format!("{json:#}\n")
     } else {
-        as_text(&details)
+        let mut text = as_text(&details);
+        match advice.as_deref() {
+            Some([]) => {
+                text.push_str("check        nothing is known against this peer and settings\n")
+            }
+            Some(advice) => text.push_str(&advised(advice)),
+            None => {}
+        }
+        text
     };
     session.memif.close();
     print(text)
+}
+
+/// The details, once the peer has offered its buffers: some do so a moment after the link is up.
+fn settled(session: &Session) -> Result<MemifDetails, Failure> {
+    const STEP: Duration = Duration::from_millis(20);
+    const MOST: Duration = Duration::from_secs(1);
+    let start = Instant::now();
+    let mut before = session.memif.details()?;
+    loop {
+        let offered = before.tx_queues.iter().all(|q| q.buffer_size > 0);
+        if before.role == Role::Slave || start.elapsed() >= MOST || session.events.is_stopped() {
+            return Ok(before);
+        }
+        session.events.sleep(STEP);
+        let now = session.memif.details()?;
+        let rests = now.tx_queues == before.tx_queues;
+        before = now;
+        if offered && rests {
+            return Ok(before);
+        }
+    }
+}
+
+fn check(session: &Session, details: &MemifDetails) -> Result<Vec<Advice>, Failure> {
+    let mut advice = known::of_link(details, arrived(session)?);
+    advice.extend(check_socket(details));
+    Ok(advice)
+}
+
+fn check_socket(details: &MemifDetails) -> Vec<Advice> {
+    let mode = fs::metadata(&details.socket).map_or(0o777, |m| m.mode() & 0o777);
+    known::of_socket(details, mode)
+}
+
+/// Reads for a moment, as a capture would.
+fn arrived(session: &Session) -> Result<Arrived, Failure> {
+    const TIME: Duration = Duration::from_millis(500);
+    let memif = &session.memif;
+    let queues = (0..memif.rx_queues()).map(|queue| memif.rx_queue(queue));
+    let mut queues = queues.collect::<Result<Vec<_>, Error>>()?;
+    let sizes = memif.details()?.rx_queues;
+    let mut slots = vec![0; queues.len()];
+    let mut burst = Burst::new(256);
+    let start = Instant::now();
+    while start.elapsed() < TIME && !session.events.is_stopped() {
+        let mut none = true;
+        for (at, queue) in queues.iter_mut().enumerate() {
+            let size = sizes.get(at).map_or(1, |q| q.buffer_size.max(1));
+            // The link may go meanwhile; what was seen until then counts.
+            if queue.rx_burst(&mut burst).is_ok_and(|packets| packets > 0) {
+                let of = |p: memif::Packet<'_>| p.len().div_ceil(size.into()) as u64;
+                slots[at] += burst.iter().map(of).sum::<u64>();
+                none = false;
+            }
+        }
+        if none {
+            session.events.sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(Arrived {
+        slots: slots.into_iter().max().unwrap_or(0),
+        time: start.elapsed(),
+    })
+}
+
+fn advised(advice: &[Advice]) -> String {
+    let lines = advice.iter().map(|advice| {
+        let Advice { what, to_do } = advice;
+        format!("{:<12} {what}\n{:<12} {to_do}\n", "known", "  to do")
+    });
+    lines.collect()
 }
 
 /// Waits for the link; the first reason against it, unless time may mend it.
@@ -94,11 +194,14 @@ fn as_text(d: &MemifDetails) -> String {
             let wakes = if q.polling { "polling" } else { "interrupts" };
             let _ = writeln!(
                 text,
-                "{:<12} ring of {} slots, {} used; buffers of {} bytes; {wakes}",
+                "{:<12} ring of {} slots, {} used; {}; {wakes}",
                 format!("{what} {}", q.id),
                 q.ring_size,
                 q.used,
-                q.buffer_size,
+                match q.buffer_size {
+                    0 => "buffers as they are sent".into(), // VPP's slave without copies
+                    size => format!("buffers of {size} bytes"),
+                },
             );
         }
     }

@@ -1,6 +1,6 @@
 //! `memif respond`: a host of its own at the other end of a memif, by smoltcp.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
 
@@ -86,6 +86,7 @@ fn mac(text: &str) -> Result<Mac, String> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    let mac = args.mac.unwrap_or_else(|| default_mac(args.ip));
     let addresses: Vec<IpCidr> = (args.ip.map(IpCidr::Ipv4).into_iter())
         .chain(args.ip6.map(IpCidr::Ipv6))
         .collect();
@@ -117,7 +118,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut device = MemifDevice::new(&session.memif, 0)?.with_mtu(args.mtu.into());
     device.set_rx_mode(args.rx_mode)?;
 
-    let mac = args.mac.unwrap_or_else(|| default_mac(args.ip));
     let hardware = match args.endpoint.mode {
         IfMode::Ip => HardwareAddress::Ip,
         _ => EthernetAddress(mac.0).into(),
@@ -126,9 +126,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     config.random_seed = since.unwrap_or_default().as_nanos() as u64;
     let mut iface = Interface::new(config, &mut device, Instant::now());
+    let local = args.ip6.and_then(|ip6| link_local(ip6, mac));
     iface.update_ip_addrs(|list| {
-        for address in &addresses {
-            // There is room for more than the two.
+        for address in addresses.iter().chain(&local) {
+            // There is room for these three.
             let _ = list.push(*address);
         }
     });
@@ -167,7 +168,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let stats = device.stats();
     notice(format_args!(
-        "{} received, {} sent, {} dropped",
+        "{} received, {} sent, {} dropped by this side",
         count(stats.rx_packets, "packet"),
         count(stats.tx_packets, "packet"),
         stats.rx_dropped + stats.tx_dropped,
@@ -178,6 +179,15 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn default_mac(ip: Option<Ipv4Cidr>) -> Mac {
     let [a, b, c, d] = ip.map_or([0, 0, 0, 1], |ip| ip.address().octets());
     Mac([0x02, 0xfe, a, b, c, d])
+}
+
+/// The address that every host of IPv6 has beside this one: neighbours ask from theirs.
+fn link_local(ip6: Ipv6Cidr, Mac([a, b, c, d, e, f]): Mac) -> Option<IpCidr> {
+    let words = [[a ^ 2, b], [c, 0xff], [0xfe, d], [e, f]].map(u16::from_be_bytes);
+    let [w, x, y, z] = words;
+    let address = Ipv6Addr::new(0xfe80, 0, 0, 0, w, x, y, z);
+    let given = ip6.address().is_unicast_link_local();
+    (!given).then(|| IpCidr::Ipv6(Ipv6Cidr::new(address, 64)))
 }
 
 /// A connection of a service, or the readiness for one.
@@ -319,6 +329,10 @@ mod tests {
         assert!(cidr::<Ipv4Cidr>("192.168.1.1/24").is_ok());
         assert!(cidr::<Ipv4Cidr>("192.168.1.1").is_err());
         let ip = cidr("10.0.0.9/8").unwrap();
-        assert_eq!(default_mac(Some(ip)).to_string(), "02:fe:0a:00:00:09");
+        let mac = default_mac(Some(ip));
+        assert_eq!(mac.to_string(), "02:fe:0a:00:00:09");
+        let local = link_local(cidr("fd00::1/64").unwrap(), mac).unwrap();
+        assert_eq!(local.to_string(), "fe80::fe:aff:fe00:9/64");
+        assert_eq!(link_local(cidr("fe80::1/64").unwrap(), mac), None);
     }
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use memif::ContextBuilder;
 use nix::unistd::{Group, User};
 
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub(crate) struct Access {
     /// Octal permissions of the socket file, when this side listens [default: 0600]
     #[arg(long, value_name = "MODE", value_parser = file_mode)]

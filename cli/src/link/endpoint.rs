@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::builder::RangedU64ValueParser;
 use memif::{Context, IfMode, MemifConfig, Role};
@@ -14,8 +15,8 @@ use crate::values::{Secret, mode};
 
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Endpoint {
-    /// Control socket; a leading '@' means an abstract name
-    #[arg(short, long, value_name = "PATH")]
+    /// Control socket; a leading '@', or 'abstract:' as in VPP, means an abstract name
+    #[arg(short, long, value_name = "PATH", value_parser = crate::values::socket)]
     pub(crate) socket: Option<String>,
     /// Interface id, the same on both sides
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -88,8 +89,23 @@ impl Endpoint {
         events: &Events,
         quiet: bool,
     ) -> Result<Session, Failure> {
-        let role = self.role.unwrap_or(role);
+        self.open_in(self.context()?, role, events, quiet)
+    }
+
+    pub(crate) fn context(&self) -> Result<Arc<Context>, Failure> {
         let context = self.access.apply(Context::builder("memif")).build()?;
+        Ok(Arc::new(context))
+    }
+
+    /// In a context that another interface may share.
+    pub(crate) fn open_in(
+        &self,
+        context: Arc<Context>,
+        role: Role,
+        events: &Events,
+        quiet: bool,
+    ) -> Result<Session, Failure> {
+        let role = self.role.unwrap_or(role);
         let Some(socket) = &self.socket else {
             return Err(Failure::Usage("no socket given; use --socket PATH".into()));
         };

@@ -3,5 +3,6 @@
 pub(crate) mod access;
 pub(crate) mod endpoint;
 pub(crate) mod kernel_tap;
+pub(crate) mod known;
 pub(crate) mod refusal;
 pub(crate) mod session;

@@ -1,7 +1,8 @@
 //! An open link: waiting for it, and what it tells of itself.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use memif::pcap::InterfaceInfo;
@@ -9,6 +10,7 @@ use memif::{Context, Error, ErrorKind, Memif, MemifConfig, Role};
 
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::link::known::{Advice, too_large_for_vpp};
 use crate::link::refusal::{Refusal, UNKNOWN_ID_PATIENCE, nobody_listens, refusal, refused};
 use crate::report::{notice, notice_later};
 
@@ -22,8 +24,10 @@ pub(crate) struct Session {
     links: Arc<AtomicU64>,
     /// How many of them have gone down.
     lost: Arc<AtomicU64>,
+    /// Whether what is read goes to the next link, too.
+    reads_on: Arc<AtomicBool>,
     pub(crate) dropped: Dropped,
-    _context: Context,
+    _context: Arc<Context>,
 }
 
 /// Packets of each receive queue that the command received, or was given, and did not pass on.
@@ -66,7 +70,7 @@ impl Session {
     /// Creates the interface, which is closed when the command is stopped. The role and queues are
     /// the config's.
     pub(crate) fn open(
-        context: Context,
+        context: Arc<Context>,
         config: MemifConfig,
         role: Role,
         quiet: bool,
@@ -76,7 +80,9 @@ impl Session {
         let quietly = quiet || log::log_enabled!(target: "memif::core", log::Level::Info);
         let links = Arc::<AtomicU64>::default();
         let lost = Arc::<AtomicU64>::default();
+        let reads_on = Arc::<AtomicBool>::default();
         let (counted, gone) = (Arc::clone(&links), Arc::clone(&lost));
+        let goes_on = Arc::clone(&reads_on);
         let interrupted = events.clone();
         let config = config
             .on_connect(move |memif| {
@@ -87,12 +93,17 @@ impl Session {
                         shown(&details.remote_name),
                         shown(&details.remote_interface_name)
                     ));
+                    if let Some(Advice { what, to_do }) = too_large_for_vpp(&details) {
+                        notice_later(format_args!("{memif}: {what}; {to_do}"));
+                    }
                 }
             })
             .on_disconnect(move |memif| {
                 gone.fetch_add(1, Ordering::Release);
                 // Whoever reads a file for this peer need not go on.
-                interrupted.interrupt();
+                if !goes_on.load(Ordering::Relaxed) {
+                    interrupted.interrupt();
+                }
                 if !quietly && let Ok(details) = memif.details() {
                     notice_later(format_args!("{memif}: disconnected: {}", details.error));
                 }
@@ -115,9 +126,22 @@ impl Session {
             quiet,
             links,
             lost,
+            reads_on,
             dropped: Dropped::new(),
             _context: context,
         })
+    }
+
+    /// From now on a link that goes down ends no read.
+    pub(crate) fn reads_on(&self) {
+        self.reads_on.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells of this link, unless it is to be quiet.
+    pub(crate) fn say(&self, what: impl fmt::Display) {
+        if !self.quiet {
+            notice(format_args!("{}: {what}", self.memif));
+        }
     }
 
     /// How many links there have been so far.

@@ -6,7 +6,7 @@ use memif::{Context, MemifConfig, PacketBuf};
 use nix::sys::signal::Signal;
 
 use crate::packets::{assert_numbered, numbered, read, write_numbered};
-use crate::process::{MEMIF, PATIENCE, Place, Process, installed, wait_until};
+use crate::process::{MEMIF, PATIENCE, Place, Process, installed, run, wait_until};
 
 #[test]
 fn what_is_recorded_last_is_passed_on_too() {
@@ -274,4 +274,47 @@ fn what_a_bridge_drops_is_in_its_summary_and_metrics() {
         .finish()
         .good()
         .says(": 1 packet, 64 bytes; 5 dropped");
+}
+
+/// Both masters, with one listener; what comes from a queue goes to the other end's.
+#[test]
+fn two_ends_on_one_socket_and_several_queues() {
+    let place = Place::new();
+    let socket = place.socket();
+    let ends = [0, 1].map(|id| format!("memif:{socket},id={id},role=master,queues=2"));
+    let bridge = Process::start(&["bridge", &ends[0], &ends[1]]);
+    bridge.wait_said("no slave has connected", 1);
+    let context = Context::new("both ends").unwrap();
+    let [a, b] = [0, 1].map(|id| {
+        let config = MemifConfig::new(&socket).id(id).queues(2, 2);
+        let memif = context.create_interface(config).unwrap();
+        memif.wait_link_up(Some(PATIENCE)).unwrap();
+        memif
+    });
+    for (from, to) in [(&a, &b), (&b, &a)] {
+        for queue in 0..2 {
+            let mut sender = from.packet_handle(queue).unwrap();
+            let mut reader = to.packet_handle(queue).unwrap();
+            for number in 0..100 {
+                let packet = numbered(number, 64);
+                sender
+                    .write_packet_timeout(&packet, Some(PATIENCE))
+                    .unwrap();
+                let read = reader.read_packet_timeout(Some(PATIENCE)).unwrap();
+                assert_eq!(read[..], packet[..]);
+            }
+        }
+    }
+    bridge.signal(Signal::SIGINT);
+    let (ended, name) = (bridge.finish().good(), format!("memif:{socket}"));
+    ended
+        .says(&format!(
+            "{name}:0 to {name}:1: 200 packets, 12800 bytes; 0 dropped"
+        ))
+        .says(&format!(
+            "{name}:1 to {name}:0: 200 packets, 12800 bytes; 0 dropped"
+        ));
+    let other = format!("{},socket-mode=0660", ends[1]);
+    let ended = run(&["bridge", &ends[0], &other]);
+    ended.refused("give both the same socket-mode");
 }

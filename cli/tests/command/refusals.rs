@@ -59,6 +59,21 @@ fn an_abstract_name_and_a_path_are_mistaken() {
     }
 }
 
+/// As VPP writes them.
+#[test]
+fn an_abstract_name_in_vpp_s_words() {
+    let place = Place::new();
+    let socket = place.socket();
+    let args = [
+        "info",
+        "-s",
+        &format!("abstract:{socket}"),
+        "--timeout",
+        "0.1",
+    ];
+    run(&args).failed(1, &[&format!("nobody listens on @{socket}")]);
+}
+
 #[test]
 fn a_second_master() {
     let place = Place::new();

@@ -3,7 +3,8 @@
 use std::io::Read;
 
 use memif::pcap::CaptureReader;
-use memif::{LinkType, PacketSource};
+use memif::{Context, LinkType, MemifConfig, PacketSource, Role};
+use nix::sys::signal::Signal;
 
 use crate::packets::{all, assert_numbered, assert_same, read, write_numbered};
 use crate::process::{Ended, Place, Process, memif};
@@ -231,4 +232,29 @@ fn time_between_files_is_not_waited_for() {
         .good()
         .says("sent 400 packets");
     capture.finish().good().says("400 packets received");
+}
+
+#[test]
+fn what_keeps_a_replay_from_going_on_is_told() {
+    let place = Place::new();
+    let (socket, file) = (place.socket(), place.text("in.pcap"));
+    write_numbered(&file, 0, 20, &[64, 64, 64, 200]);
+    let context = Context::new("does not read").unwrap();
+    let config = MemifConfig::new(&socket).role(Role::Master);
+    let master = context.create_interface(config).unwrap();
+    let options = ["--topspeed", "--ring-size", "1", &file];
+    let replay = start_replay(&place, "slave", &options);
+    replay.wait_said("the ring is full, and the peer does not read", 1);
+    replay.signal(Signal::SIGTERM);
+    replay.finish().good();
+
+    let small = [&["-q", "--buffer-size", "64"], &options[..]].concat();
+    drop(master);
+    let capture = start_capture(&place, "master", &["-w", "/dev/null"]);
+    let replay = start_replay(&place, "slave", &small).finish();
+    replay.failed(
+        1,
+        &["packet 4: a packet of 200 bytes does not fit: the transmit ring has 2"],
+    );
+    drop(capture);
 }

@@ -1,7 +1,7 @@
 //! The command against real peers: DPDK's testpmd, the kernel, tshark, promtool, smoltcp.
 //!
 //! Skipped with a printed reason where a peer is not installed; with
-//! MEMIF_REQUIRE_INTEROP=1 that is a failure.
+//! MEMIF_REQUIRE_INTEROP=1 or all that is a failure.
 
 mod bridge;
 mod capture;

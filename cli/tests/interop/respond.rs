@@ -9,7 +9,9 @@ use smoltcp::phy::{ChecksumCapabilities, Device, FaultInjector, Medium};
 use smoltcp::socket::{icmp, tcp};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
-    EthernetAddress, HardwareAddress, Icmpv4Packet, Icmpv4Repr, IpAddress, IpCidr,
+    EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress, Icmpv4Packet,
+    Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpCidr, IpProtocol, Ipv6Address, Ipv6Packet,
+    Ipv6Repr, NdiscRepr,
 };
 
 use crate::command::Running;
@@ -154,6 +156,62 @@ fn ping_and_tcp_work_without_ethernet() {
         ping(iface, device, shared.clone(), 10);
         echo(iface, device, shared, 1, 4 << 20, 0);
     });
+}
+
+/// VPP and the kernel look for their neighbours from there.
+#[test]
+fn a_neighbour_that_asks_from_its_link_local_address_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s").display().to_string();
+    let context = Context::new("interop").unwrap();
+    let config = MemifConfig::new(&socket).role(Role::Master);
+    let memif = context.create_interface(config).unwrap();
+    let args = ["respond", "-s", &socket, "--ip6", "fd08::1/64"];
+    let respond = Running::start(None, &args);
+    respond.says("Answering as");
+    memif.wait_link_up(Some(PATIENCE)).unwrap();
+    let mut handle = memif.packet_handle(0).unwrap();
+
+    let [asker, asked]: [Ipv6Address; 2] = ["fe80::2", "fd08::1"].map(|a| a.parse().unwrap());
+    let link = EthernetAddress([2, 0, 0, 0, 0, 2]);
+    let ask = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit {
+        target_addr: asked,
+        lladdr: Some(link.into()),
+    });
+    let ip = Ipv6Repr {
+        src_addr: asker,
+        dst_addr: "ff02::1:ff00:1".parse().unwrap(),
+        next_header: IpProtocol::Icmpv6,
+        payload_len: ask.buffer_len(),
+        hop_limit: 255,
+    };
+    let mut frame = vec![0; 14 + ip.buffer_len() + ask.buffer_len()];
+    EthernetRepr {
+        src_addr: link,
+        dst_addr: EthernetAddress([0x33, 0x33, 0xff, 0, 0, 1]),
+        ethertype: EthernetProtocol::Ipv6,
+    }
+    .emit(&mut EthernetFrame::new_unchecked(&mut frame));
+    ip.emit(&mut Ipv6Packet::new_unchecked(&mut frame[14..]));
+    let checksum = ChecksumCapabilities::default();
+    let mut message = Icmpv6Packet::new_unchecked(&mut frame[54..]);
+    ask.emit(&asker, &ip.dst_addr, &mut message, &checksum);
+    handle.write_packet(&frame).unwrap();
+
+    loop {
+        let packet = handle.read_packet_timeout(Some(PATIENCE)).unwrap();
+        let Ok(ip) = Ipv6Packet::new_checked(&packet[14..]) else {
+            continue;
+        };
+        let Ok(message) = Icmpv6Packet::new_checked(ip.payload()) else {
+            continue;
+        };
+        let told = Icmpv6Repr::parse(&ip.src_addr(), &ip.dst_addr(), &message, &checksum);
+        if let Ok(Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert { target_addr, .. })) = told {
+            assert_eq!((target_addr, ip.dst_addr()), (asked, asker));
+            return;
+        }
+    }
 }
 
 fn ping(

@@ -7,9 +7,37 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::case::{Case, Rule};
-use crate::inside::No;
+use crate::inside::{Handle, No};
 use crate::peer::*;
 use crate::target::{Role, noise};
+
+/// Does the one again and again in another thread until the other is done, however that ends.
+fn beside(mut again: impl FnMut() + Send, what: impl FnOnce()) {
+    struct AtItsEnd<'a>(&'a AtomicBool);
+    impl Drop for AtItsEnd<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                again();
+            }
+        });
+        let _end = AtItsEnd(&done);
+        what();
+    });
+}
+
+/// So many packets, or what a ring holds where nobody reads them.
+fn packets(handle: &Handle, link: &Link, wanted: u16) -> u16 {
+    match handle.0 {
+        Some(_) => wanted,
+        None => wanted.min(link.s2m().size),
+    }
+}
 
 /// Another thread changes words of the memory while the victim works on it. How it ends differs.
 pub(crate) fn flickers(role: Role) -> impl Iterator<Item = Case> {
@@ -52,15 +80,12 @@ pub(crate) fn flickers(role: Role) -> impl Iterator<Item = Case> {
                 link.offer();
             }
             let (short, long) = (noise(1, 40), noise(2, 3000));
-            let done = AtomicBool::new(false);
-            std::thread::scope(|scope| {
-                scope.spawn(|| {
-                    let mut n = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        n += 1;
-                        flicker(&link, n);
-                    }
-                });
+            let mut n = 0;
+            let flickers = || {
+                n += 1;
+                flicker(&link, n);
+            };
+            beside(flickers, || {
                 for _ in 0..5000 {
                     // By the book beside the flicker, as far as it lets us.
                     let (to_victim, from_victim) = match role {
@@ -76,7 +101,6 @@ pub(crate) fn flickers(role: Role) -> impl Iterator<Item = Case> {
                     handle.tries(&short);
                     handle.tries(&long);
                 }
-                done.store(true, Ordering::Relaxed);
             });
         })
     })
@@ -147,26 +171,22 @@ pub(crate) fn emptied_eventfds(role: Role) -> Case {
     Case::new(Rule::Ring, name, "", move |target| {
         let link = target.link();
         let mut handle = target.handle();
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    for efd in [&link.s2m().efd, &link.m2s().efd] {
-                        let _ = fcntl(&**efd, FcntlArg::F_SETFL(OFlag::empty()));
-                        let _ = nix::unistd::write(&**efd, &1u64.to_ne_bytes());
-                        let _ = fcntl(&**efd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
-                        let _ = nix::unistd::read(&**efd, &mut [0; 8]);
-                    }
-                }
-            });
-            for _ in 0..500 {
+        let empties = || {
+            for efd in [&link.s2m().efd, &link.m2s().efd] {
+                let _ = fcntl(&**efd, FcntlArg::F_SETFL(OFlag::empty()));
+                let _ = nix::unistd::write(&**efd, &1u64.to_ne_bytes());
+                let _ = fcntl(&**efd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+                let _ = nix::unistd::read(&**efd, &mut [0; 8]);
+            }
+        };
+        beside(empties, || {
+            for _ in 0..packets(&handle, &link, 500) {
                 match role {
                     Role::Master => link.slave_sends(b"x"),
                     Role::Slave => link.master_sends(b"x"),
                 }
                 handle.reads(b"x");
             }
-            done.store(true, Ordering::Relaxed);
         });
     })
 }
@@ -174,7 +194,7 @@ pub(crate) fn emptied_eventfds(role: Role) -> Case {
 /// A sender that looks at the flags before its packet is seen: it wakes nobody who has just gone
 /// to sleep. As peers without a fence do, now and then.
 pub(crate) fn without_fences(role: Role) -> Case {
-    const PACKETS: usize = 200;
+    const PACKETS: u16 = 200;
     /// So soon after the packet before, the receiver is about to sleep.
     const SOON: Duration = Duration::from_micros(200);
     /// A hang, not a busy machine.
@@ -183,10 +203,11 @@ pub(crate) fn without_fences(role: Role) -> Case {
     Case::new(Rule::Ring, name, "", move |target| {
         let link = target.link();
         let mut handle = target.handle();
+        let packets = packets(&handle, &link, PACKETS);
         std::thread::scope(|scope| {
             let (tell, told) = channel();
             scope.spawn(move || {
-                for _ in 0..PACKETS {
+                for _ in 0..packets {
                     let _ = tell.send(Instant::now());
                     handle.reads(b"x");
                 }
@@ -198,7 +219,7 @@ pub(crate) fn without_fences(role: Role) -> Case {
             };
             let mut since = told.recv().unwrap();
             let mut longest = Duration::ZERO;
-            for _ in 0..PACKETS {
+            for _ in 0..packets {
                 while ring.flags() != 0 && since.elapsed() < patience() {}
                 match role {
                     Role::Master => link.slave_publishes(b"x"),

@@ -281,7 +281,7 @@ pub(crate) fn on_master() -> Vec<Case> {
                 let mut handle = target.handle();
                 // As with a small ring of a peer that means no harm.
                 let why =
-                    "packet: it has 1500 bytes, and the peer offers 16 buffers of at most 1 byte";
+                    "a packet of 1500 bytes does not fit: the peer offers 16 buffers of at most 1 byte";
                 handle.cannot_write(&noise(1, 1500), No::Other(why.into()));
                 handle.writes(&noise(2, 16));
                 link.wire.send(&Message::disconnect(0, "had enough"));

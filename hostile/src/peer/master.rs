@@ -55,8 +55,12 @@ impl Master {
         is_readable(&self.listener)
     }
 
-    /// Waits until a slave has asked for a connection.
+    /// Waits until a slave has asked for a connection, just now: one that had asked before may have
+    /// given up since.
     pub fn wait_asked(&self) {
+        while self.is_asked() {
+            drop(self.accept());
+        }
         wait_readable(&self.listener, "a slave");
     }
 

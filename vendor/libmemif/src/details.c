@@ -56,7 +56,7 @@ put_queues (space_t *s, queue_t *queues, unsigned count)
 	  d[i].head = atomic_load_explicit (&q->ring->head, memory_order_relaxed);
 	  d[i].tail = atomic_load_explicit (&q->ring->tail, memory_order_relaxed);
 	  /* A master's slots hold lengths of packets once they are in use. */
-	  uint32_t size = q->buffer_size ? q->buffer_size : q->first_length;
+	  uint32_t size = queue_buffer_size (q);
 	  d[i].buffer_size = size > UINT16_MAX ? UINT16_MAX : (uint16_t) size;
 	}
       queue_unlock (q);

@@ -184,6 +184,16 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   watch_ring (q);
 }
 
+/* With the lock held. A slave may offer its buffers after the link is up: until the first slot is
+ * used, it says their size. */
+uint32_t
+queue_buffer_size (queue_t *q)
+{
+  if (!q->rx && !q->first_length && q->next == 0)
+    q->first_length = desc_read (&q->ring->desc[0]).length;
+  return q->buffer_size ? q->buffer_size : q->first_length;
+}
+
 static bool
 waits_for_reader (const queue_t *q)
 {

@@ -242,5 +242,6 @@ int rx_published (queue_t *q);
 int tx_free_slots (queue_t *q);
 void rx_give_back (queue_t *q, uint16_t count, uint16_t headroom);
 uint16_t tx_untaken (const queue_t *q);
+uint32_t queue_buffer_size (queue_t *q);
 
 #endif

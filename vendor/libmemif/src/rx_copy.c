@@ -112,18 +112,18 @@ copy_singles_out (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snapl
 {
   const region_t *const regions = q->regions;
   const uint32_t num_regions = q->num_regions;
-  const uint16_t mask = q->mask, published = (uint16_t) (q->peer - q->next);
+  const uint16_t published = (uint16_t) (q->peer - q->next);
+  const unsigned mask = q->mask, most = count < published ? count : published;
   const shared_desc_t *const desc = q->ring->desc;
   /* That of the packet before: most slaves have all buffers in one. */
   uint32_t region = UINT32_MAX;
   uint64_t size = 0;
   const uint8_t *base = NULL;
   uint64_t used = 0;
-  uint16_t n, at = q->next;
+  unsigned at = q->next;
+  memif_ext_packet_t *packet = packets;
 
-  if (count > published)
-    count = published;
-  for (n = 0; n < count && used < BURST_BYTES; n++, at++)
+  for (; packet < packets + most && used < BURST_BYTES; packet++, at++)
     {
       const desc_t d = desc_read (&desc[at & mask]);
       const uint32_t take = d.length < snaplen ? d.length : snaplen;
@@ -138,12 +138,12 @@ copy_singles_out (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snapl
       if ((d.flags & DESC_NEXT) || (uint64_t) d.offset + d.length > size || used + take > arena_len)
 	break;
       copy_bytes (arena + used, base + d.offset, take);
-      packets[n]
+      *packet
 	= (memif_ext_packet_t){ .offset = (uint32_t) used, .captured = take, .length = d.length };
       used = (used + take + 63) & ~63ull;
     }
   *used_out = used;
-  return n;
+  return (uint16_t) (packet - packets);
 }
 
 /* The same for the one packet that there is, without the preparations, and gives it back. */

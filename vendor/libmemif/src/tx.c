@@ -233,7 +233,7 @@ memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size
     return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
   queue_enter (q);
   const bool up = q->state == QUEUE_UP;
-  *buffer_size = !up ? 0 : q->buffer_size ? q->buffer_size : q->first_length;
+  *buffer_size = up ? queue_buffer_size (q) : 0;
   *slots = !up ? 0 : q->slave ? (uint16_t) (q->mask + 1u) : q->offered;
   queue_leave (q);
   return up ? MEMIF_ERR_SUCCESS : MEMIF_ERR_DISCONNECTED;

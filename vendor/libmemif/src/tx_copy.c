@@ -56,18 +56,19 @@ copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
   const uint32_t buffer_size = q->buffer_size;
   const uint32_t small_size = q->small_size;
   uint8_t *const base = q->base;
-  const uint16_t mask = q->mask, own_mask = q->own_mask, region = q->base_region;
+  const uint16_t region = q->base_region;
   shared_desc_t *const desc = q->ring->desc;
   own_t *const own = q->own, *const small = q->spare[1], *const large = q->spare[0];
-  uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0], next = q->next, n;
-  const unsigned free_slots = tx_known_free (q);
+  /* As wide as registers are, which saves cutting them to 16 bits again and again. */
+  const unsigned mask = q->mask, own_mask = q->own_mask, free_slots = tx_known_free (q);
+  unsigned num_small = q->num_spare[1], num_large = q->num_spare[0], next = q->next;
+  const memif_ext_slice_t *const end = packets + (count < free_slots ? count : free_slots);
+  const memif_ext_slice_t *packet = packets;
 
-  if (count > free_slots)
-    count = (uint16_t) free_slots;
-  for (n = 0; n < count; n++, next++)
+  for (; packet < end; packet++, next++)
     {
-      const uint8_t *const data = packets[n].data;
-      const uint32_t len = packets[n].len;
+      const uint8_t *const data = packet->data;
+      const uint32_t len = packet->len;
       if (!data || len - 1 >= buffer_size) /* nothing, or a chain */
 	break;
       const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
@@ -76,10 +77,10 @@ copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
       desc_write (&desc[next & mask],
 		  (desc_t){ .region = region, .offset = own_offset (b), .length = len });
     }
-  q->num_spare[1] = num_small;
-  q->num_spare[0] = num_large;
-  q->next = next;
-  return n;
+  q->num_spare[1] = (uint16_t) num_small;
+  q->num_spare[0] = (uint16_t) num_large;
+  q->next = (uint16_t) next;
+  return (uint16_t) (packet - packets);
 }
 
 /* The same for one packet, without the preparations. */
@@ -221,7 +222,7 @@ memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slic
     return MEMIF_ERR_INVAL_ARG;
   *sent = 0;
   queue_enter (q);
-  const int err = __builtin_expect (count <= tx_most (q), 1)
+  const int err = __builtin_expect (count == 1 || count <= tx_most (q), 1)
 		    ? send_burst (q, packets, count, sent)
 		    : send_in_parts (q, packets, count, sent);
   queue_leave (q);

@@ -388,6 +388,127 @@ without_a_descriptor_left (void)
   side_close (&master);
 }
 
+/* What one process may have waiting to be closed is a part of the descriptors that we may have; two
+ * such shares are for a user, and four for everybody together. */
+enum { LIMIT = 512, SHARE = LIMIT / 16, AT_A_TIME = 16, OTHER_USER = 12345, THIRD_USER = 12346 };
+
+/* The third and the fourth are processes of another user. */
+static void
+more_than_its_share (const char *path, int number)
+{
+  CHECK (number < 2 || setuid (OTHER_USER) == 0);
+  prctl (PR_SET_PDEATHSIG, SIGKILL); /* setuid has undone it */
+  for (int i = 0; i < SHARE + 20; i++)
+    {
+      int wire = connect_to (path);
+      CHECK (wire >= 0);
+      stubborn_in_the_first (wire);
+      wait_for_the_end (wire);
+    }
+}
+
+typedef enum { ANSWERED, REFUSED, NOT_ACCEPTED } outcome_t;
+
+static outcome_t
+ask (const char *path)
+{
+  const uint8_t nobodys[128] = { 3, 0, 0, 2, 99 };
+  uint8_t m[129] = { 0 };
+  int wire = connect_to (path);
+  struct pollfd p = { .fd = wire, .events = POLLIN };
+  if (poll (&p, 1, 300) != 1)
+    return NOT_ACCEPTED;
+  send_with (wire, nobodys, sizeof nobodys, NULL, 0);
+  while (recv (wire, m, sizeof m - 1, 0) == sizeof m - 1)
+    if (strstr ((char *) m + 6, "unmatched"))
+      return ANSWERED;
+  CHECK (strstr ((char *) m + 6, "waits to be closed"));
+  return REFUSED;
+}
+
+/* How a process of this user fares beside the link, which goes on. */
+static outcome_t
+another (pair_t *p, const char *path, uid_t user)
+{
+  fflush (NULL);
+  pid_t pid = fork ();
+  CHECK (pid >= 0);
+  if (pid == 0)
+    _exit (user && setuid (user) < 0 ? 99 : (int) ask (path));
+  int status;
+  for (uint32_t i = 0; waitpid (pid, &status, WNOHANG) == 0; i++)
+    {
+      pair_turn (p);
+      cross (&p->slave, &p->master, 0, i, 100);
+    }
+  CHECK (WIFEXITED (status) && WEXITSTATUS (status) <= NOT_ACCEPTED);
+  return (outcome_t) WEXITSTATUS (status);
+}
+
+static void
+shares_of_what_waits (void)
+{
+  struct rlimit limit = { .rlim_cur = LIMIT, .rlim_max = LIMIT };
+  fflush (NULL);
+  pid_t pid = fork ();
+  CHECK (pid >= 0);
+  if (pid == 0)
+    {
+      CHECK (setrlimit (RLIMIT_NOFILE, &limit) == 0);
+      exec_self ("with_few_descriptors", NULL, NULL);
+    }
+  int status;
+  CHECK (waitpid (pid, &status, 0) == pid && WIFEXITED (status));
+  EQUAL (WEXITSTATUS (status), 0);
+}
+
+static void
+with_few_descriptors (void)
+{
+  struct rlimit limit;
+  CHECK (getrlimit (RLIMIT_NOFILE, &limit) == 0);
+  if (limit.rlim_cur != LIMIT)
+    return; /* run by the test before */
+  const char *path = fresh_path ();
+  pair_t p = { 0 };
+  attacker_t a[4];
+  side_open (&p.master, path, true, (settings_t){ 0 });
+  side_open (&p.slave, path, false, (settings_t){ 0 });
+  pair_up (&p);
+  unsigned fds = open_fds ();
+  EQUAL (another (&p, path, 0), ANSWERED);
+
+  a[0] = attacker_begin (more_than_its_share, path, 0);
+  CHECK (longest_turn (&p.master, &a[0]) < AT_ONCE_MS);
+  CHECK (open_fds () > fds + SHARE - 5 && open_fds () < fds + SHARE + 10);
+  EQUAL (another (&p, path, 0), ANSWERED);
+
+  a[1] = attacker_begin (more_than_its_share, path, 1);
+  CHECK (longest_turn (&p.master, &a[1]) < AT_ONCE_MS);
+  CHECK (open_fds () > fds + 2 * SHARE - 5 && open_fds () < fds + 2 * SHARE + 10);
+  EQUAL (another (&p, path, 0), REFUSED);
+
+  if (geteuid () == 0)
+    {
+      EQUAL (another (&p, path, OTHER_USER), ANSWERED);
+      for (int i = 2; i < 4; i++)
+	a[i] = attacker_begin (more_than_its_share, path, i);
+      for (uint64_t end = now_ms () + LONG_MS; another (&p, path, THIRD_USER) == ANSWERED;)
+	CHECK (now_ms () < end);
+      EQUAL (another (&p, path, THIRD_USER), NOT_ACCEPTED);
+      CHECK (open_fds () < fds + 4 * SHARE + 2 * AT_A_TIME);
+      for (int i = 2; i < 4; i++)
+	attacker_end (&a[i]);
+    }
+  else
+    printf ("  other users are for root to try\n");
+  for (int i = 0; i < 2; i++)
+    attacker_end (&a[i]);
+  FDS_BACK (fds);
+  EQUAL (another (&p, path, 0), ANSWERED);
+  pair_close (&p);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -402,6 +523,8 @@ main (int argc, char **argv)
     { "nobody_accepted_is_not_waited_for", nobody_accepted_is_not_waited_for },
     { "others_are_served_meanwhile", others_are_served_meanwhile },
     { "without_a_descriptor_left", without_a_descriptor_left },
+    { "shares_of_what_waits", shares_of_what_waits },
+    { "with_few_descriptors", with_few_descriptors },
   };
   return RUN (argc, argv, tests);
 }

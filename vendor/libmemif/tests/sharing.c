@@ -216,6 +216,8 @@ links_that_nobody_reads_hold_few_mappings (void)
   unsigned held = mappings_of_peers ();
   printf ("  %u mappings\n", held);
   CHECK (held > 256 && held <= INTERFACES * 1024);
+  /* One descriptor for each ring of their links, and none for their memory. */
+  CHECK (open_fds () <= fds + 2 * (held / 256 + INTERFACES));
   attacker_end (&a);
   /* The packets can be read still, and with them goes all that was held. */
   for (uint32_t id = 0; id < INTERFACES; id++)

@@ -1,161 +1,36 @@
-//! The ends of a bridge: what they are called, and packets in and out of them.
+//! The ends of a bridge: packets in and out of them.
 
-use std::str::FromStr;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use memif::{Burst, Eof, Error, IfMode, Packet, RxMode, RxQueue, TxQueue, Wait};
+use memif::{Burst, Eof, Error, Packet, RxMode, RxQueue, TxQueue, Wait};
 
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::link::access::Access;
-use crate::link::endpoint::Endpoint;
 use crate::link::kernel_tap::{Tap, TapReader};
 use crate::link::session::{Linked, Session};
 use crate::report::notice;
-use crate::values::{mode, number_in};
 
 /// Packets taken from a ring at a time.
 const BURST: u16 = 256;
 /// How long to wait for room before looking whether the bridge is to end.
 const STEP: Duration = Duration::from_millis(200);
 
-/// An end as it is written on the command line.
-#[derive(Clone, Debug)]
-pub(super) enum Spec {
-    Memif { endpoint: Endpoint, name: String },
-    Tap { name: String, mtu: Option<u16> },
-}
-
-impl FromStr for Spec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (kind, rest) = text
-            .split_once(':')
-            .ok_or("an endpoint is memif:SOCKET… or tap:NAME…")?;
-        let mut parts = rest.split(',');
-        let name = parts.next().unwrap_or_default().to_owned();
-        if name.is_empty() {
-            return Err(format!("'{text}' has no socket or device name"));
-        }
-        let mut options = parts.map(|option| {
-            option
-                .split_once('=')
-                .ok_or_else(|| format!("'{option}' is not NAME=VALUE"))
-        });
-        match kind {
-            "tap" => {
-                // As Linux has it.
-                if name.len() > 15 || name.contains(['/', ':', ' ']) {
-                    return Err(format!(
-                        "'{name}' is not a device name: at most 15 bytes, without '/', ':' or spaces"
-                    ));
-                }
-                let mut mtu = None;
-                for option in options {
-                    match option? {
-                        ("mtu", value) => mtu = Some(number_in("MTU", value, 68..=65_521)?),
-                        (other, _) => return Err(format!("a tap has no option '{other}'")),
-                    }
-                }
-                Ok(Self::Tap { name, mtu })
-            }
-            "memif" => {
-                let mut endpoint = Endpoint {
-                    socket: Some(name.clone()),
-                    id: 0,
-                    role: None,
-                    secret: None,
-                    secret_file: None,
-                    mode: IfMode::Ethernet,
-                    queues: Some(1),
-                    ring_size: 10,
-                    buffer_size: 2048,
-                    name: "bridge".into(),
-                    allow_unsealed: false,
-                    access: Access::default(),
-                };
-                options.try_for_each(|option| endpoint.set(option?))?;
-                let name = format!("memif:{name}:{}", endpoint.id);
-                Ok(Self::Memif { endpoint, name })
-            }
-            _ => Err(format!("'{kind}' is not an endpoint type: memif or tap")),
-        }
-    }
-}
-
-impl Endpoint {
-    fn set(&mut self, (name, value): (&str, &str)) -> Result<(), String> {
-        match name {
-            "id" => self.id = number_in("id", value, 0..=u32::MAX)?,
-            "role" => self.role = Some(value.parse()?),
-            "secret" => self.secret = Some(value.to_owned().into()),
-            "secret-file" => self.secret_file = Some(value.into()),
-            "mode" => self.mode = mode(value)?,
-            "ring-size" => self.ring_size = number_in("ring size", value, 1..=14)?,
-            "buffer-size" => self.buffer_size = number_in("buffer size", value, 64..=65535)?,
-            "allow-unsealed" => {
-                self.allow_unsealed = value
-                    .parse()
-                    .map_err(|_| format!("allow-unsealed must be true or false, not '{value}'"))?;
-            }
-            other if self.access.set(other, value)? => {}
-            other => return Err(format!("a memif has no option '{other}'")),
-        }
-        Ok(())
-    }
-}
-
-impl Spec {
-    pub(super) fn name(&self) -> String {
-        match self {
-            Self::Memif { name, .. } => name.clone(),
-            Self::Tap { name, .. } => format!("tap:{name}"),
-        }
-    }
-
-    pub(super) fn mode(&self) -> IfMode {
-        match self {
-            Self::Memif { endpoint, .. } => endpoint.mode,
-            Self::Tap { .. } => IfMode::Ethernet,
-        }
-    }
-
-    /// With the secret that is in the environment under this name, if none has been given.
-    pub(super) fn with_secret_of(&self, variable: &str) -> Self {
-        let mut this = self.clone();
-        if let Self::Memif { endpoint, .. } = &mut this
-            && endpoint.secret.is_none()
-            && endpoint.secret_file.is_none()
-        {
-            endpoint.secret = std::env::var(variable).ok().map(Into::into);
-        }
-        this
-    }
-
-    pub(super) fn open(&self, events: &Events, quiet: bool) -> Result<Port, Failure> {
-        Ok(match self {
-            Self::Memif { endpoint, .. } => Port::Memif(endpoint.open(events, quiet)?),
-            Self::Tap { name, mtu } => {
-                let tap = Tap::open(name, *mtu)?;
-                let closed = tap.clone();
-                events.on_stop(move || closed.close());
-                Port::Tap(tap)
-            }
-        })
-    }
-}
-
 /// An end that is open.
 pub(super) enum Port {
-    Memif(Session),
+    Memif {
+        session: Session,
+        /// As many as a link may have.
+        queues: u8,
+        rx_mode: Option<RxMode>,
+    },
     Tap(Tap),
 }
 
 impl Port {
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
-            Self::Memif(session) => Some(session),
+            Self::Memif { session, .. } => Some(session),
             Self::Tap(_) => None,
         }
     }
@@ -163,7 +38,7 @@ impl Port {
     /// How many links there have been.
     pub(super) fn links(&self) -> u64 {
         match self {
-            Self::Memif(session) => session.links(),
+            Self::Memif { session, .. } => session.links(),
             Self::Tap(_) => 0,
         }
     }
@@ -171,7 +46,7 @@ impl Port {
     /// What a capture file says of it beyond its name.
     pub(super) fn about(&self, snaplen: u32) -> String {
         match self {
-            Self::Memif(session) => session
+            Self::Memif { session, .. } => session
                 .interfaces(snaplen)
                 .pop()
                 .map_or(String::new(), |info| info.description),
@@ -182,16 +57,27 @@ impl Port {
     /// `false` when the bridge is to end first.
     pub(super) fn wait_link(&self) -> Result<bool, Failure> {
         match self {
-            Self::Memif(session) => Ok(session.wait_link(None)? == Linked::Up),
+            Self::Memif { session, .. } => Ok(session.wait_link(None)? == Linked::Up),
             Self::Tap(_) => Ok(true),
         }
     }
 
-    pub(super) fn source(&self, rx_mode: RxMode) -> Result<Source<'_>, Failure> {
+    /// How many to read.
+    pub(super) fn queues(&self) -> u8 {
+        match self {
+            Self::Memif { queues, .. } => *queues,
+            Self::Tap(_) => 1,
+        }
+    }
+
+    /// In its own receive mode, or else in this one.
+    pub(super) fn source(&self, queue: u8, otherwise: RxMode) -> Result<Source<'_>, Failure> {
         Ok(match self {
-            Self::Memif(session) => {
-                let mut queue = session.memif.rx_queue(0)?;
-                queue.set_rx_mode(rx_mode)?;
+            Self::Memif {
+                session, rx_mode, ..
+            } => {
+                let mut queue = session.memif.rx_queue(queue)?;
+                queue.set_rx_mode(rx_mode.unwrap_or(otherwise))?;
                 Source::Memif {
                     session,
                     queue,
@@ -202,14 +88,27 @@ impl Port {
         })
     }
 
-    pub(super) fn sink<'a>(&'a self, events: &'a Events) -> Result<Sink<'a>, Failure> {
-        Ok(match self {
-            Self::Memif(session) => Sink::Memif {
-                queue: session.memif.tx_queue(0)?,
-                events,
-            },
-            Self::Tap(tap) => Sink::Tap(tap),
-        })
+    /// One for each queue.
+    pub(super) fn sinks<'a>(&'a self, events: &'a Events) -> Result<Vec<Mutex<Sink<'a>>>, Failure> {
+        match self {
+            Self::Memif { session, .. } => (0..self.queues())
+                .map(|queue| {
+                    let queue = session.memif.tx_queue(queue)?;
+                    Ok(Mutex::new(Sink::Memif { queue, events }))
+                })
+                .collect(),
+            Self::Tap(tap) => Ok(vec![Mutex::new(Sink::Tap(tap))]),
+        }
+    }
+
+    /// Which of them packets of the other end's queue go to: one that the link has.
+    pub(super) fn sink_for(&self, queue: u8) -> usize {
+        match self {
+            Self::Memif { session, .. } => {
+                usize::from(queue % session.memif.tx_queues().clamp(1, self.queues()))
+            }
+            Self::Tap(_) => 0,
+        }
     }
 }
 
@@ -305,65 +204,5 @@ impl Sink<'_> {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use memif::Role;
-
-    use super::*;
-
-    #[test]
-    fn endpoints_are_understood_or_refused() {
-        let spec: Spec = "memif:/run/x.sock,id=3,role=master,secret=a=b,mode=ip"
-            .parse()
-            .unwrap();
-        let Spec::Memif { endpoint, .. } = &spec else {
-            panic!("{spec:?}");
-        };
-        assert_eq!((endpoint.id, endpoint.role), (3, Some(Role::Master)));
-        assert_eq!(endpoint.secret, Some(String::from("a=b").into()));
-        assert_eq!(
-            (spec.mode(), spec.name()),
-            (IfMode::Ip, "memif:/run/x.sock:3".into())
-        );
-        let spec: Spec = "memif:x,secret-file=/run/secret".parse().unwrap();
-        let Spec::Memif { endpoint, .. } = spec.with_secret_of("PATH") else {
-            panic!("{spec:?}");
-        };
-        // What has been given comes before the environment.
-        assert_eq!(endpoint.secret, None);
-        assert_eq!(endpoint.secret_file, Some("/run/secret".into()));
-        let spec: Spec = "memif:x".parse().unwrap();
-        let Spec::Memif { endpoint, .. } = spec.with_secret_of("PATH") else {
-            panic!("{spec:?}");
-        };
-        assert_eq!(endpoint.secret, std::env::var("PATH").ok().map(Into::into));
-        let spec: Spec = "tap:mf0,mtu=9000".parse().unwrap();
-        assert_eq!(
-            (spec.mode(), spec.name()),
-            (IfMode::Ethernet, "tap:mf0".into())
-        );
-        for (text, says) in [
-            ("mf0", "memif:SOCKET"),
-            ("memif:x,ring-size=15", "ring size must be between 1 and 14"),
-            ("memif:x,buffer-size=1", "between 64 and 65535"),
-            ("tun:mf0", "'tun'"),
-            ("tap:", "has no socket"),
-            ("tap:a/b", "not a device name"),
-            ("tap:a123456789012345", "at most 15 bytes"),
-            ("tap:x,mtu=67", "MTU must be between 68 and 65521"),
-            ("tap:x,mtu=65522", "MTU must be between 68 and 65521"),
-            ("memif:,id=1", "has no socket"),
-            ("memif:x,id", "NAME=VALUE"),
-            ("memif:x,id=y", "id must be"),
-            ("memif:x,role=boss", "'boss'"),
-            ("memif:x,color=red", "'color'"),
-            ("tap:x,id=1", "'id'"),
-        ] {
-            let error = text.parse::<Spec>().unwrap_err();
-            assert!(error.contains(says), "{text}: {error}");
-        }
     }
 }

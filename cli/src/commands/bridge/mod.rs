@@ -1,6 +1,7 @@
 //! `memif bridge`: joins two endpoints, and looks at what passes between them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use memif::RxMode;
@@ -13,8 +14,9 @@ use crate::report::{count, notice};
 mod ends;
 mod options;
 mod recording;
+mod spec;
 
-use ends::Port;
+use ends::{Port, Sink};
 pub(crate) use options::Args;
 use recording::Described;
 
@@ -42,11 +44,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         )));
     }
     let names = [a.name(), b.name()];
+    let context = a.context_with(b)?;
     let events = Events::start()?;
     // Opened first: what can't be written must not cost packets.
     let recorded = recording::start(args, a.mode().link_type(), &events)?;
-    let ports = [(a, "MEMIF_SECRET_A"), (b, "MEMIF_SECRET_B")]
-        .map(|(spec, variable)| spec.with_secret_of(variable).open(&events, args.quiet));
+    let ports = [(a, "MEMIF_SECRET_A"), (b, "MEMIF_SECRET_B")].map(|(spec, variable)| {
+        let spec = spec.with_secret_of(variable);
+        spec.open(context.clone(), &events, args.quiet)
+    });
     let ports = match ports {
         [Ok(a), Ok(b)] => [a, b],
         [Err(failure), _] | [_, Err(failure)] => {
@@ -93,25 +98,35 @@ fn join(
         }
     }
     let described = recording.map(|recording| Described::new(args, ports, recording));
-    let way = |from| Way {
+    let sinks = [ports[0].sinks(events)?, ports[1].sinks(events)?];
+    let way = |(from, queue)| Way {
         from,
+        queue,
         ports,
+        sinks: &sinks[1 - from],
         passed: &passed[from],
         recording: described.as_ref(),
         events,
     };
+    let queues = |from: usize| (0..ports[from].queues()).map(move |queue| (from, queue));
     thread::scope(|scope| {
-        let back = scope.spawn(|| way(1).run(args.rx_mode));
-        let there = way(0).run(args.rx_mode);
+        let ways = queues(0).chain(queues(1)).map(way);
+        let ways: Vec<_> = ways
+            .map(|way| scope.spawn(move || way.run(args.rx_mode)))
+            .collect();
         let panicked = |_| Err(Failure::Failed("a direction panicked".into()));
-        there.and(back.join().unwrap_or_else(panicked))
+        let ends = ways.into_iter().map(|w| w.join().unwrap_or_else(panicked));
+        // All are waited for; the first failure counts.
+        ends.fold(Ok(()), Result::and)
     })
 }
 
-/// One direction of a bridge.
+/// One direction of a bridge, from one queue.
 struct Way<'a> {
     from: usize,
+    queue: u8,
     ports: &'a [Port; 2],
+    sinks: &'a [Mutex<Sink<'a>>],
     passed: &'a Passed,
     recording: Option<&'a Described<'a>>,
     events: &'a Events,
@@ -127,7 +142,7 @@ impl Way<'_> {
 
     fn pass(&self, rx_mode: RxMode) -> Result<(), Failure> {
         let (from, to) = (&self.ports[self.from], &self.ports[1 - self.from]);
-        let (mut source, mut sink) = (from.source(rx_mode)?, to.sink(self.events)?);
+        let mut source = from.source(self.queue, rx_mode)?;
         loop {
             match source.fill()? {
                 None => return Ok(()),
@@ -143,7 +158,10 @@ impl Way<'_> {
                     let packets = source.packets();
                     // Before it is recorded, which may end the bridge: it has left the ring.
                     let mut sent = (0, 0);
+                    let sink = &self.sinks[to.sink_for(self.queue)];
+                    let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
                     let result = sink.send(&packets, &mut sent);
+                    drop(sink);
                     let lost = (packets.len() - sent.0) as u64;
                     self.passed
                         .packets
@@ -153,7 +171,7 @@ impl Way<'_> {
                         .fetch_add(sent.1 as u64, Ordering::Relaxed);
                     self.passed.lost.fetch_add(lost, Ordering::Relaxed);
                     if let Some(session) = from.session() {
-                        session.dropped.add(0, lost);
+                        session.dropped.add(self.queue, lost);
                     }
                     if let Some(recording) = self.recording {
                         recording.take(self.from as u32, &packets);

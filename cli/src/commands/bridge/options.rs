@@ -2,7 +2,7 @@
 
 use memif::RxMode;
 
-use super::ends::Spec;
+use super::spec::Spec;
 use crate::files::record::RecordArgs;
 use crate::metrics::MetricsArgs;
 use crate::values::rx_mode;
@@ -10,8 +10,10 @@ use crate::values::rx_mode;
 /// Forward packets between two endpoints, and record them
 ///
 /// An endpoint is memif:SOCKET[,id=N][,role=master|slave][,secret=S][,secret-file=FILE]
-/// [,mode=ethernet|ip][,ring-size=LOG2][,buffer-size=BYTES], or tap:NAME[,mtu=N], a TAP device that
-/// is created if it is missing (needs CAP_NET_ADMIN). Forwarding starts when both ends are up. A
+/// [,mode=ethernet|ip][,queues=N][,ring-size=LOG2][,buffer-size=BYTES]
+/// [,rx-mode=interrupt|polling|adaptive][,name=NAME], or tap:NAME[,mtu=N], a TAP device that is
+/// created if it is missing (needs CAP_NET_ADMIN). Both ends may be masters on one socket, with
+/// different ids. Forwarding starts when both ends are up. A
 /// full ring holds the other side back: nothing is dropped while both links are up. The recording
 /// may end, by a limit or a full disk; the bridge forwards on, and exits 1 if the recording failed.
 /// Give secrets in files, or in the environment as MEMIF_SECRET_A and MEMIF_SECRET_B, where others

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use memif::{Eof, Error, Packet, PacketHandle, PacketReader, PacketWriter, Wait};
+use memif::{Eof, Error, Packet, PacketReader, PacketWriter, Wait};
 
 use super::counts::Counts;
+use super::resume::Resume;
 use crate::failure::Failure;
 use crate::files::input::BATCH;
-use crate::link::session::Session;
+use crate::link::session::{Linked, Session};
 use crate::report::count;
 
 /// Why a replay ends before its files do.
@@ -34,34 +35,38 @@ pub(super) fn peer_left(session: &Session, packets: u64) -> Ended {
 pub(super) struct Lane {
     pub(super) writer: PacketWriter,
     pub(super) batch: Batch,
+    /// Links that had gone down before.
+    lost: u64,
+    /// Where a peer that comes back is to get the rest.
+    resume: Option<Resume>,
     /// Kept, as the queue pair belongs together.
     _reader: PacketReader,
 }
 
 impl Lane {
-    pub(super) fn new(handle: PacketHandle) -> Self {
-        let (_reader, writer) = handle.split();
-        Self {
+    pub(super) fn new(
+        session: &Session,
+        queue: u8,
+        lost: u64,
+        resumes: bool,
+    ) -> Result<Self, Error> {
+        let (_reader, writer) = session.memif.packet_handle(queue)?.split();
+        Ok(Self {
             writer,
             batch: Batch::default(),
+            lost,
+            resume: resumes.then(|| Resume::new(session, queue)),
             _reader,
-        }
+        })
     }
 
     /// Sends what has been collected.
-    pub(super) fn send(
-        &mut self,
-        session: &Session,
-        lost: u64,
-        counts: &mut Counts,
-    ) -> Result<(), Ended> {
-        if self.batch.len() == 0 {
-            return Ok(());
-        }
-        let packets = self.batch.packets();
-        let packets = &packets[..self.batch.len()];
-        let result = send_all(&mut self.writer, packets, session, lost, counts);
-        self.batch.clear();
+    pub(super) fn send(&mut self, session: &Session, counts: &mut Counts) -> Result<(), Ended> {
+        let mut batch = std::mem::take(&mut self.batch);
+        let packets = batch.packets();
+        let result = self.send_all(&packets[..batch.len()], session, counts);
+        batch.clear();
+        self.batch = batch;
         result
     }
 
@@ -70,11 +75,118 @@ impl Lane {
         &mut self,
         packets: &[Packet<'_>],
         session: &Session,
-        lost: u64,
         counts: &mut Counts,
     ) -> Result<(), Ended> {
-        self.send(session, lost, counts)?;
-        send_all(&mut self.writer, packets, session, lost, counts)
+        self.send(session, counts)?;
+        self.send_all(packets, session, counts)
+    }
+
+    /// Sends all, waiting for room as long as the link is up.
+    fn send_all<T: AsRef<[u8]>>(
+        &mut self,
+        mut left: &[T],
+        session: &Session,
+        counts: &mut Counts,
+    ) -> Result<(), Ended> {
+        let mut stall = Stall::default();
+        loop {
+            // Another link may be up by now; these packets belong to the first.
+            if session.lost_links() != self.lost && !session.events.is_stopped() {
+                self.left(session, counts)?;
+            }
+            let again = self.resume.as_ref().and_then(Resume::next);
+            let (length, result) = match (&again, left.first()) {
+                (Some(packet), _) => (packet.len(), self.writer.write_packets(&[packet])),
+                (None, Some(first)) => (first.as_ref().len(), self.writer.write_packets(left)),
+                (None, None) => return Ok(()),
+            };
+            match result {
+                Ok(_) if again.is_some() => {
+                    if let Some(resume) = &mut self.resume {
+                        resume.sent_again();
+                    }
+                    stall = Stall::default();
+                }
+                Ok(sent) => {
+                    counts.packets += sent as u64;
+                    let lengths = left[..sent].iter().map(|p| p.as_ref().len() as u64);
+                    counts.bytes += lengths.sum::<u64>();
+                    if let Some(resume) = &mut self.resume {
+                        left[..sent].iter().for_each(|p| resume.keep(p.as_ref()));
+                    }
+                    left = &left[sent..];
+                    stall = Stall::default();
+                }
+                Err(Error::Full) => {
+                    counts.waits += 1;
+                    let waited = self.writer.wait_writable(length, Some(Stall::STEP));
+                    if session.events.is_stopped() {
+                        return Err(Ended::Stopped);
+                    }
+                    match waited {
+                        Err(Error::TimedOut) => stall.goes_on(session),
+                        Ok(Wait::Ready) => {}
+                        _ => self.left(session, counts)?,
+                    }
+                }
+                Err(Error::Eof(Eof::Closed)) => return Err(Ended::Stopped),
+                Err(Error::Eof(_)) => self.left(session, counts)?,
+                Err(e @ (Error::TooLong { .. } | Error::EmptyPacket)) => {
+                    return Err(Ended::Failed(Failure::Failed(format!(
+                        "{}: packet {}: {e}; use a larger --ring-size or --buffer-size on the slave's side",
+                        session.memif,
+                        counts.packets + 1
+                    ))));
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// The peer has gone: the replay ends, or waits for the next link.
+    fn left(&mut self, session: &Session, counts: &mut Counts) -> Result<(), Ended> {
+        if session.events.is_stopped() {
+            return Err(Ended::Stopped);
+        }
+        let Some(resume) = &mut self.resume else {
+            return Err(peer_left(session, counts.packets));
+        };
+        let lost = session.lost_links();
+        resume.begin(session);
+        if lost != self.lost {
+            counts.resumed += 1;
+            session.say(format_args!(
+                "the peer left after {}, {} of them not read; going on when it is back",
+                count(counts.packets, "packet"),
+                resume.again(),
+            ));
+        }
+        self.lost = lost;
+        match session.wait_link(None).map_err(Ended::Failed)? {
+            Linked::Stopped => Err(Ended::Stopped),
+            Linked::Up => {
+                resume.look(session);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A ring that stays full.
+#[derive(Default)]
+struct Stall {
+    steps: u32,
+}
+
+impl Stall {
+    const STEP: Duration = Duration::from_millis(100);
+
+    /// Tells of it once, after two seconds.
+    fn goes_on(&mut self, session: &Session) {
+        self.steps += 1;
+        if self.steps == 20 {
+            session.say("waiting: the ring is full, and the peer does not read");
+        }
     }
 }
 
@@ -119,50 +231,4 @@ impl Batch {
         self.bytes.clear();
         self.ends.clear();
     }
-}
-
-/// Sends all, waiting for room as long as the link is up.
-fn send_all<T: AsRef<[u8]>>(
-    writer: &mut PacketWriter,
-    mut left: &[T],
-    session: &Session,
-    lost: u64,
-    counts: &mut Counts,
-) -> Result<(), Ended> {
-    // Another link may be up by now; these packets belong to the first.
-    if session.lost_links() != lost && !session.events.is_stopped() {
-        return Err(peer_left(session, counts.packets));
-    }
-    while !left.is_empty() {
-        match writer.write_packets(left) {
-            Ok(sent) => {
-                counts.packets += sent as u64;
-                let lengths = left[..sent].iter().map(|p| p.as_ref().len() as u64);
-                counts.bytes += lengths.sum::<u64>();
-                left = &left[sent..];
-            }
-            Err(Error::Full) => {
-                counts.waits += 1;
-                let length = left[0].as_ref().len();
-                let waited = writer.wait_writable(length, Some(Duration::from_millis(100)));
-                if session.events.is_stopped() {
-                    return Err(Ended::Stopped);
-                }
-                if let Ok(Wait::Ready) | Err(Error::TimedOut) = waited {
-                    continue;
-                }
-            }
-            Err(Error::Eof(Eof::Closed)) => return Err(Ended::Stopped),
-            Err(Error::Eof(_)) => return Err(peer_left(session, counts.packets)),
-            Err(e @ (Error::TooLong { .. } | Error::EmptyPacket)) => {
-                return Err(Ended::Failed(Failure::Failed(format!(
-                    "{}: packet {}: {e}; use a larger --ring-size or --buffer-size on the slave's side",
-                    session.memif,
-                    counts.packets + 1
-                ))));
-            }
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
 }

@@ -12,6 +12,8 @@ pub(super) struct Counts {
     pub(super) empty: u64,
     pub(super) rejected: u64,
     pub(super) waits: u64,
+    /// How often a queue went on with another link.
+    pub(super) resumed: u64,
 }
 
 impl Counts {

@@ -23,6 +23,7 @@ use crate::values::some_time;
 
 mod batch;
 mod counts;
+mod resume;
 mod rewrite;
 mod source;
 
@@ -74,6 +75,9 @@ pub(crate) struct Args {
     /// Fail if there is no link within N seconds; 0 waits for ever
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     timeout: Duration,
+    /// Wait for a peer that leaves, and go on with the first packet that it has not read
+    #[arg(long)]
+    resume: bool,
     /// Wait up to N seconds for the peer to read the last packets
     #[arg(long, default_value = "10", value_name = "SECONDS", value_parser = crate::values::seconds)]
     linger: Duration,
@@ -148,8 +152,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     // All that the link has; of one that has gone already, the first, which tells so.
     let lanes = (0..session.memif.tx_queues().max(1))
-        .map(|queue| Ok(Lane::new(session.memif.packet_handle(queue)?)))
+        .map(|queue| Lane::new(&session, queue, lost, args.resume))
         .collect::<Result<Vec<_>, Error>>()?;
+    if args.resume {
+        session.reads_on();
+    }
 
     let sent = Arc::<AtomicU64>::default();
     let mut replay = Replay {
@@ -167,7 +174,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         sent,
         quiet: args.quiet,
         base: 0,
-        lost,
+        lost: (!args.resume).then_some(lost),
+        resumed: 0,
     };
     replay.pacer.start();
     let start = Instant::now();
@@ -265,8 +273,10 @@ struct Replay<'a> {
     quiet: bool,
     /// Bytes of the files that are done.
     base: u64,
-    /// Links that had gone down before.
-    lost: u64,
+    /// Links that had gone down before, where another ends the replay.
+    lost: Option<u64>,
+    /// How often the pace began anew with another link.
+    resumed: u64,
 }
 
 impl Replay<'_> {
@@ -358,7 +368,8 @@ impl Replay<'_> {
             }
             let full = lane.batch.is_full();
             if full {
-                lane.send(self.session, self.lost, &mut self.counts)?;
+                lane.send(self.session, &mut self.counts)?;
+                self.pace_anew();
             }
             self.left -= 1;
             if self.left == 0 {
@@ -403,12 +414,7 @@ impl Replay<'_> {
                 full += usize::from(!packet.is_empty());
             }
             self.left -= full as u64;
-            self.lanes[0].send_these(
-                &packets[..full],
-                self.session,
-                self.lost,
-                &mut self.counts,
-            )?;
+            self.lanes[0].send_these(&packets[..full], self.session, &mut self.counts)?;
             self.show(position);
         }
         self.base += source::position(file);
@@ -428,7 +434,7 @@ impl Replay<'_> {
 
     fn wait_until(&mut self, due: u64) -> Result<(), Ended> {
         let (session, lost) = (self.session, self.lost);
-        let left = || session.lost_links() != lost;
+        let left = || lost.is_some_and(|lost| session.lost_links() != lost);
         let ended = || session.events.is_stopped() || left();
         if self.pacer.wait_until(due, ended) {
             return Ok(());
@@ -441,7 +447,10 @@ impl Replay<'_> {
         if self.session.events.is_stopped() {
             return Ended::Stopped;
         }
-        if self.session.lost_links() != self.lost {
+        if self
+            .lost
+            .is_some_and(|lost| self.session.lost_links() != lost)
+        {
             return batch::peer_left(self.session, self.counts.packets);
         }
         otherwise
@@ -449,9 +458,18 @@ impl Replay<'_> {
 
     fn send(&mut self) -> Result<(), Ended> {
         for lane in &mut self.lanes {
-            lane.send(self.session, self.lost, &mut self.counts)?;
+            lane.send(self.session, &mut self.counts)?;
         }
+        self.pace_anew();
         Ok(())
+    }
+
+    /// What was due while the peer was away is not made up for.
+    fn pace_anew(&mut self) {
+        if self.resumed != self.counts.resumed {
+            self.resumed = self.counts.resumed;
+            self.pacer.start();
+        }
     }
 
     /// Ends only when the peer has taken the last packet, or has had its time.
@@ -459,8 +477,19 @@ impl Replay<'_> {
         let end = Instant::now() + linger;
         let mut unconfirmed = 0;
         for lane in &mut self.lanes {
-            let left = end.saturating_duration_since(Instant::now());
-            match lane.writer.flush(left) {
+            let flush = |lane: &mut Lane| {
+                let left = end.saturating_duration_since(Instant::now());
+                lane.writer.flush(left)
+            };
+            let mut flushed = flush(lane);
+            while self.lost.is_none() && flushed.as_ref().is_err_and(Error::is_eof) {
+                match lane.send(self.session, &mut self.counts) {
+                    Ok(()) => flushed = flush(lane),
+                    Err(Ended::Stopped) => return Ok(()),
+                    Err(Ended::Failed(failure)) => return Err(failure),
+                }
+            }
+            match flushed {
                 // Of less than a lot nobody can know.
                 Ok(()) => unconfirmed += lane.writer.pending_slots().unwrap_or(0) as u64,
                 Err(Error::TimedOut) => {

@@ -411,7 +411,7 @@ impl Summary {
         let why = if self.lost > 0 {
             " because the output failed"
         } else {
-            ""
+            " by this side"
         };
         notice_later(format_args!("{} dropped{why}", packets(self.lost)));
         if let Some((missed, at_least)) = self.missed {
