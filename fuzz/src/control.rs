@@ -18,7 +18,6 @@ use nix::sys::socket::{AddressFamily, Shutdown, SockFlag, SockType, shutdown, so
 use nix::sys::stat::Mode;
 use nix::unistd::pipe;
 
-use crate::guard;
 use crate::plan::*;
 use crate::victim::*;
 use memif_hostile::peer::*;
@@ -28,7 +27,7 @@ const STEPS: usize = 160;
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
-    let before = (descriptors(), guard::mappings());
+    let before = Held::here();
     {
         let mut world = World::new(Unstructured::new(data));
         for _ in 0..STEPS {
@@ -39,11 +38,7 @@ pub fn run(data: &[u8]) {
         }
         world.end();
     }
-    assert_eq!(
-        (descriptors(), guard::mappings()),
-        before,
-        "descriptors or mappings leak"
-    );
+    before.returns();
 }
 
 /// A raw peer's connection.

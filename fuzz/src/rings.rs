@@ -18,7 +18,6 @@ use libfuzzer_sys::arbitrary::Unstructured;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::ffi::*;
-use crate::guard;
 use crate::plan::*;
 use crate::victim::*;
 use memif_hostile::peer::*;
@@ -29,7 +28,7 @@ const MFMSG: i32 = MEMIF_ERR_MFMSG as i32;
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
-    let before = (descriptors(), guard::mappings());
+    let before = Held::here();
     {
         let mut world = World::new(Unstructured::new(data));
         for _ in 0..STEPS {
@@ -40,11 +39,7 @@ pub fn run(data: &[u8]) {
         }
         world.end();
     }
-    assert_eq!(
-        (descriptors(), guard::mappings()),
-        before,
-        "descriptors or mappings leak"
-    );
+    before.returns();
 }
 
 /// What is known of a ring that the victim sends on.

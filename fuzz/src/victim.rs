@@ -3,8 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use crate::ffi::*;
+use crate::guard;
 
 pub(crate) const SUCCESS: i32 = MEMIF_ERR_SUCCESS as i32;
 /// Not to be seen in any text.
@@ -512,10 +514,33 @@ pub(crate) fn path() -> String {
     format!("@memif-fuzz-{}", std::process::id())
 }
 
-/// Descriptors that are open.
-pub(crate) fn descriptors() -> usize {
-    // SAFETY: only looks.
-    (0..128)
-        .filter(|&fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0)
-        .count()
+/// What is held: open descriptors, and mappings of shared memory.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Held {
+    descriptors: usize,
+    mappings: usize,
+}
+
+impl Held {
+    pub(crate) fn here() -> Self {
+        // SAFETY: only looks.
+        let is_open = |fd: &i32| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0;
+        Self {
+            descriptors: (0..128).filter(is_open).count(),
+            mappings: guard::mappings(),
+        }
+    }
+
+    /// Nothing leaks. What peers brought is closed by another thread, a moment later.
+    pub(crate) fn returns(&self) {
+        let start = Instant::now();
+        while Self::here() != *self {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "{:?} leak",
+                Self::here()
+            );
+            std::thread::yield_now();
+        }
+    }
 }

@@ -12,6 +12,8 @@ mod forward;
 mod golibmemif;
 mod library;
 mod node;
+#[cfg(feature = "observe")]
+mod pairs;
 mod peers;
 mod refusal;
 mod responders;

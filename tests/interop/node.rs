@@ -15,7 +15,7 @@ use crate::peers::{PATIENCE, installed, one_at_a_time, required, wait_until};
 const COUNT: usize = 20_000;
 
 /// A folder with the package in it and our library beside it.
-fn package() -> Option<&'static Path> {
+pub(crate) fn package() -> Option<&'static Path> {
     static PACKAGE: OnceLock<Option<PathBuf>> = OnceLock::new();
     PACKAGE.get_or_init(build_package).as_deref()
 }
@@ -49,7 +49,7 @@ fn build_package() -> Option<PathBuf> {
     Some(dir)
 }
 
-fn node(dir: &Path, what: &str, role: &str, socket: &Path) -> Child {
+pub(crate) fn start(dir: &Path, what: &str, role: &str, socket: &Path) -> Child {
     Command::new("node")
         .args(["node.mjs", what, role])
         .arg(socket)
@@ -82,9 +82,9 @@ fn two_node_programs_talk_through_our_library() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
     for role in ["server", "client"] {
-        let echo = node(package, "echo", role, &socket);
+        let echo = start(package, "echo", role, &socket);
         let other = if role == "server" { "client" } else { "server" };
-        let ask = node(package, "ask", other, &socket);
+        let ask = start(package, "ask", other, &socket);
         says_all(&ended(ask));
         says_all(&ended(echo));
     }
@@ -100,7 +100,7 @@ fn with_node(what: &str, test: impl Fn(&Memif)) {
         let context = Context::new("ours").unwrap();
         let config = MemifConfig::new(socket.to_str().unwrap()).role(role);
         let memif = context.create_interface(config).unwrap();
-        let program = node(package, what, theirs, &socket);
+        let program = start(package, what, theirs, &socket);
         memif.wait_link_up(Some(PATIENCE)).unwrap();
         test(&memif);
         says_all(&ended(program));

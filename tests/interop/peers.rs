@@ -120,26 +120,49 @@ impl Testpmd {
         mode: &str,
         options: &[&str],
     ) -> Dpdk {
+        Self::with_memory(&["--no-huge", "-m", "256"], dir, devices, mode, options)
+    }
+
+    /// With other options for its memory.
+    pub(crate) fn with_memory(
+        memory: &[&str],
+        dir: &Path,
+        devices: &[String],
+        mode: &str,
+        options: &[&str],
+    ) -> Dpdk {
         let mode = format!("--forward-mode={mode}");
         // Without --no-flush-rx, what arrives before forwarding starts is thrown away.
         let mut all = vec!["--total-num-mbufs=16384", "--auto-start", "--no-flush-rx"];
         all.extend(["--stats-period=1", &mode]);
         all.extend(options);
         let program = std::env::var_os("MEMIF_TESTPMD").unwrap_or_else(|| "dpdk-testpmd".into());
-        Dpdk::start(program.as_ref(), dir, devices, &all)
+        Dpdk::with_memory(memory, program.as_ref(), dir, devices, &all)
     }
 }
 
 impl Dpdk {
     /// With a port for each of these devices' arguments, and options of the program's own.
     pub(crate) fn start(program: &Path, dir: &Path, devices: &[String], options: &[&str]) -> Self {
+        Self::with_memory(&["--no-huge", "-m", "256"], program, dir, devices, options)
+    }
+
+    /// With other options for its memory.
+    pub(crate) fn with_memory(
+        memory: &[&str],
+        program: &Path,
+        dir: &Path,
+        devices: &[String],
+        options: &[&str],
+    ) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let log = dir.join(format!("dpdk{n}.log"));
         let out = File::create(&log).unwrap();
         let devices = devices.iter().enumerate();
         let mut child = Command::new(program)
-            .args(["--no-huge", "-m", "256", "--lcores", "0@0,1@0", "--no-pci"])
+            .args(memory)
+            .args(["--lcores", "0@0,1@0", "--no-pci"])
             .arg(format!(
                 "--file-prefix=memif-test-{}-{n}",
                 std::process::id()

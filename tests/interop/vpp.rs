@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::peers::{PATIENCE, is_long, one_at_a_time, program, wait_until};
 
-struct Vpp {
+pub(crate) struct Vpp {
     program: PathBuf,
     dir: TempDir,
     child: Option<Child>,
@@ -22,7 +22,7 @@ struct Vpp {
 
 impl Vpp {
     /// `None`, with the reason said, where there is none.
-    fn start(workers: u32) -> Option<Self> {
+    pub(crate) fn start(workers: u32) -> Option<Self> {
         let mut vpp = Self {
             program: program("MEMIF_VPP", "vpp")?,
             dir: tempfile::Builder::new().prefix("vpp").tempdir().unwrap(),
@@ -89,13 +89,13 @@ impl Vpp {
 
     /// A command that says nothing when it works.
     #[track_caller]
-    fn does(&self, command: &str) {
+    pub(crate) fn does(&self, command: &str) {
         let said = self.try_ctl(command);
         let fine = said.trim().is_empty() || said.trim().starts_with(['p', 'm']);
         assert!(fine, "{command}: {said}");
     }
 
-    fn socket(&self) -> String {
+    pub(crate) fn socket(&self) -> String {
         self.dir.path().join("m").display().to_string()
     }
 

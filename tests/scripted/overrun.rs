@@ -147,4 +147,17 @@ fn a_master_that_overruns_a_ring_is_read_on_too() {
     }
     link.master_sends(b"after it");
     assert_eq!(read(&mut handle), b"after it");
+
+    // In the middle of a frame, it got no processor: we have offered the slots again, over the
+    // descriptors that it had written. What it publishes now is no packet.
+    let before = slots_lost(&slave);
+    until("offered buffers", || ring.head() == ring.tail() + SIZE);
+    ring.set_tail(ring.tail() + 3);
+    ring.wake();
+    until("lost slots", || {
+        assert_eq!(eof(handle.read_packet()), memif::Eof::Empty);
+        slots_lost(&slave) == before + 3
+    });
+    link.master_sends(b"and this");
+    assert_eq!(read(&mut handle), b"and this");
 }

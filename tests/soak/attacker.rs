@@ -11,6 +11,7 @@ use std::time::Duration;
 use memif::{Context, Eof, Error, Memif, MemifConfig};
 use memif_hostile::{Kind, Role, Target, cases};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::read;
 
 use crate::common::socket;
 use crate::peer::PAUSE;
@@ -100,8 +101,7 @@ pub(crate) fn main(master: &str, slave: &str, seed: &str) {
     let targets =
         targets.map(|(role, socket)| Target::new(role, socket).with(ID, None).listening());
     let mut order = cases::random(&cases, seed.parse().unwrap());
-    let mut lines = stdin().lines();
-    while lines.next().is_some_and(|line| line.is_ok()) {
+    while line() {
         let mut count = 0;
         while !told() {
             let case = order.next().expect("a case");
@@ -110,9 +110,14 @@ pub(crate) fn main(master: &str, slave: &str, seed: &str) {
             let _ = catch_unwind(AssertUnwindSafe(|| case.attack(target)));
             count += 1;
         }
-        lines.next();
+        line();
         println!("{count}");
     }
+}
+
+/// Reads a line, and nothing of the next, which `told` waits for.
+fn line() -> bool {
+    matches!(read(stdin(), &mut [0]), Ok(1))
 }
 
 fn told() -> bool {

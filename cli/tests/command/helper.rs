@@ -25,6 +25,10 @@ pub(crate) const SEND: &str = "send";
 /// Sends whenever a peer is there, says when one comes and goes.
 pub(crate) const KEEP_SENDING: &str = "keep sending";
 
+/// Links up with two hundred interfaces, and says so.
+pub(crate) const MANY_LINKS: &str = "many links";
+pub(crate) const LINKS: u32 = 200;
+
 /// Starts one; what it says is on its standard output.
 pub(crate) fn start(what: &str, socket: &str, role: &str) -> Process {
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -46,6 +50,9 @@ fn main() {
     let role: Role = std::env::var(ROLE).unwrap().parse().unwrap();
     let context = Context::new("helper").unwrap();
     let config = MemifConfig::new(std::env::var(SOCKET).unwrap()).role(role);
+    if what == MANY_LINKS {
+        many_links(&context, &config);
+    }
     let memif = context.create_interface(config).unwrap();
     let mut handle = memif.packet_handle(0).unwrap();
     if what == KEEP_SENDING {
@@ -80,6 +87,22 @@ fn main() {
             }
         }
         other => panic!("{other}"),
+    }
+}
+
+fn many_links(context: &Context, config: &MemifConfig) -> ! {
+    let create = |id| {
+        let config = config.clone().id(id).log2_ring_size(6).buffer_size(256);
+        context.create_interface(config).unwrap()
+    };
+    let all: Vec<Memif> = (0..LINKS).map(create).collect();
+    say("all there");
+    for memif in &all {
+        memif.wait_link_up(Some(PATIENCE)).unwrap();
+    }
+    say("all up");
+    loop {
+        thread::park();
     }
 }
 

@@ -1,8 +1,10 @@
 //! Links between other processes: listed, and observed.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 
-use crate::helper::{self, KEEP_SENDING, SEND};
+use crate::helper::{self, KEEP_SENDING, LINKS, MANY_LINKS, SEND};
 use crate::packets::{number, numbered, read};
 use crate::process::{Place, Process, run, wait_until};
 use crate::replay::start_capture;
@@ -134,23 +136,31 @@ fn an_observer_ends_with_the_link() {
     capture.finish().good();
 }
 
-/// Both ends are killed in turn.
-#[test]
-fn an_observer_goes_on_with_the_next_link() {
-    const ROUNDS: usize = 10;
+/// Both ends are killed in turn, so many times; 100 with MEMIF_LONG.
+fn goes_on(role: &str, other: &str) {
+    let rounds = match std::env::var_os("MEMIF_LONG") {
+        Some(long) if long == "1" => 100,
+        _ => 5,
+    };
     let place = Place::new();
     let socket = place.socket();
-    let seen = place.text("seen.pcapng");
+    let (out, seen) = (place.text("out.pcap"), place.text("seen.pcapng"));
     let observer = Process::start(&["capture", "--observe", &socket, "-w", &seen]);
     observer.wait_said("waiting for a link of ", 1);
-    let sender = helper::start(KEEP_SENDING, &socket, "slave");
-    for round in 1..=ROUNDS {
-        let out = place.text("out.pcap");
-        let mut capture = start_capture(&place, "master", &["-w", &out]);
-        observer.wait_said("observing ", round);
-        capture.kill_now();
-        sender.wait_output(&format!("down {round}."));
-        observer.wait_said(" is gone", round);
+    let capture = || start_capture(&place, role, &["-w", &out]);
+    let mut ends = (capture(), helper::start(KEEP_SENDING, &socket, other));
+    observer.wait_said("observing ", 1);
+    for gone in 1..=2 * rounds {
+        if gone % 2 == 0 {
+            ends.0.kill_now();
+            observer.wait_said(" is gone", gone);
+            ends.0 = capture();
+        } else {
+            ends.1.kill_now();
+            observer.wait_said(" is gone", gone);
+            ends.1 = helper::start(KEEP_SENDING, &socket, other);
+        }
+        observer.wait_said("observing ", gone + 1);
     }
     observer.signal(Signal::SIGINT);
     observer.finish().good();
@@ -159,6 +169,49 @@ fn an_observer_goes_on_with_the_next_link() {
         assert_eq!(packet[..], numbered(number(packet), 64));
     }
     assert!(!packets.is_empty());
+}
+
+#[test]
+fn an_observer_goes_on_when_the_ends_return() {
+    goes_on("master", "slave");
+}
+
+#[test]
+fn an_observer_goes_on_when_ends_of_other_roles_return() {
+    goes_on("slave", "master");
+}
+
+#[test]
+fn two_hundred_links_take_a_second_and_little_of_a_core() {
+    let place = Place::new();
+    let socket = place.socket();
+    let ends = ["master", "slave"].map(|role| {
+        let end = helper::start(MANY_LINKS, &socket, role);
+        end.wait_output("all there");
+        end
+    });
+    ends.iter().for_each(|end| end.wait_output("all up"));
+    let start = Instant::now();
+    let list = run(&["list", "--json"]).good();
+    let took = start.elapsed();
+    let ours = |line: &&String| line.contains(&socket);
+    assert_eq!(list.lines().iter().filter(ours).count(), LINKS as usize);
+    let stats = Process::start(&["stats", "--all", "--json", "-i", "1"]);
+    let start = Instant::now();
+    let looks = || {
+        stats
+            .shown()
+            .lines()
+            .filter(|l| l.contains(&socket))
+            .count()
+            / LINKS as usize
+    };
+    wait_until("five looks", || looks() >= 5);
+    let share = stats.processor_time().as_secs_f64() / start.elapsed().as_secs_f64();
+    println!("listed in {took:?}; one look a second takes {share:.3} of a core");
+    // This program is not optimized, and the machine is busy.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(share < 0.2, "{share}");
 }
 
 #[test]

@@ -32,4 +32,5 @@ mod rotation;
 mod stopped;
 mod streams;
 mod terminal;
+mod unnoticed;
 mod usage;

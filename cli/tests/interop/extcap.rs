@@ -12,7 +12,7 @@ use crate::command::MEMIF;
 use crate::peers::{Testpmd, installed, one_at_a_time, output};
 
 /// A home with the command linked into it, as users have after `memif extcap --install`.
-fn home() -> tempfile::TempDir {
+pub(crate) fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let said = with_home("memif", home.path(), &["extcap", "--install"]);
     assert!(said.status.success(), "{}", text(&said.stderr));
@@ -24,7 +24,7 @@ fn home() -> tempfile::TempDir {
     home
 }
 
-fn with_home(program: &str, home: &Path, args: &[&str]) -> Output {
+pub(crate) fn with_home(program: &str, home: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(MEMIF);
     if program != "memif" {
         command = Command::new("timeout");

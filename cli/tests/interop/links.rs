@@ -1,12 +1,14 @@
 //! Links between real peers: listed, and observed, without their notice.
 
+use std::path::Path;
 use std::process::Command;
 
 use memif::pcap::CaptureReader;
 use memif::{Error, PacketSource};
 
 use crate::command::MEMIF;
-use crate::peers::{PATIENCE, Testpmd, installed, one_at_a_time, wait_until};
+use crate::extcap::{home, with_home};
+use crate::peers::{Dpdk, PATIENCE, Testpmd, installed, one_at_a_time, wait_until};
 
 fn memif(args: &[&str]) -> (bool, String, String) {
     let out = Command::new(MEMIF).args(args).output().unwrap();
@@ -21,6 +23,28 @@ fn listed(socket: &str) -> Option<serde_json::Value> {
     links.find(|link: &serde_json::Value| link["socket"] == socket)
 }
 
+const NO_HUGE: &[&str] = &["--no-huge", "-m", "256"];
+
+/// Two of them, the slave sending as fast as it can, and what is said of their link.
+fn two_testpmds(dir: &Path, memory: &[&str], slave: &str) -> ([Dpdk; 2], serde_json::Value) {
+    let socket = dir.join("memif.sock");
+    let path = socket.display();
+    let start = |role: &str, mode: &str, more: &str| {
+        let device = format!("role={role},socket={path},id=0,socket-abstract=no,rsize=9{more}");
+        Testpmd::with_memory(memory, dir, &[device], mode, &[])
+    };
+    let server = start("server", "rxonly", "");
+    assert!(wait_until(PATIENCE, || socket.exists()));
+    let client = start("client", "txonly", slave);
+    let mut link = None;
+    let has_sent = |link: &serde_json::Value| link["rings"][0]["packets"].as_u64() > Some(0);
+    assert!(wait_until(PATIENCE, || {
+        link = listed(&path.to_string()).filter(has_sent);
+        link.is_some()
+    }));
+    ([server, client], link.unwrap())
+}
+
 #[test]
 fn a_link_of_two_testpmds_is_listed_and_captured() {
     if !installed(&["dpdk-testpmd", "capinfos"]) {
@@ -29,33 +53,8 @@ fn a_link_of_two_testpmds_is_listed_and_captured() {
     let _turn = one_at_a_time();
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("memif.sock").display().to_string();
-    let _server = Testpmd::start(dir.path(), "server", &socket, ",rsize=9", "rxonly", &[]);
-    assert!(wait_until(PATIENCE, || dir
-        .path()
-        .join("memif.sock")
-        .exists()));
-    let _client = Testpmd::start(dir.path(), "client", &socket, ",rsize=9", "txonly", &[]);
-    let mut link = None;
-    let has_sent = |link: &serde_json::Value| link["rings"][0]["packets"].as_u64() > Some(0);
-    assert!(wait_until(PATIENCE, || {
-        link = listed(&socket).filter(has_sent);
-        link.is_some()
-    }));
-    let link = link.unwrap();
-    for (process, role) in link["processes"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .zip(["master", "slave"])
-    {
-        assert_eq!(process["program"], "dpdk-testpmd", "{link}");
-        assert_eq!(process["role"], role, "{link}");
-    }
-    let rings: Vec<_> = link["rings"].as_array().unwrap().iter().collect();
-    assert_eq!(rings.len(), 2, "{link}");
-    assert_eq!(rings[0]["direction"], "to_master");
-    assert!(rings.iter().all(|ring| ring["slots"] == 512), "{link}");
-
+    let (_ends, link) = two_testpmds(dir.path(), NO_HUGE, "");
+    is_as_it_is(&link);
     let file = dir.path().join("seen.pcapng").display().to_string();
     let args = ["capture", "--observe", &socket, "-c", "2000", "-w", &file];
     let (good, _, said) = memif(&args);
@@ -78,6 +77,97 @@ fn a_link_of_two_testpmds_is_listed_and_captured() {
         info.contains("to-master/0") && info.contains("dpdk-testpmd"),
         "{info}"
     );
+}
+
+fn is_as_it_is(link: &serde_json::Value) {
+    let processes = link["processes"].as_array().unwrap();
+    assert_eq!(processes.len(), 2, "{link}");
+    for (process, role) in processes.iter().zip(["master", "slave"]) {
+        assert_eq!(process["program"], "dpdk-testpmd", "{link}");
+        assert_eq!(process["role"], role, "{link}");
+    }
+    let rings: Vec<_> = link["rings"].as_array().unwrap().iter().collect();
+    assert_eq!(rings.len(), 2, "{link}");
+    assert_eq!(rings[0]["direction"], "to_master");
+    assert!(rings.iter().all(|ring| ring["slots"] == 512), "{link}");
+}
+
+#[test]
+fn testpmds_without_copies_are_captured_when_that_is_allowed() {
+    if !installed(&["dpdk-testpmd"]) || !huge_pages() {
+        return;
+    }
+    let _turn = one_at_a_time();
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("memif.sock").display().to_string();
+    let memory = ["--in-memory", "--single-file-segments", "-m", "128"];
+    let (_ends, link) = two_testpmds(dir.path(), &memory, ",zero-copy=yes");
+    is_as_it_is(&link);
+    let file = dir.path().join("seen.pcapng").display().to_string();
+    let args = ["capture", "--observe", &socket, "-c", "1000", "-w", &file];
+    // Huge pages can't be sealed.
+    let (_, _, said) = memif(&[&args[..], &["--once"]].concat());
+    assert!(said.contains("not sealed"), "{said}");
+    let (good, _, said) = memif(&[&args[..], &["--allow-unsealed"]].concat());
+    assert!(good && said.contains("1000 packets"), "{said}");
+}
+
+/// Whether there are as many as two programs need.
+fn huge_pages() -> bool {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let free = text.lines().find_map(|l| l.strip_prefix("HugePages_Free:"));
+    let enough = free.and_then(|n| n.trim().parse().ok()) >= Some(160);
+    if !enough {
+        eprintln!("skipped: there are no 160 free huge pages");
+    }
+    enough
+}
+
+#[test]
+fn tshark_captures_a_link_that_is_there() {
+    if !installed(&["dpdk-testpmd", "tshark", "capinfos"]) {
+        return;
+    }
+    let _turn = one_at_a_time();
+    let (home, dir) = (home(), tempfile::tempdir().unwrap());
+    let (_ends, link) = two_testpmds(dir.path(), NO_HUGE, "");
+    let tshark = |args: &[&str]| {
+        let out = with_home("tshark", home.path(), args);
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let name = format!("memif-link-{}", link["inode"]);
+    let shown = tshark(&["-D"]);
+    let line = shown.lines().find(|line| line.contains(&name));
+    let line = line.unwrap_or_else(|| panic!("{name}: {shown}"));
+    assert!(line.contains(link["socket"].as_str().unwrap()), "{line}");
+    let file = dir.path().join("seen.pcapng").display().to_string();
+    tshark(&["-i", &name, "-a", "duration:2", "-w", &file]);
+    let info = Command::new("capinfos").arg(&file).output().unwrap();
+    let info = String::from_utf8_lossy(&info.stdout).into_owned();
+    assert!(info.contains("Name = to-master/0"), "{info}");
+    let fields = ["frame.interface_name", "frame.packet_flags_direction"];
+    let seen = tshark(&[
+        "-r", &file, "-T", "fields", "-e", fields[0], "-e", fields[1],
+    ]);
+    assert!(seen.lines().count() > 0);
+    let inbound = |line: &str| line.starts_with("to-master/0\t") && line.ends_with('1');
+    assert!(seen.lines().all(inbound), "{:?}", seen.lines().next());
+
+    // Missed packets are the interface's drops. Written by memif itself: tshark's own interfaces
+    // have statistics of tshark.
+    let own = dir.path().join("own.pcapng").display().to_string();
+    let socket = link["socket"].as_str().unwrap();
+    let (good, _, said) = memif(&["capture", "--observe", socket, "-c", "300000", "-w", &own]);
+    assert!(good, "{said}");
+    let missed = said.lines().find(|line| line.ends_with("packets missed"));
+    let mut words = missed.unwrap().split(' ');
+    let missed: u64 = words.find_map(|word| word.parse().ok()).unwrap();
+    let blocks = tshark(&["-r", &own, "-X", "read_format:MIME Files Format", "-V"]);
+    let dropped = format!("Number of Dropped Packets = {missed}");
+    assert!(blocks.contains(&dropped), "{dropped}");
+    let info = Command::new("capinfos").arg(&own).output().unwrap();
+    let info = String::from_utf8_lossy(&info.stdout).into_owned();
+    assert!(info.contains("Number of stat entries = 1"), "{info}");
 }
 
 #[test]

@@ -79,8 +79,9 @@ end_message (int fd, int depth)
 	end (inner[--count], depth + 1);
     }
   atomic_fetch_sub (&borrowed, room);
-  /* At the end of a connection nothing is told; of any message the credentials are. */
-  return n > 0 || (n == 0 && (mh.msg_controllen || mh.msg_flags));
+  /* At the end of a connection nothing is told but the flag of this call, which the kernel repeats;
+   * of any message the credentials are. */
+  return n > 0 || (n == 0 && (mh.msg_controllen || (mh.msg_flags & ~MSG_CMSG_CLOEXEC)));
 }
 
 /* Takes most waits away before the close: sockets linger no more, nor do those in their queues.

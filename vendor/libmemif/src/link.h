@@ -70,9 +70,17 @@ typedef struct
   int efd;
 } link_ring_t;
 
-/* How long what a slave has sent stays, for observers: not long, as few buffers in turn stay in the
- * core's own cache. */
-enum { LINGER = 64 };
+/* How long what a slave has sent stays, for observers, in slots: at 100,000 packets/s some 5 ms, for
+ * which the scheduler may hold an observer up; of large buffers less, as those in turn are to stay in
+ * the core's own cache. */
+enum { LINGER_SMALL = 512, LINGER_LARGE = 256 };
+
+/* Of a ring of so many slots that linger: how many buffers of this size may have to rest. */
+static inline uint16_t
+linger_of (uint16_t linger, bool small)
+{
+  return small || linger < LINGER_LARGE ? linger : LINGER_LARGE;
+}
 
 /* The shared memory of one connection. */
 typedef struct link

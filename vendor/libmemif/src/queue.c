@@ -151,7 +151,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   for (int small = 0; small < 2; small++)
     {
       q->spare[small] = r->spare[small];
-      q->num_spare[small] = (uint16_t) ((1u << r->log2) + r->linger);
+      q->num_spare[small] = (uint16_t) ((1u << r->log2) + linger_of (r->linger, small));
     }
   q->regions = l->regions;
   q->num_regions = l->num_regions;

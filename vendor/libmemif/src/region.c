@@ -180,10 +180,11 @@ ring_at (const link_t *l, unsigned i)
 static int
 spare_create (link_t *l, link_ring_t *r)
 {
-  unsigned size = (1u << r->log2) + r->linger;
+  unsigned size = 1u << r->log2;
   for (int small = 0; small < 2; small++)
-    if (!(r->spare[small] = zalloc (&l->memory, size * sizeof (own_t))))
+    if (!(r->spare[small] = zalloc (&l->memory, (size + linger_of (r->linger, small)) * sizeof (own_t))))
       return MEMIF_ERR_NOMEM;
+  size += linger_of (r->linger, false);
   /* Taken from the end, so the last go first. */
   for (unsigned i = 0; i < size; i++)
     r->spare[0][size - 1 - i] = r->own[i];
@@ -218,9 +219,9 @@ buffers_lay_out (link_t *l, unsigned log2, const char **why)
     {
       link_ring_t *r = ring_at (l, i);
       if (i < l->num_s2m)
-	r->linger = size / 2 < LINGER ? (uint16_t) (size / 2) : LINGER;
-      const unsigned buffers = size + r->linger;
-      if (used + buffers * (stride + SMALL_STRIDE) > UINT32_MAX)
+	r->linger = (uint16_t) (size / 2 < LINGER_SMALL ? size / 2 : LINGER_SMALL);
+      const unsigned buffers = size + linger_of (r->linger, false), small = size + r->linger;
+      if (used + buffers * stride + small * SMALL_STRIDE > UINT32_MAX)
 	{
 	  int err = region_of_buffers (l, used, why);
 	  if (err)
@@ -235,7 +236,7 @@ buffers_lay_out (link_t *l, unsigned log2, const char **why)
       if (spare_create (l, r))
 	return MEMIF_ERR_NOMEM;
       small_create (l, r, region, (uint32_t) used);
-      used += buffers * SMALL_STRIDE;
+      used += small * SMALL_STRIDE;
     }
   return region_of_buffers (l, used, why);
 }

@@ -13,10 +13,12 @@ restore (queue_t *q, uint16_t count, uint16_t headroom)
   if (q->slave)
     {
       const unsigned log2 = (unsigned) __builtin_popcount (q->mask);
+      const uint16_t flags = q->fault == FAULT_OVERRUN ? DESC_FREE : 0;
       for (uint16_t i = 0; i < count; i++)
 	{
 	  const uint16_t at = (uint16_t) (q->done + i), slot = at & q->mask;
-	  desc_t d = { .region = own_region (q->own[slot]),
+	  desc_t d = { .flags = flags,
+		       .region = own_region (q->own[slot]),
 		       .offset = own_offset (q->own[slot]) + headroom,
 		       .length = q->buffer_size - headroom,
 		       .metadata = (uint32_t) MARK | mark_round ((uint16_t) (at - q->mask - 1), log2) };

@@ -5,14 +5,17 @@
  * is whole.
  *
  * VPP before 26.06 loses count of its free slots when a chain fills the ring, and then writes a
- * whole
- * frame of packets over those that have not been read. What it wrote last is good. It can be read
- * as long as nothing more is written, and VPP writes nothing into a ring that it takes for full. So
- * from its first overrun on, until the link goes down, such a peer is shown a full ring while we
- * read: it is stopped, what it was about to publish is waited for, all that there is is read, and
- * then all slots are given back at once. Of the first overrun nothing is read if we have given
- * slots
- * back meanwhile and changed them, as rx_give_back and rx_clear_chain do. */
+ * whole frame of packets over those that have not been read. What it wrote last is good. It can be
+ * read as long as nothing more is written, and VPP writes nothing into a ring that it takes for
+ * full. So from its first overrun on, until the link goes down, such a peer is shown a full ring
+ * while we read: it is stopped, what it was about to publish is waited for, all that there is is
+ * read, and then all slots are given back at once. Of the first overrun nothing is read if we have
+ * given slots back meanwhile and changed them, as rx_give_back and rx_clear_chain do.
+ *
+ * A peer that gets no processor may be in the middle of a frame when it seems to stand. A slave
+ * marks what it offers: a slot behind the counter that has lost its mark tells of such a frame, and
+ * a mark before it of descriptors that the offer has overwritten. Where the frame lies over packets
+ * that were not read, time alone tells, and there is more of it. */
 #define _GNU_SOURCE
 #include <time.h>
 
@@ -25,8 +28,9 @@ enum
    * the peer may have to share its processor. */
   STOP_NS = 1000000,
   QUIET_TIMES = 5,
+  QUIET_TIMES_OVERRUN = 20,
   /* Who goes on publishing in spite of a full ring is not waited for. */
-  STOP_TRIES = 32,
+  STOP_TRIES = 64,
 };
 
 static unsigned
@@ -58,9 +62,32 @@ lose (queue_t *q, unsigned slots)
 }
 
 static bool
+flagged (const queue_t *q, uint16_t slot, uint16_t flag)
+{
+  return desc_read (&q->ring->desc[slot & q->mask]).flags & flag;
+}
+
+static bool
 goes_on (const queue_t *q, uint16_t slot)
 {
-  return desc_read (&q->ring->desc[slot & q->mask]).flags & DESC_NEXT;
+  return flagged (q, slot, DESC_NEXT);
+}
+
+/* Behind the next end of a packet. */
+static uint16_t
+packet_end (const queue_t *q, uint16_t slot, uint16_t end)
+{
+  while (slot != end && goes_on (q, slot++))
+    ;
+  return slot;
+}
+
+/* Whether it can be seen that the peer is writing more: descriptors first, then packets. */
+static bool
+is_writing (const queue_t *q, uint16_t counter)
+{
+  const bool free = (uint16_t) (counter - q->next) < ring_size (q);
+  return goes_on (q, (uint16_t) (counter - 1)) || (q->slave && free && !flagged (q, counter, DESC_FREE));
 }
 
 /* Nothing is held: what is between the counter and a ring before it can be read, from and up to the
@@ -70,11 +97,10 @@ take_newest (queue_t *q, uint16_t counter)
 {
   uint16_t begin = q->next, end = counter;
   if ((uint16_t) (counter - begin) > ring_size (q))
-    {
-      begin = (uint16_t) (counter - ring_size (q));
-      while (begin != counter && goes_on (q, begin++))
-	;
-    }
+    begin = packet_end (q, (uint16_t) (counter - ring_size (q)), counter);
+  for (uint16_t slot = begin; q->slave && slot != counter; slot++)
+    if (flagged (q, slot, DESC_FREE))
+      begin = packet_end (q, (uint16_t) (slot + 1), counter);
   while (end != begin && goes_on (q, (uint16_t) (end - 1)))
     end--;
   lose (q, (uint16_t) (begin - q->next) + (unsigned) (uint16_t) (counter - end));
@@ -97,15 +123,16 @@ stop_and_take (queue_t *q, bool good)
   uint16_t counter = counter_now (q);
   if (counter == q->next)
     return 0;
-  for (int tries = 0, quiet = 0; quiet < QUIET_TIMES; tries++)
+  for (int tries = 0, quiet = 0, enough = QUIET_TIMES; quiet < enough; tries++)
     {
       show (q, (uint16_t) (q->slave ? counter : counter - ring_size (q)));
       nanosleep (&(struct timespec){ .tv_nsec = STOP_NS }, NULL);
       const uint16_t now = counter_now (q);
-      /* Chains are published whole. It writes the descriptors of a frame first, then the packets.
-       * */
-      quiet = now == counter && !goes_on (q, (uint16_t) (now - 1)) ? quiet + 1 : 0;
+      /* Chains are published whole. */
+      quiet = now == counter && !is_writing (q, now) ? quiet + 1 : 0;
       counter = now;
+      if ((uint16_t) (counter - q->next) > ring_size (q))
+	enough = QUIET_TIMES_OVERRUN;
       if (tries == STOP_TRIES)
 	{
 	  good = false;

@@ -16,10 +16,22 @@ put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, uns
   return (uint16_t) (num_spare + count);
 }
 
+/* Large buffers are in use from now on. No promise is made again after it was taken back. */
+static void __attribute__ ((cold))
+linger_less (queue_t *q)
+{
+  q->linger = linger_of (q->linger, false);
+  if (atomic_load_explicit (&q->ring->linger, memory_order_relaxed) > q->linger)
+    tx_promise (q, q->linger);
+}
+
 /* The buffers of the slots up to this one are no longer in use; those of the last slots rest. */
 static inline void
 reclaim (queue_t *q, uint16_t end)
 {
+  const unsigned large_used = q->mask + 1u + linger_of (q->linger, false) - q->num_spare[0];
+  if (__builtin_expect (large_used && q->linger > LINGER_LARGE, 0))
+    linger_less (q);
   const uint16_t sent = (uint16_t) (q->done - q->reclaimed);
   const uint16_t rested = sent > q->linger ? (uint16_t) (sent - q->linger) : 0;
   const uint16_t taken = (uint16_t) (end - q->reclaimed);
@@ -28,7 +40,7 @@ reclaim (queue_t *q, uint16_t end)
   own_t *const small = q->spare[1], *const large = q->spare[0];
   uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0];
   const uint16_t mask = q->own_mask;
-  const unsigned size = mask + 1u, large_used = q->mask + 1u + q->linger - num_large;
+  const unsigned size = mask + 1u;
   const uint16_t used = (uint16_t) (q->next - q->reclaimed);
   if (count == 0)
     return;

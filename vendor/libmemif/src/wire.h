@@ -99,8 +99,9 @@ _Static_assert (offsetof (message_t, add_region.size) == 4, "ADD_REGION");
 _Static_assert (offsetof (message_t, add_ring.private_hdr_size) == 2 + 11, "ADD_RING");
 _Static_assert (offsetof (message_t, disconnect.reason) == 6, "DISCONNECT");
 
-/* PARTED is ours: a receiver has taken NEXT away, of a sender that would leave it set. */
-enum { DESC_NEXT = 1, DESC_PARTED = 1 << 15 };
+/* PARTED is ours: a receiver has taken NEXT away, of a sender that would leave it set. FREE too: a
+ * slave has offered the slot, and its master, which overran the ring before, not written it since. */
+enum { DESC_NEXT = 1, DESC_FREE = 1 << 14, DESC_PARTED = 1 << 15 };
 
 /* A descriptor in private memory. */
 typedef struct
