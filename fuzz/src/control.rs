@@ -9,7 +9,7 @@
 //! afterwards a well-behaved peer is served.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use libfuzzer_sys::arbitrary::Unstructured;
 use nix::fcntl::{OFlag, open};
@@ -27,6 +27,9 @@ const STEPS: usize = 160;
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
+    static ONCE: Once = Once::new();
+    // For what is made at first use.
+    ONCE.call_once(|| World::new(Unstructured::new(&[])).end());
     let before = Held::here();
     {
         let mut world = World::new(Unstructured::new(data));

@@ -11,6 +11,8 @@
 mod attacks;
 mod bursts;
 
+use std::sync::Once;
+
 use std::collections::HashSet;
 use std::os::fd::AsRawFd;
 
@@ -28,6 +30,9 @@ const MFMSG: i32 = MEMIF_ERR_MFMSG as i32;
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
+    static ONCE: Once = Once::new();
+    // For what is made at first use.
+    ONCE.call_once(|| World::new(Unstructured::new(&[])).end());
     let before = Held::here();
     {
         let mut world = World::new(Unstructured::new(data));
