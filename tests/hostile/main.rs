@@ -19,6 +19,7 @@ mod bystander;
 mod log;
 mod scene;
 mod table;
+mod victim;
 
 use std::process::ExitCode;
 

@@ -8,9 +8,10 @@ use std::{fs, io};
 
 use crate::bystander::Bystander;
 use crate::common::*;
-use memif::{Context, ContextBuilder, Eof, Error, ErrorKind, Memif, MemifConfig, PacketHandle};
+use crate::victim::Victim;
+use memif::{Context, ContextBuilder, Memif, MemifConfig, PacketHandle};
 use memif_hostile::peer::{BUFFER, LOG2};
-use memif_hostile::{Asked, Beside, Held, Inside, Kind, No, Queue, RECONNECT, Role, Target};
+use memif_hostile::{Asked, Beside, Held, Kind, RECONNECT, Role, Target};
 
 /// In the victim's settings where a case wants one; must never be seen in a log.
 pub(crate) const SECRET: &str = "hush-hush-hush";
@@ -24,47 +25,6 @@ pub(crate) struct Scene {
     bystander: Bystander,
     _beside: Memif,
     _contexts: [Context; 2],
-}
-
-struct Victim(Memif);
-
-struct Packets(PacketHandle);
-
-fn no(error: &Error) -> No {
-    match error {
-        Error::Eof(Eof::LinkDown) => No::LinkDown,
-        Error::Eof(_) | Error::Full | Error::TimedOut => No::Nothing,
-        e if e.kind() == ErrorKind::MalformedMessage => No::Violation,
-        e => No::Other(e.to_string()),
-    }
-}
-
-impl Inside for Victim {
-    fn is_link_up(&self) -> bool {
-        self.0.is_link_up()
-    }
-
-    fn shown(&self) -> String {
-        format!("{:?} {:?}", self.0, self.0.details())
-    }
-
-    fn queue(&self) -> Box<dyn Queue> {
-        Box::new(Packets(self.0.packet_handle(0).unwrap().with_burst(32)))
-    }
-}
-
-impl Queue for Packets {
-    fn read(&mut self, wait: Duration) -> Result<Vec<u8>, No> {
-        let packet = match wait {
-            Duration::ZERO => self.0.read_packet(),
-            wait => self.0.read_packet_timeout(Some(wait)),
-        };
-        packet.map(|packet| packet.to_vec()).map_err(|e| no(&e))
-    }
-
-    fn write(&mut self, packet: &[u8]) -> Result<(), No> {
-        self.0.write_packet(packet).map_err(|e| no(&e))
-    }
 }
 
 /// A queue keeps what its reader sleeps on from the first time that it has to sleep.

@@ -5,5 +5,8 @@ mod common;
 mod ends;
 mod finding;
 mod hostile;
+mod peers;
 mod torture;
 mod traffic;
+#[path = "../hostile/victim.rs"]
+mod victim;

@@ -276,17 +276,34 @@ fn chains_in_small_rings() {
 }
 
 #[test]
-fn four_queues() {
-    each_mode(Case {
-        queues: 4,
-        sizes: (64, 3000),
-        ..USUAL
-    });
+fn one_to_four_queues() {
+    for queues in 1..=4 {
+        each_mode(Case {
+            queues,
+            sizes: (64, 3000),
+            ..USUAL
+        });
+    }
     each_mode(Case {
         queues: 3,
         rate: 20_000,
         ..USUAL
     });
+}
+
+#[test]
+fn at_every_speed() {
+    for rate in [100, 1_000, 10_000, 100_000, 1_000_000] {
+        for sizes in [(64, 64), (64, 9000)] {
+            let burst = 1 + rate / 10_000;
+            each_mode(Case {
+                rate,
+                burst,
+                sizes,
+                ..USUAL
+            });
+        }
+    }
 }
 
 #[test]

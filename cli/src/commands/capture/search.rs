@@ -41,6 +41,7 @@ impl Search {
             regions: args.regions.clone(),
             link_type: args.endpoint.mode.link_type(),
             tell,
+            told: false,
             reading: 0,
             known: HashSet::new(),
             sockets: HashSet::new(),
@@ -70,6 +71,8 @@ struct Searcher {
     regions: Vec<u64>,
     link_type: LinkType,
     tell: Sender<Found>,
+    /// It was said what can't be examined.
+    told: bool,
     /// Links that were found and are not gone.
     reading: usize,
     /// Links that are read, were, or can't be.
@@ -117,11 +120,11 @@ impl Searcher {
     }
 
     fn search(&mut self) -> Result<(), Error> {
-        let first = self.known.is_empty();
         let found = observe::links()?;
-        if first && found.links.iter().all(|link| !self.matches(link)) {
+        if !self.told && found.links.iter().all(|link| !self.matches(link)) {
             tell_hidden(&found.hidden);
         }
+        self.told = true;
         let own = |link: &Link| link.processes().iter().all(|p| p.pid == std::process::id());
         for link in found.links {
             if self.known.contains(&link.id()) || own(&link) || !self.matches(&link) {
