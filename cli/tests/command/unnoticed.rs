@@ -98,7 +98,11 @@ fn an_idle_link_is_left_alone() {
     observer.finish().good();
     for (strace, calls) in traces {
         strace.signal(Signal::SIGINT);
-        let _ = strace.finish();
+        // By that signal, so it does not count as ended well.
+        wait_until("the end of strace", || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", strace.pid())).unwrap();
+            stat.contains(") Z ")
+        });
         // What a thread was in when strace came, and is still.
         let calls = fs::read_to_string(calls).unwrap();
         let started =
