@@ -139,7 +139,7 @@ impl RxQueue {
                     break;
                 }
                 // A longer chain; no ring has more slots.
-                NOBUF if count < 1 << 14 => count *= 2,
+                NOBUF if count < 1 << 15 => count *= 2,
                 err => return Err(self.receive_error(err)),
             }
         }

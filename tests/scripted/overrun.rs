@@ -1,5 +1,9 @@
 //! VPP before 26.06 writes more into a ring than it holds, once a chain fills it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use memif::Context;
+
 use crate::*;
 
 const SIZE: u16 = 1 << LOG2;
@@ -160,4 +164,98 @@ fn a_master_that_overruns_a_ring_is_read_on_too() {
     });
     link.master_sends(b"and this");
     assert_eq!(read(&mut handle), b"and this");
+}
+
+/// Our slave, and a master that has overrun it once and goes on as it should.
+fn overrun_once(context: &Context) -> (Memif, Master, Link) {
+    let socket = socket();
+    let raw = Master::listen(&socket);
+    let slave = MemifConfig::new(&socket)
+        .log2_ring_size(LOG2)
+        .buffer_size(BUFFER as u16);
+    let slave = context.create_interface(slave).unwrap();
+    let link = raw.go(Stage::Up);
+    up(&slave);
+    let ring = link.m2s();
+    until("offered buffers", || ring.head() == SIZE);
+    ring.set_tail(SIZE + 5);
+    ring.wake();
+    let mut handle = slave.packet_handle(0).unwrap();
+    until("lost slots", || {
+        assert_eq!(eof(handle.read_packet()), memif::Eof::Empty);
+        slots_lost(&slave) > 0
+    });
+    until("offered buffers", || ring.head() == ring.tail() + SIZE);
+    (slave, raw, link)
+}
+
+/// A packet of 50 bytes into a slot behind the counter, which is not published yet.
+fn write_at(link: &Link, offset: u16, number: u64, flags: impl Fn(u16) -> u16) {
+    let ring = link.m2s();
+    let slot = ring.tail().wrapping_add(offset);
+    let mut desc = ring.desc(slot);
+    link.regions[usize::from(desc.region)].write(desc.offset as usize, &pattern(number, 50));
+    (desc.length, desc.flags) = (50, flags(desc.flags));
+    ring.set_desc(slot, desc);
+}
+
+/// DPDK's master keeps the flags of a packet's first slot as they were offered.
+#[test]
+fn a_master_that_keeps_flags_is_read_on_too() {
+    let context = context();
+    let (slave, _raw, link) = overrun_once(&context);
+    let lost = slots_lost(&slave);
+    let mut handle = slave.packet_handle(0).unwrap();
+    for number in 0..5 {
+        write_at(&link, 0, number, |flags| flags);
+        link.m2s().set_tail(link.m2s().tail().wrapping_add(1));
+        link.m2s().wake();
+        assert_same(&read(&mut handle), &pattern(number, 50), number);
+    }
+    assert_eq!(slots_lost(&slave), lost);
+}
+
+/// VPP gives up a chain for which there is no room, and leaves its flags behind.
+#[test]
+fn a_chain_that_was_given_up_takes_nothing_with_it() {
+    let context = context();
+    let (slave, _raw, link) = overrun_once(&context);
+    let lost = slots_lost(&slave);
+    let mut handle = slave.packet_handle(0).unwrap().with_burst(8);
+    for number in 0..SIZE {
+        let given_up = number == SIZE - 1;
+        write_at(&link, number, number.into(), |_| given_up.into());
+    }
+    link.m2s()
+        .set_tail(link.m2s().tail().wrapping_add(SIZE - 1));
+    link.m2s().wake();
+    for number in 0..u64::from(SIZE - 1) {
+        assert_same(&read(&mut handle), &pattern(number, 50), number);
+    }
+    assert_eq!(slots_lost(&slave), lost);
+}
+
+/// A peer that does not stop at a full ring is not VPP: no reader waits for it again and again.
+#[test]
+fn who_goes_on_publishing_into_a_full_ring_loses_its_link() {
+    let context = context();
+    let (slave, _raw, link) = overrun_once(&context);
+    let mut handle = slave.packet_handle(0).unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let ring = link.m2s();
+            while !ended.load(Ordering::Relaxed) {
+                ring.set_tail(ring.tail().wrapping_add(40));
+                std::thread::yield_now();
+            }
+        });
+        until("the link's end", || match handle.read_packet() {
+            Err(memif::Error::Eof(memif::Eof::LinkDown)) => true,
+            _ => !slave.is_link_up(),
+        });
+        ended.store(true, Ordering::Relaxed);
+    });
+    let error = slave.details().unwrap().error;
+    assert!(error.contains("full ring"), "{error}");
 }

@@ -1,6 +1,7 @@
 /* What the last close of a descriptor may wait for: the daemon of a file, what a socket has still
  * to send, and all of that in the queues of sockets. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -56,7 +57,7 @@ static void end (int fd, int depth);
 
 /* Whether there was a message in the socket's queue. What does not fit closes the kernel, here. */
 static bool
-end_message (int fd, int depth)
+end_message (int fd, int type, int depth)
 {
   char bytes[4096];
   int inner[MAX_ATTACHED];
@@ -69,7 +70,9 @@ end_message (int fd, int depth)
   struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
   const unsigned room = borrow ();
   mh.msg_controllen = CMSG_SPACE (sizeof (struct ucred)) + CMSG_LEN (room * sizeof *inner);
-  const ssize_t n = room ? recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) : -1;
+  ssize_t n = room ? recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) : -1;
+  if (n < 0 && room && errno != EAGAIN) /* what happened to the connection is told once, before its queue */
+    n = recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   for (struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR (&mh); c; c = CMSG_NXTHDR (&mh, c))
     {
       const bool fds = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS;
@@ -80,8 +83,9 @@ end_message (int fd, int depth)
     }
   atomic_fetch_sub (&borrowed, room);
   /* At the end of a connection nothing is told but the flag of this call, which the kernel repeats;
-   * of any message the credentials are. */
-  return n > 0 || (n == 0 && (mh.msg_controllen || (mh.msg_flags & ~MSG_CMSG_CLOEXEC)));
+   * of any message the credentials are. A stream has no empty messages. */
+  return n > 0
+	 || (n == 0 && type != SOCK_STREAM && (mh.msg_controllen || (mh.msg_flags & ~MSG_CMSG_CLOEXEC)));
 }
 
 /* Takes most waits away before the close: sockets linger no more, nor do those in their queues.
@@ -92,12 +96,13 @@ end (int fd, int depth)
 {
   const struct linger off = { 0 };
   const int on = 1;
-  int family;
+  int family, type;
   socklen_t len = sizeof family;
   setsockopt (fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
   if (depth < DEEPEST && getsockopt (fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX
+      && getsockopt (fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0
       && setsockopt (fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0)
-    for (int i = 0; i < MOST_MESSAGES && end_message (fd, depth); i++)
+    for (int i = 0; i < MOST_MESSAGES && end_message (fd, type, depth); i++)
       ;
   close (fd);
 }

@@ -1,7 +1,6 @@
 /* Receiving without a copy: packets are lent, and their reader has copied out of them what it
- * wants.
- * The peer may write to them meanwhile. What is lent is checked once, into private memory, and
- * checked against the memory again at each copy; nobody gets an address. */
+ * wants. The peer may write to them meanwhile. What is lent is checked once, into private memory,
+ * and checked against the memory again at each copy; nobody gets an address. */
 #define _GNU_SOURCE
 #include "control.h"
 #include "rx.h"
@@ -21,6 +20,7 @@ lend (queue_t *q, memif_ext_lent_t *bufs, uint16_t count, uint16_t *lent)
     }
 
   uint16_t first = q->next, at = first, whole = first;
+  bool unfinished = false;
   while (at != q->peer && (uint16_t) (at - first) < count)
     {
       const desc_t d = desc_read (&q->ring->desc[at & q->mask]);
@@ -38,11 +38,12 @@ lend (queue_t *q, memif_ext_lent_t *bufs, uint16_t count, uint16_t *lent)
 	whole = at;
       else if (at == q->peer)
 	{
+	  unfinished = true;
 	  rx_chain_unfinished (q, whole); /* which may set q->peer back */
 	  break;
 	}
     }
-  const bool too_few = whole == first && at != q->peer && (uint16_t) (at - first) == count;
+  const bool too_few = !unfinished && whole == first && at != q->peer && (uint16_t) (at - first) == count;
   if (__builtin_expect (q->fault == FAULT_OVERRUN, 0) && rx_overwritten (q, (uint16_t) (whole - first)))
     {
       q->next = whole;

@@ -13,9 +13,9 @@
  * given slots back meanwhile and changed them, as rx_give_back and rx_clear_chain do.
  *
  * A peer that gets no processor may be in the middle of a frame when it seems to stand. A slave
- * marks what it offers: a slot behind the counter that has lost its mark tells of such a frame, and
- * a mark before it of descriptors that the offer has overwritten. Where the frame lies over packets
- * that were not read, time alone tells, and there is more of it. */
+ * marks what it offers: a mark before the counter tells of descriptors that the offer has
+ * overwritten, and one that is lost behind it perhaps of such a frame, which then is waited for
+ * longer. Where the frame lies over packets that were not read, time alone tells. */
 #define _GNU_SOURCE
 #include <time.h>
 
@@ -29,8 +29,8 @@ enum
   STOP_NS = 1000000,
   QUIET_TIMES = 5,
   QUIET_TIMES_OVERRUN = 20,
-  /* Who goes on publishing in spite of a full ring is not waited for. */
-  STOP_TRIES = 64,
+  /* Who goes on publishing into a full ring is not waited for any longer. */
+  STOP_TRIES = 60,
 };
 
 static unsigned
@@ -62,15 +62,18 @@ lose (queue_t *q, unsigned slots)
 }
 
 static bool
-flagged (const queue_t *q, uint16_t slot, uint16_t flag)
-{
-  return desc_read (&q->ring->desc[slot & q->mask]).flags & flag;
-}
-
-static bool
 goes_on (const queue_t *q, uint16_t slot)
 {
-  return flagged (q, slot, DESC_NEXT);
+  return desc_read (&q->ring->desc[slot & q->mask]).flags & DESC_NEXT;
+}
+
+/* As it was offered. Some masters keep flags that they do not know, none the length. */
+static bool
+is_fresh (const queue_t *q, uint16_t slot)
+{
+  const desc_t d = desc_read (&q->ring->desc[slot & q->mask]);
+  return q->slave && d.flags == DESC_FREE
+	 && d.length == q->buffer_size + own_offset (q->own[slot & q->mask]) - d.offset;
 }
 
 /* Behind the next end of a packet. */
@@ -82,14 +85,6 @@ packet_end (const queue_t *q, uint16_t slot, uint16_t end)
   return slot;
 }
 
-/* Whether it can be seen that the peer is writing more: descriptors first, then packets. */
-static bool
-is_writing (const queue_t *q, uint16_t counter)
-{
-  const bool free = (uint16_t) (counter - q->next) < ring_size (q);
-  return goes_on (q, (uint16_t) (counter - 1)) || (q->slave && free && !flagged (q, counter, DESC_FREE));
-}
-
 /* Nothing is held: what is between the counter and a ring before it can be read, from and up to the
  * beginning of a packet. Returns how many slots. */
 static int
@@ -98,9 +93,9 @@ take_newest (queue_t *q, uint16_t counter)
   uint16_t begin = q->next, end = counter;
   if ((uint16_t) (counter - begin) > ring_size (q))
     begin = packet_end (q, (uint16_t) (counter - ring_size (q)), counter);
-  for (uint16_t slot = begin; q->slave && slot != counter; slot++)
-    if (flagged (q, slot, DESC_FREE))
-      begin = packet_end (q, (uint16_t) (slot + 1), counter);
+  for (uint16_t slot = begin; slot != counter;)
+    if (is_fresh (q, slot++))
+      begin = slot = packet_end (q, slot, counter);
   while (end != begin && goes_on (q, (uint16_t) (end - 1)))
     end--;
   lose (q, (uint16_t) (begin - q->next) + (unsigned) (uint16_t) (counter - end));
@@ -116,6 +111,14 @@ take_newest (queue_t *q, uint16_t counter)
   return (uint16_t) (end - begin);
 }
 
+/* Whether the peer has written, or begun to write, over what it was offered behind its counter: the
+ * rest of a frame, or a chain that it gave up for want of room. */
+static bool
+has_begun (const queue_t *q, uint16_t counter)
+{
+  return q->slave && !is_fresh (q, counter);
+}
+
 /* Stops the peer, and looks what there is when it stands, and is good. */
 static int
 stop_and_take (queue_t *q, bool good)
@@ -125,19 +128,19 @@ stop_and_take (queue_t *q, bool good)
     return 0;
   for (int tries = 0, quiet = 0, enough = QUIET_TIMES; quiet < enough; tries++)
     {
+      if (tries == STOP_TRIES)
+	{
+	  queue_fault (q, "the peer goes on publishing into a full ring");
+	  return -1;
+	}
       show (q, (uint16_t) (q->slave ? counter : counter - ring_size (q)));
       nanosleep (&(struct timespec){ .tv_nsec = STOP_NS }, NULL);
       const uint16_t now = counter_now (q);
       /* Chains are published whole. */
-      quiet = now == counter && !is_writing (q, now) ? quiet + 1 : 0;
+      quiet = now == counter && !goes_on (q, (uint16_t) (now - 1)) ? quiet + 1 : 0;
       counter = now;
-      if ((uint16_t) (counter - q->next) > ring_size (q))
+      if ((uint16_t) (counter - q->next) >= ring_size (q) || has_begun (q, counter))
 	enough = QUIET_TIMES_OVERRUN;
-      if (tries == STOP_TRIES)
-	{
-	  good = false;
-	  break;
-	}
     }
   if (!good)
     {

@@ -254,6 +254,8 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
 	{
 	  if ((*result = wait_look (q, through_down, false)) >= 0)
 	    return MEMIF_ERR_SUCCESS;
+	  if (q->fault == FAULT_OVERRUN)
+	    break; /* such a look may take its time */
 	  pause_cpu ();
 	}
       now = now_ns ();

@@ -152,16 +152,19 @@ impl Lane {
             return Err(peer_left(session, counts.packets));
         };
         let lost = session.lost_links();
-        resume.begin(session);
-        if lost != self.lost {
-            counts.resumed += 1;
-            session.say(format_args!(
-                "the peer left after {}, {} of them not read; going on when it is back",
-                count(counts.packets, "packet"),
-                resume.again(),
-            ));
+        if lost == self.lost {
+            // The control thread tells of it in a moment, and what was not read.
+            session.events.sleep(Duration::from_millis(1));
+            return Ok(());
         }
         self.lost = lost;
+        resume.begin(session);
+        counts.resumed += 1;
+        session.say(format_args!(
+            "the peer left after {}, {} of them not read; going on when it is back",
+            count(counts.packets, "packet"),
+            resume.again(),
+        ));
         match session.wait_link(None).map_err(Ended::Failed)? {
             Linked::Stopped => Err(Ended::Stopped),
             Linked::Up => {
