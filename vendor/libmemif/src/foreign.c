@@ -135,28 +135,26 @@ start_slow (void)
   return true;
 }
 
-/* Ends what it can, and puts the rest behind what is slow. */
+/* With the lock held: ends the first that has come, if that waits for nobody, or puts it behind what
+ * is slow. */
 static void
-sort_out (int fd)
+sort_one (void)
 {
-  for (int next; fd >= 0; fd = next)
+  const int fd = fresh.first;
+  const foreign_kind_t kind = entries[fd].kind;
+  take_out (&fresh, -1, fd);
+  pthread_mutex_unlock (&lock);
+  /* The place is another's as soon as the number is free. */
+  const bool ends = ends_at_once (fd, kind);
+  if (ends)
     {
-      /* The place is another's as soon as the number is free. */
-      pthread_mutex_lock (&lock);
-      const foreign_kind_t kind = entries[fd].kind;
-      next = entries[fd].next;
-      pthread_mutex_unlock (&lock);
-      if (!ends_at_once (fd, kind))
-	{
-	  pthread_mutex_lock (&lock);
-	  append (&slow, fd);
-	  pthread_mutex_unlock (&lock);
-	  continue;
-	}
       close (fd);
       if (kind != FOREIGN_CHECKED)
 	atomic_fetch_sub (&unchecked, 1);
     }
+  pthread_mutex_lock (&lock);
+  if (!ends)
+    append (&slow, fd);
 }
 
 static void *
@@ -165,17 +163,18 @@ sort (void *unused)
   bool tended = true;
   pthread_mutex_lock (&lock);
   while (users || fresh.first >= 0 || mappings || !tended)
-    if (fresh.first >= 0 || mappings)
+    if (fresh.first >= 0)
       {
-	int fds = fresh.first;
+	sort_one ();
+	tended = slow.first < 0 || start_slow ();
+      }
+    else if (mappings)
+      {
 	mapping_t *maps = mappings;
-	fresh.first = fresh.last = -1;
 	mappings = NULL;
 	pthread_mutex_unlock (&lock);
-	sort_out (fds);
 	mappings_end (maps);
 	pthread_mutex_lock (&lock);
-	tended = slow.first < 0 || start_slow ();
       }
     else if (tended)
       pthread_cond_wait (&work, &lock);
@@ -270,10 +269,10 @@ foreign_hang_up (int fd, const memif_ext_peer_t *from)
 }
 
 static void
-count_slow (const memif_ext_peer_t *from, unsigned *process, unsigned *user)
+count (const list_t *list, const memif_ext_peer_t *from, unsigned *process, unsigned *user)
 {
-  for (int fd = slow.first; fd >= 0; fd = entries[fd].next)
-    if (entries[fd].from.uid == from->uid)
+  for (int fd = list->first; fd >= 0; fd = entries[fd].next)
+    if (entries[fd].kind != FOREIGN_CHECKED && entries[fd].from.uid == from->uid)
       {
 	++*user;
 	*process += entries[fd].from.pid == from->pid;
@@ -297,7 +296,10 @@ foreign_crowded (const memif_ext_peer_t *from, bool process_only)
   pthread_mutex_lock (&lock);
   const size_t most = share ();
   if (atomic_load (&unchecked) >= most)
-    count_slow (from, &process, &user); /* what is not sorted yet will mostly be no trouble */
+    {
+      count (&slow, from, &process, &user);
+      count (&fresh, from, &process, &user);
+    }
   bool crowded = process >= most || (!process_only && user >= SHARES_OF_USER * most);
   pthread_mutex_unlock (&lock);
   return crowded;
