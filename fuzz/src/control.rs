@@ -9,7 +9,7 @@
 //! afterwards a well-behaved peer is served.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, OnceLock};
 
 use libfuzzer_sys::arbitrary::Unstructured;
 use nix::fcntl::{OFlag, open};
@@ -27,10 +27,8 @@ const STEPS: usize = 160;
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
-    static ONCE: Once = Once::new();
-    // For what is made at first use.
-    ONCE.call_once(|| World::new(Unstructured::new(&[])).end());
-    let before = Held::here();
+    static BEFORE: OnceLock<Held> = OnceLock::new();
+    let before = BEFORE.get_or_init(|| Held::after(|| World::new(Unstructured::new(&[])).end()));
     {
         let mut world = World::new(Unstructured::new(data));
         for _ in 0..STEPS {
@@ -439,10 +437,16 @@ impl<'a> World<'a> {
         if let Some(iface) = &self.ifaces[0] {
             iface.react_next(Reaction::Nothing);
         }
-        // What was in flight.
-        self.victim.poll_times(self.to_handle + 2 * WIRES);
+        // What was in flight: a message of each connection at a time.
+        let is_up = |iface: &Box<Iface>| iface.up() && self.listener.is_none();
+        for _ in 0..1000 {
+            self.victim.poll_times(self.to_handle + 2 * WIRES);
+            if !self.ifaces.iter().flatten().any(is_up) {
+                break;
+            }
+        }
         for iface in self.ifaces.iter().flatten() {
-            assert!(!iface.up() || self.listener.is_some(), "its peer has gone");
+            assert!(!is_up(iface), "its peer has gone");
         }
         if let Some(listener) = &self.listener {
             while try_accept(listener).is_some() {}

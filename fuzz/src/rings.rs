@@ -11,7 +11,7 @@
 mod attacks;
 mod bursts;
 
-use std::sync::Once;
+use std::sync::OnceLock;
 
 use std::collections::HashSet;
 use std::os::fd::AsRawFd;
@@ -30,10 +30,8 @@ const MFMSG: i32 = MEMIF_ERR_MFMSG as i32;
 
 /// Runs one input.
 pub fn run(data: &[u8]) {
-    static ONCE: Once = Once::new();
-    // For what is made at first use.
-    ONCE.call_once(|| World::new(Unstructured::new(&[])).end());
-    let before = Held::here();
+    static BEFORE: OnceLock<Held> = OnceLock::new();
+    let before = BEFORE.get_or_init(|| Held::after(|| World::new(Unstructured::new(&[])).end()));
     {
         let mut world = World::new(Unstructured::new(data));
         for _ in 0..STEPS {

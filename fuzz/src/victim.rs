@@ -522,7 +522,14 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn here() -> Self {
+    /// What is left of a first use, in a moment.
+    pub(crate) fn after(first: impl FnOnce()) -> Self {
+        first();
+        std::thread::sleep(Duration::from_millis(200));
+        Self::here()
+    }
+
+    fn here() -> Self {
         // SAFETY: only looks.
         let is_open = |fd: &i32| unsafe { libc::fcntl(*fd, libc::F_GETFD) } >= 0;
         Self {
@@ -537,7 +544,7 @@ impl Held {
         while Self::here() != *self {
             assert!(
                 start.elapsed() < Duration::from_secs(10),
-                "{:?} leak",
+                "{:?} leak, {self:?} are kept",
                 Self::here()
             );
             std::thread::yield_now();
