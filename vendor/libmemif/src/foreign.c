@@ -269,10 +269,10 @@ foreign_hang_up (int fd, const memif_ext_peer_t *from)
 }
 
 static void
-count (const list_t *list, const memif_ext_peer_t *from, unsigned *process, unsigned *user)
+count_slow (const memif_ext_peer_t *from, unsigned *process, unsigned *user)
 {
-  for (int fd = list->first; fd >= 0; fd = entries[fd].next)
-    if (entries[fd].kind != FOREIGN_CHECKED && entries[fd].from.uid == from->uid)
+  for (int fd = slow.first; fd >= 0; fd = entries[fd].next)
+    if (entries[fd].from.uid == from->uid)
       {
 	++*user;
 	*process += entries[fd].from.pid == from->pid;
@@ -296,10 +296,7 @@ foreign_crowded (const memif_ext_peer_t *from, bool process_only)
   pthread_mutex_lock (&lock);
   const size_t most = share ();
   if (atomic_load (&unchecked) >= most)
-    {
-      count (&slow, from, &process, &user);
-      count (&fresh, from, &process, &user);
-    }
+    count_slow (from, &process, &user); /* what is not sorted yet will mostly be no trouble */
   bool crowded = process >= most || (!process_only && user >= SHARES_OF_USER * most);
   pthread_mutex_unlock (&lock);
   return crowded;
