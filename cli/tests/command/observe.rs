@@ -233,7 +233,7 @@ fn idle_connections_to_the_metrics_are_bounded() {
         .unwrap();
     slave.wait_link_up(Some(PATIENCE)).unwrap();
     capture.wait_said("connected to", 1);
-    wait_until("few threads", || capture.status("Threads:") <= 8);
+    wait_until("four threads at most", || capture.status("Threads:") <= 4);
     drop(idle);
 }
 
