@@ -16,7 +16,7 @@ mod protocols;
 
 pub(crate) type Error = Box<dyn std::error::Error>;
 
-#[allow(dead_code)]
+#[allow(dead_code)] // a test takes the file as a module
 fn main() -> Result<(), Error> {
     let folder = std::env::args_os()
         .nth(1)

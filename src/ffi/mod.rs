@@ -12,7 +12,7 @@
 //!   live one.
 //! * **Shared memory.** No Rust reference into shared memory ever exists.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code)] // Here, and nowhere else in the crate.
 
 #[allow(
     dead_code,

@@ -27,12 +27,6 @@ pub(crate) struct Scene {
     _contexts: [Context; 2],
 }
 
-/// A queue keeps what its reader sleeps on from the first time that it has to sleep.
-fn sleep_once(handle: &mut PacketHandle) {
-    let nothing = handle.read_packet_timeout(Some(Duration::from_millis(1)));
-    assert!(nothing.is_err());
-}
-
 impl Scene {
     pub(crate) fn new(role: Role, kind: Kind) -> Self {
         let settings: fn(ContextBuilder) -> ContextBuilder = match kind {
@@ -82,7 +76,6 @@ impl Scene {
             _ => victim.queues(1, 1),
         };
         let victim = context.create_interface(victim).unwrap();
-        sleep_once(&mut victim.packet_handle(0).unwrap());
 
         // A third interface, for the peer that asks.
         let beside = match role {
@@ -93,11 +86,7 @@ impl Scene {
         let third = context.create_interface(third).unwrap();
         let asker = Target::new(target.role, &beside).with(2, None);
         let asker = Beside::start(&asker, control.as_deref());
-        let bystander = [master, slave].map(|memif| {
-            let mut handle = memif.packet_handle(0).unwrap().with_burst(4);
-            sleep_once(&mut handle);
-            handle
-        });
+        let bystander = [master, slave].map(|m| m.packet_handle(0).unwrap().with_burst(4));
         Self {
             target: target.with_inside(Victim(victim)),
             beside: RefCell::new(asker),

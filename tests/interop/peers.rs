@@ -241,7 +241,6 @@ pub(crate) fn output(program: &str, args: &[&str]) -> String {
 }
 
 /// Whether full counts are asked for, as in CI: MEMIF_LONG=1.
-#[allow(dead_code)] // not in both packages
 pub(crate) fn is_long() -> bool {
     std::env::var_os("MEMIF_LONG").is_some_and(|v| v == "1")
 }

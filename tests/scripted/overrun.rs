@@ -199,6 +199,12 @@ fn write_at(link: &Link, offset: u16, number: u64, flags: impl Fn(u16) -> u16) {
     ring.set_desc(slot, desc);
 }
 
+fn publish(link: &Link, slots: u16) {
+    let ring = link.m2s();
+    ring.set_tail(ring.tail().wrapping_add(slots));
+    ring.wake();
+}
+
 /// DPDK's master keeps the flags of a packet's first slot as they were offered.
 #[test]
 fn a_master_that_keeps_flags_is_read_on_too() {
@@ -208,8 +214,7 @@ fn a_master_that_keeps_flags_is_read_on_too() {
     let mut handle = slave.packet_handle(0).unwrap();
     for number in 0..5 {
         write_at(&link, 0, number, |flags| flags);
-        link.m2s().set_tail(link.m2s().tail().wrapping_add(1));
-        link.m2s().wake();
+        publish(&link, 1);
         assert_same(&read(&mut handle), &pattern(number, 50), number);
     }
     assert_eq!(slots_lost(&slave), lost);
@@ -226,9 +231,7 @@ fn a_chain_that_was_given_up_takes_nothing_with_it() {
         let given_up = number == SIZE - 1;
         write_at(&link, number, number.into(), |_| given_up.into());
     }
-    link.m2s()
-        .set_tail(link.m2s().tail().wrapping_add(SIZE - 1));
-    link.m2s().wake();
+    publish(&link, SIZE - 1);
     for number in 0..u64::from(SIZE - 1) {
         assert_same(&read(&mut handle), &pattern(number, 50), number);
     }
