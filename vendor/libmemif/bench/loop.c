@@ -20,8 +20,8 @@
 
 enum { SLOTS = 1024, BUFFER = 2048 };
 
-/* What the rounds have in common; copied, as the compiler can't keep globals over writes of bytes.
- * */
+/* What the rounds have in common; copied, as the compiler can't keep globals over writes of
+ * bytes. */
 typedef struct
 {
   unsigned len, burst;

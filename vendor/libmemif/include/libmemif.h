@@ -249,8 +249,8 @@ int memif_create (memif_conn_handle_t *conn, memif_conn_args_t *args,
 int memif_delete (memif_conn_handle_t *conn);
 int memif_request_connection (memif_conn_handle_t conn);
 
-/* Waits for events up to timeout ms (-1: for ever, 0: not at all) and handles all that are there.
- * */
+/* Waits for events up to timeout ms (-1: for ever, 0: not at all) and handles all that are
+ * there. */
 int memif_poll_event (memif_socket_handle_t sock, int timeout);
 /* Ends the running poll, or else the next one, with POLL_CANCEL. */
 int memif_cancel_poll_event (memif_socket_handle_t sock);

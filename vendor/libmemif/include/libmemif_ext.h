@@ -81,8 +81,7 @@ typedef struct
 } memif_ext_peer_t;
 
 /* How many queues the link that is up has, at most as many as configured; 0: it is down. A queue
- * that
- * it lacks is one without packets, and without room, until a link has it. From any thread. */
+ * that it lacks is one without packets, and without room, until a link has it. From any thread. */
 int memif_ext_link_queues (memif_conn_handle_t conn, uint16_t *rx, uint16_t *tx);
 
 /* The peer of the link, or of the last attempt at one. NOCONN: there was none. */
@@ -184,9 +183,8 @@ int memif_ext_tx_free (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
  * master's ring that is what the peer has offered so far. */
 int memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size, uint16_t *slots);
 
-/* Whether a transmit ring has had room since its link is up: a slave offers its buffers to a master
- * a
- * moment after that. From any thread. */
+/* Whether a transmit ring has had room since its link is up: a slave offers its buffers to a
+ * master a moment after that. From any thread. */
 int memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered);
 
 /* Published slots that the peer has not taken (slave), or not offered again (master).
@@ -194,9 +192,8 @@ int memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered);
 int memif_ext_tx_pending (memif_conn_handle_t conn, uint16_t qid, uint16_t *slots);
 
 /* Of fewer pending slots than this nobody can know whether the peer has taken them, as far as can
- * be
- * seen: some slaves offer slots again in lots only, as VPP 32 at a time, or have not offered all of
- * them yet. 1: each slot is offered by itself. May be called by anybody. */
+ * be seen: some slaves offer slots again in lots only, as VPP 32 at a time, or have not offered
+ * all of them yet. 1: each slot is offered by itself. May be called by anybody. */
 int memif_ext_tx_lot (memif_conn_handle_t conn, uint16_t qid, uint16_t *lot);
 
 enum
@@ -212,8 +209,7 @@ int memif_ext_tx_state (memif_conn_handle_t conn, uint16_t qid, int *state);
 /* Links between other processes, looked at: nothing is written to their memory.
  *
  * A view is the memory of a link: its regions, mapped read-only, and the rings in the first of
- * them.
- * It may be used by several threads. A watch reads one ring, for one thread at a time. */
+ * them. It may be used by several threads. A watch reads one ring, for one thread at a time. */
 typedef struct memif_ext_view *memif_ext_view_handle_t;
 typedef struct memif_ext_watch *memif_ext_watch_handle_t;
 
@@ -246,8 +242,8 @@ typedef struct
   uint64_t max_end;    /* where the furthest buffer ends that lies in region want_region */
 } memif_ext_view_state_t;
 
-/* INVAL_ARG: the ring does not lie in the first region. With scan, descriptors are looked at too.
- * */
+/* INVAL_ARG: the ring does not lie in the first region. With scan, descriptors are looked at
+ * too. */
 int memif_ext_view_state (memif_ext_view_handle_t view, memif_ext_view_ring_t ring, int scan,
 			  uint16_t want_region, memif_ext_view_state_t *state);
 
@@ -256,10 +252,9 @@ int memif_ext_watch_open (memif_ext_watch_handle_t *watch, memif_ext_view_handle
 			  memif_ext_view_ring_t ring, int m2s);
 void memif_ext_watch_close (memif_ext_watch_handle_t watch);
 
-/* Copies up to count whole packets that are new, as memif_ext_rx_burst does. SUCCESS with *received
- * = 0: there are none. MFMSG: the ring contradicts itself (memif_ext_watch_error); nothing more
- * comes.
- * *behind: how many slots there still are that were not looked at. */
+/* Copies up to count whole packets that are new, as memif_ext_rx_burst does. SUCCESS with
+ * *received = 0: there are none. MFMSG: the ring contradicts itself (memif_ext_watch_error);
+ * nothing more comes. *behind: how many slots there still are that were not looked at. */
 int memif_ext_watch_look (memif_ext_watch_handle_t watch, uint8_t *arena, uint32_t arena_len,
 			  uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
 			  uint16_t *received, uint16_t *behind);

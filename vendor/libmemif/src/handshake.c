@@ -95,8 +95,8 @@ handshake_hello (channel_t *ch)
   return message_send (ch->event->fd, &m, -1);
 }
 
-/* In the same time, whatever they are. Both end at their NUL: some peers have something behind it.
- * */
+/* In the same time, whatever they are. Both end at their NUL: some peers have something behind
+ * it. */
 static bool
 secrets_equal (const uint8_t *a, const uint8_t *b)
 {

@@ -175,8 +175,8 @@ ring_at (const link_t *l, unsigned i)
   return i < l->num_s2m ? &l->s2m[i] : &l->m2s[i - l->num_s2m];
 }
 
-/* What a sending slave fills: a large buffer for each slot, and a small one; and those that rest.
- * */
+/* What a sending slave fills: a large buffer for each slot, and a small one; and those that
+ * rest. */
 static int
 spare_create (link_t *l, link_ring_t *r)
 {

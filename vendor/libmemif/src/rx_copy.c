@@ -80,8 +80,8 @@ copy_out (queue_t *q, uint16_t *at, uint8_t *to, uint32_t room, uint32_t snaplen
   return 1;
 }
 
-/* The packets from slot *at on, whatever they are, behind n others. Returns how many there are now.
- * */
+/* The packets from slot *at on, whatever they are, behind n others. Returns how many there are
+ * now. */
 static uint16_t __attribute__ ((noinline))
 copy_others_out (queue_t *q, uint16_t *at, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
 		 memif_ext_packet_t *packets, uint16_t n, uint16_t count, uint64_t used)

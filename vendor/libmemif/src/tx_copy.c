@@ -155,8 +155,8 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
   return n;
 }
 
-/* Of a fault the owner hears once; then it waits until the control thread has taken the link down.
- * */
+/* Of a fault the owner hears once; then it waits until the control thread has taken the link
+ * down. */
 static int
 tell_fault (queue_t *q)
 {

@@ -63,8 +63,8 @@ ring_size (memif_ext_watch_handle_t w)
   return w->mask + 1u;
 }
 
-/* How many slots behind the sender's counter are untouched by the sender, whoever has taken them.
- * */
+/* How many slots behind the sender's counter are untouched by the sender, whoever has taken
+ * them. */
 static unsigned
 window (memif_ext_watch_handle_t w)
 {

@@ -122,10 +122,9 @@ _Static_assert (sizeof (_Atomic uint64_t) == 8 && sizeof (_Atomic uint16_t) == 2
 
 enum { RING_NO_INTERRUPT = 1 };
 
-/* What a slave of ours leaves in the metadata of a slot that it offers again, for observers, as the
- * length is the buffer's from then on: the packet's length, whether it went on, and in which round
- * of
- * the ring it was, to tell it from what an earlier packet left. Length 0: not known. */
+/* What a slave of ours leaves in the metadata of a slot that it offers again, for observers, as
+ * the length is the buffer's from then on: the packet's length, whether it went on, and in which
+ * round of the ring it was, to tell it from what an earlier packet left. Length 0: not known. */
 enum { MARK = 0x5A << 24, MARK_BITS = 0xFF << 24, MARK_NEXT = 1 << 23 };
 
 static inline uint32_t

@@ -1,8 +1,7 @@
 /* Every order of the few accesses that decide whether a sleeper is woken, and who has a queue.
  *
  * The core's own code runs here (wait.c, lock.c, tx.h), its atomic accesses replaced: two
- * coroutines
- * stop before each of them, and a store waits in a buffer until a fence, as on x86. All
+ * coroutines stop before each of them, and a store waits in a buffer until a fence, as on x86. All
  * interleavings are tried, one after the other; no thread and no luck is needed. */
 #define _GNU_SOURCE
 #include <linux/membarrier.h>
@@ -71,8 +70,8 @@ typedef struct
 static coroutine_t threads[THREADS], *running;
 static ucontext_t scheduler;
 
-/* Which of the possible steps is taken, one after another; changed from the end for the next try.
- * */
+/* Which of the possible steps is taken, one after another; changed from the end for the next
+ * try. */
 static struct
 {
   unsigned char taken[DEEPEST], possible[DEEPEST];

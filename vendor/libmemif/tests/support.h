@@ -49,8 +49,7 @@ long resident_kib (void);
 /* Mappings of regions. */
 unsigned mapped_regions (void);
 /* What a link had is closed and unmapped a moment after it ends, by another thread: waits until
- * there
- * are as few as before. */
+ * there are as few as before. */
 #define FDS_BACK(before) back (__FILE__, __LINE__, open_fds, before)
 #define REGIONS_BACK(before) back (__FILE__, __LINE__, mapped_regions, before)
 void back (const char *file, int line, unsigned (*count) (void), unsigned before);
