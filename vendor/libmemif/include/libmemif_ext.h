@@ -39,7 +39,8 @@ typedef struct
   void *log_ctx;
   uint32_t handshake_ms;  /* a handshake must finish within; 0: 5000 */
   uint32_t max_half_open; /* unfinished handshakes at a time; then the oldest goes of the process
-			     that has most, which are three quarters at most; 0: 64 */
+			     that has most. A process has three quarters at most, and is refused
+			     more while its oldest is younger than 100 ms; 0: 64 */
   uint32_t log_lines; /* lines a second about the peers of each interface, and about refused ones;
 			 how many were left out is told after it; 0: 20 */
   /* Of the file of a listening socket; abstract names have none. */

@@ -24,7 +24,8 @@ channel_new (sock_t *s, int fd, channel_state_t state)
     return NULL;
   ch->sock = s;
   ch->state = state;
-  ch->deadline = now_ns () + (uint64_t) s->ext.handshake_ms * 1000000;
+  ch->began = now_ns ();
+  ch->deadline = ch->began + (uint64_t) s->ext.handshake_ms * 1000000;
   ch->event = event_add (s, fd, handshake_event, ch);
   if (!ch->event)
     {
@@ -51,17 +52,22 @@ count_silent (const sock_t *s, const memif_ext_peer_t *peer, unsigned *process, 
       }
 }
 
-/* The handshake that goes for a new one of this peer, NULL: none need. It is the oldest of the
- * process that has most of them; of those that have as many, of the user that has most. No process
- * gets all places, so that there are some for those who need longer. */
-static channel_t *
-one_too_many (const sock_t *s, const memif_ext_peer_t *peer)
+/* An honest peer needs less for a handshake: it is not to lose it to the next one of its process,
+ * as all would of a process that connects many interfaces at once. */
+enum { HURRY_NS = 100 * 1000 * 1000 };
+
+/* Finds the handshake that goes for a new one of this peer, or NULL: none need; or fails, and the new
+ * one does not get in. It is the oldest of the process that has most of them; of those that have as
+ * many, of the user that has most. No process gets all places, so that there are some for those who
+ * need longer. */
+static int
+one_too_many (const sock_t *s, const memif_ext_peer_t *peer, channel_t **goes)
 {
   const unsigned share = s->ext.max_half_open - s->ext.max_half_open / 4;
   const bool full = s->half_open >= s->ext.max_half_open;
   unsigned process, user, most_process = 0, most_user = 0;
-  channel_t *goes = NULL;
 
+  *goes = NULL;
   count_silent (s, peer, &process, &user);
   const bool only_own = process >= share;
   for (channel_t *ch = s->channels; ch && (full || only_own); ch = ch->next)
@@ -75,11 +81,13 @@ one_too_many (const sock_t *s, const memif_ext_peer_t *peer)
 	{
 	  most_process = process;
 	  most_user = user;
-	  goes = ch; /* new ones are at the head, so the last of these is the oldest */
+	  *goes = ch; /* new ones are at the head, so the last of these is the oldest */
 	}
     }
-  return goes;
+  return only_own && now_ns () - (*goes)->began < HURRY_NS ? MEMIF_ERR_AGAIN : MEMIF_ERR_SUCCESS;
 }
+
+#define TOO_MANY "too many unfinished handshakes"
 
 void
 channel_accept (sock_t *s, int fd)
@@ -92,6 +100,9 @@ channel_accept (sock_t *s, int fd)
       text_f (why, sizeof why, "too much of its process, or its user, waits to be closed");
       err = MEMIF_ERR_AGAIN;
     }
+  channel_t *goes = NULL;
+  if (!err && (err = one_too_many (s, &peer, &goes)))
+    text_f (why, sizeof why, "%s", TOO_MANY);
   if (err)
     {
       peer_logf (s, NULL, MEMIF_EXT_LOG_WARN, "%s: refused process %d: %s", s->path, (int) peer.pid, why);
@@ -100,9 +111,8 @@ channel_accept (sock_t *s, int fd)
       return;
     }
 
-  channel_t *goes = one_too_many (s, &peer);
   if (goes)
-    channel_close (goes, MEMIF_ERR_AGAIN, END_OURS, "too many unfinished handshakes");
+    channel_close (goes, MEMIF_ERR_AGAIN, END_OURS, TOO_MANY);
 
   channel_t *ch = channel_new (s, fd, CH_MASTER_INIT);
   if (!ch)

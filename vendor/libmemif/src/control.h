@@ -129,7 +129,7 @@ struct channel
   event_t *event;
   channel_state_t state;
   uint16_t step; /* slave: index of the region or ring that waits for its ACK */
-  uint64_t deadline;
+  uint64_t began, deadline;
   memif_ext_peer_t peer;
   char peer_name[NAME_SIZE + 1];
 };

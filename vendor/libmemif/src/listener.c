@@ -47,9 +47,9 @@ listener_resume (sock_t *s)
     s->resume_at = now_ns () + PAUSE_MS * 1000000ull; /* no memory: later */
 }
 
-/* Several at a time, or a process that connects without end fills the backlog, where others do not
- * get in. No more, as everybody else waits meanwhile. */
-enum { AT_A_TIME = 16 };
+/* Half of the backlog at a time: of fewer, a process that connects without end takes all places again
+ * before others do. Not all of it, as everybody else waits meanwhile. */
+enum { AT_A_TIME = BACKLOG / 2 };
 
 static void
 on_listener (event_t *e)
