@@ -9,6 +9,7 @@ mod bench;
 mod bridge;
 mod capture;
 mod demo;
+mod endings;
 mod files;
 mod filter;
 mod habits;
