@@ -163,6 +163,9 @@ fn by_the_reader_of_its_pipe_or_not() {
             process.signal(Signal::SIGINT);
         }
         let ended = process.finish().good();
-        ended.says(&summary("bridge", if stops { "1 packet" } else { "2 packets" }));
+        ended.says(&summary(
+            "bridge",
+            if stops { "1 packet" } else { "2 packets" },
+        ));
     }
 }
