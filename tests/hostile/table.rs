@@ -19,7 +19,7 @@ const LOOKS: usize = 6;
 /// Rounds over all cases, the first of which may use what is made once.
 pub(crate) const ROUNDS: usize = 3;
 /// Bytes that the heap may have grown over the later rounds, a fraction of one for each case.
-const HEAP_SLACK: usize = 64 << 10;
+const HEAP_SLACK: usize = 16 << 10;
 
 /// How a case went: the line that names the offence, how long the next peer waited, and others.
 struct Went {
