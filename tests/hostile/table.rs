@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use memif_hostile::{Case, Held, Kind, Role, cases, panic_text};
 
-use crate::common::is_long;
+use crate::common::{heap, is_long};
 use crate::log;
-use crate::scene::{Others, SECRET, Scene, heap, returned};
+use crate::scene::{Others, SECRET, Scene, returned};
 
 /// A wait of the next peer that is no longer for the machine to explain.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
@@ -20,9 +20,8 @@ const LOOKS: usize = 6;
 pub(crate) fn rounds() -> usize {
     if is_long() { 3 } else { 2 }
 }
-/// Bytes that the heap may have grown over the later rounds, a fraction of one for each case: what
-/// malloc keeps for its threads differs by that.
-const HEAP_SLACK: usize = 64 << 10;
+/// Bytes that the heap may have grown over the later rounds, a fraction of one for each case.
+const HEAP_SLACK: usize = 16 << 10;
 
 /// How a case went: the line that names the offence, how long the next peer waited, and others.
 struct Went {
@@ -146,10 +145,10 @@ impl Table {
             // What it logged is not the victim's.
             log::clear();
             if round == 1 {
-                first = heap();
+                first = heap::used();
             }
         }
-        self.grown = heap().saturating_sub(first);
+        self.grown = heap::used().saturating_sub(first);
         if self.grown > HEAP_SLACK {
             let rounds = rounds() - 1;
             let failure = format!("{} bytes more after {rounds} more rounds", self.grown);

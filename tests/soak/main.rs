@@ -27,7 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use attacker::Attacker;
-use common::{ROLES, context, is_long, other, socket, until};
+use common::{ROLES, context, heap, is_long, other, socket, until};
 use held::Held;
 use memif::{MemifConfig, Role};
 use peer::Process;
@@ -153,8 +153,7 @@ fn main() -> ExitCode {
         println!("soak: test");
         return ExitCode::SUCCESS;
     }
-    held::without_caches();
-    let seconds = seconds.unwrap_or(if is_long() { 5 } else { 3 });
+use common::{ROLES, context, heap, is_long, other, socket, until};
     let seed = args
         .iter()
         .find_map(|arg| arg.strip_prefix("seed=")?.parse().ok());
