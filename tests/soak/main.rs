@@ -153,7 +153,8 @@ fn main() -> ExitCode {
         println!("soak: test");
         return ExitCode::SUCCESS;
     }
-use common::{ROLES, context, heap, is_long, other, socket, until};
+    heap::without_caches();
+    let seconds = seconds.unwrap_or(if is_long() { 5 } else { 3 });
     let seed = args
         .iter()
         .find_map(|arg| arg.strip_prefix("seed=")?.parse().ok());
