@@ -62,6 +62,9 @@ fn the_snap_length_cuts_and_the_length_tells_the_truth() {
             assert_eq!(packet.info().is_truncated(), length > 100);
         }
         assert_eq!(eof(from.read_packet()), Eof::Empty);
+        from = from.with_snaplen(0);
+        to.write_packet(&pattern(7, 10)).unwrap();
+        assert_same(&from.read_packet().unwrap(), &pattern(7, 10)[..1], "a byte");
         from = from.with_snaplen(memif::DEFAULT_SNAPLEN);
         to.write_packet(&pattern(8, 3000)).unwrap();
         assert_same(&from.read_packet().unwrap(), &pattern(8, 3000), "whole");
