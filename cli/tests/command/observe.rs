@@ -228,6 +228,9 @@ fn idle_connections_to_the_metrics_are_bounded() {
         .collect();
     assert!(get(port).unwrap().contains("memif_link_up{"));
     idle[0].set_read_timeout(Some(PATIENCE)).unwrap();
+    idle[199].set_nonblocking(true).unwrap();
+    let newest = (&idle[199]).read(&mut [0]).unwrap_err();
+    assert_eq!(newest.kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!((&idle[0]).read(&mut [0]).unwrap(), 0);
     let slave = Context::new("peer").unwrap();
     let slave = slave
