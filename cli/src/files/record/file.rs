@@ -127,6 +127,14 @@ impl OpenFile {
         Ok(())
     }
 
+    /// Bytes that the counts of an interface have at the file's end, at most.
+    pub(super) fn counts_size(&self) -> u64 {
+        match &self.writer {
+            Writer::Pcap(_) => 0,
+            Writer::PcapNg(_) => 192,
+        }
+    }
+
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         match &mut self.writer {
             Writer::Pcap(writer) => PacketSink::flush(writer),

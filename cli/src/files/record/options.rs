@@ -45,6 +45,10 @@ pub(crate) struct RecordArgs {
     /// Run sh -c 'CMD FILE' in the background after each completed file
     #[arg(long, value_name = "CMD", requires = "write")]
     after_file: Option<String>,
+    /// Memory for packets that wait to be written; with k, m or g. When it is full, packets wait in
+    /// the ring
+    #[arg(long, default_value = "64m", value_name = "SIZE", value_parser = buffer_size)]
+    buffer: usize,
     /// Write each packet to the file immediately
     #[arg(short = 'U', long)]
     packet_buffered: bool,
@@ -82,6 +86,27 @@ impl FromStr for Limit {
             ),
             _ => return Err(format!("'{key}' is not a limit: {KEYS}")),
         })
+    }
+}
+
+/// From the least that works well on.
+fn buffer_size(text: &str) -> Result<usize, String> {
+    const LEAST: u64 = 256 << 10;
+    const MOST: u64 = 1 << 40;
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..].to_ascii_lowercase()[..] {
+        "" => Some(1),
+        "k" => Some(1 << 10),
+        "m" => Some(1 << 20),
+        "g" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+    match bytes.filter(|bytes| (LEAST..=MOST).contains(bytes)) {
+        Some(bytes) => usize::try_from(bytes).map_err(|e| e.to_string()),
+        None => Err(format!(
+            "'{text}' is not a size from 256k to 1024g: a number of bytes, or a number with k, m or g"
+        )),
     }
 }
 
@@ -228,6 +253,11 @@ impl RecordArgs {
         }))
     }
 
+    /// Bytes that may wait to be written to files; what is printed is written at once.
+    pub(crate) fn buffer(&self) -> Option<usize> {
+        self.write.as_ref().map(|_| self.buffer)
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         let mut stop = Limits::default();
         for limit in &self.autostop {
@@ -268,6 +298,12 @@ mod tests {
             "packets:1.5",
         ] {
             assert!(limit(text).is_err(), "{text}");
+        }
+        assert_eq!(buffer_size("256k"), Ok(256 << 10));
+        assert_eq!(buffer_size("1000000"), Ok(1_000_000));
+        assert_eq!(buffer_size("2G"), Ok(2 << 30));
+        for text in ["", "m", "1", "255k", "1t", "1mm", "-1m", "99999999999999999999g"] {
+            assert!(buffer_size(text).is_err(), "{text}");
         }
         assert_eq!(tcpdump_size("3"), Ok(3_000_000));
         assert_eq!(tcpdump_size("3k"), Ok(3072));

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Zoned;
@@ -14,14 +15,12 @@ use memif::{Error, LinkType, Packet, Timestamp};
 
 use super::file::OpenFile;
 use super::options::Plan;
-use super::output::{Output, Put};
+use super::output::{Output, Put, Rings};
 use crate::failure::Failure;
 use crate::report::count;
 
 /// Bytes that a packet has in a file beyond its own, at most.
 const OVERHEAD: u64 = 48;
-/// Bytes that the counts of an interface have at the file's end.
-const COUNTS: u64 = 96;
 
 /// Writes files, a new one when the last is full.
 pub(crate) struct Recorder {
@@ -31,6 +30,7 @@ pub(crate) struct Recorder {
     interfaces: Vec<InterfaceInfo>,
     /// Of each interface, since the capture began or the interface was first described.
     counts: Vec<InterfaceStatistics>,
+    rings: Option<Rings>,
     current: OpenFile,
     /// When the file is to be followed by the next, whatever is in it.
     deadline: Option<Instant>,
@@ -55,6 +55,7 @@ impl Recorder {
             snaplen,
             interfaces: Vec::new(),
             counts: Vec::new(),
+            rings: None,
             current,
             deadline: None,
             number: 1,
@@ -103,8 +104,10 @@ impl Recorder {
 
     fn end_counts(&mut self) -> Result<(), Error> {
         let end = Timestamp::now();
-        for counts in &mut self.counts {
+        let full = self.rings.as_ref().map_or_else(Vec::new, |rings| rings());
+        for (number, counts) in self.counts.iter_mut().enumerate() {
             counts.end = end;
+            counts.found_full = full.get(number).copied().unwrap_or(0);
         }
         self.current.statistics(&self.counts)
     }
@@ -175,6 +178,10 @@ impl Output for Recorder {
         Ok(())
     }
 
+    fn watch_rings(&mut self, rings: &Rings) {
+        self.rings = Some(Arc::clone(rings));
+    }
+
     fn counts(&mut self, interface: u32) -> Option<&mut InterfaceStatistics> {
         self.counts.get_mut(interface as usize)
     }
@@ -183,7 +190,7 @@ impl Output for Recorder {
     fn put(&mut self, packet: &Packet<'_>, from: u32, way: Direction) -> Result<Put, Failure> {
         let packets = self.current.packets_accepted();
         if packets > 0 {
-            let end = self.counts.len() as u64 * COUNTS;
+            let end = self.counts.len() as u64 * self.current.counts_size();
             let bytes = self.current.bytes_accepted() + packet.len() as u64 + OVERHEAD;
             if bytes + end > self.plan.bytes || packets >= self.plan.packets {
                 if self.number >= self.plan.last {
