@@ -7,6 +7,7 @@
 mod access;
 mod bench;
 mod bridge;
+mod buffer;
 mod capture;
 mod demo;
 mod files;

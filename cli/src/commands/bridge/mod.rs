@@ -89,7 +89,7 @@ fn join(
     passed: &[Passed; 2],
 ) -> Result<(), Failure> {
     let sessions: Vec<_> = ports.iter().filter_map(Port::session).collect();
-    let _serving = args.metrics.serve("bridge", &sessions, events)?;
+    let _serving = args.metrics.serve("bridge", &sessions, recording, events)?;
 
     // Whoever is there first waits, its packets on its ring, until somebody can take them.
     for port in ports {

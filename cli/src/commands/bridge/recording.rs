@@ -81,7 +81,10 @@ impl<'a> Described<'a> {
             .collect();
         recording.watch_rings(move || {
             let full = |memif: &Memif| memif.stats().rx_queues.iter().map(|q| q.ring_full).sum();
-            memifs.iter().map(|memif| memif.as_ref().map_or(0, full)).collect()
+            memifs
+                .iter()
+                .map(|memif| memif.as_ref().map_or(0, full))
+                .collect()
         });
         this
     }

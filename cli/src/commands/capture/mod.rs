@@ -146,7 +146,8 @@ fn read_file(
 }
 
 fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(), Failure> {
-    let _serving = args.metrics.serve("capture", &[session], &session.events)?;
+    let (metrics, events) = (&args.metrics, &session.events);
+    let _serving = metrics.serve("capture", &[session], Some(recording), events)?;
     let linked = session.wait_link_after(0, some_time(args.timeout))?;
     let reader = Reader {
         args,
@@ -155,7 +156,14 @@ fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(
     };
     recording.describe(session.interfaces(args.snaplen));
     let (memif, dropped) = (session.memif.clone(), session.dropped.clone());
-    recording.watch_rings(move || memif.stats().rx_queues.iter().map(|q| q.ring_full).collect());
+    recording.watch_rings(move || {
+        memif
+            .stats()
+            .rx_queues
+            .iter()
+            .map(|q| q.ring_full)
+            .collect()
+    });
     recording.on_dropped(move |queue, packets| {
         dropped.add(u8::try_from(queue).unwrap_or(u8::MAX), packets);
     });
@@ -217,12 +225,13 @@ impl Reader<'_> {
             // Near the end no more than is wanted, so that the rest stays with the peer.
             match feed.wanted() {
                 Some(0) => return Ok(()),
-                Some(wanted) if wanted < u64::from(BURST) => {
-                    if burst.capacity() as u64 != wanted {
-                        burst = new_burst(wanted as u16);
+                Some(wanted) => {
+                    let most = wanted.min(BURST.into()) as u16;
+                    if usize::from(most) != burst.capacity() {
+                        burst = new_burst(most);
                     }
                 }
-                _ => {}
+                None => {}
             }
             let links = session.links();
             match queue.rx_burst(&mut burst) {

@@ -144,7 +144,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     let session = args.endpoint.open(&events, args.quiet)?;
-    let _serving = args.metrics.serve("replay", &[&session], &events)?;
+    let _serving = args.metrics.serve("replay", &[&session], None, &events)?;
     let limit = some_time(Some(args.timeout));
     let lost = session.lost_links();
     if session.wait_link(limit)? == Linked::Stopped {

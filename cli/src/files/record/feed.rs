@@ -42,9 +42,8 @@ impl Feed {
     pub(crate) fn wanted(&mut self) -> Option<u64> {
         let recording = &self.recording;
         if let Some(buffer) = recording.buffer() {
-            let is_over = || {
-                recording.is_done() || (recording.left() != Some(0) && buffer.has_room())
-            };
+            let is_over =
+                || recording.is_done() || (recording.left() != Some(0) && buffer.has_room());
             while !is_over() {
                 buffer.wait(is_over);
             }
@@ -114,7 +113,9 @@ impl Feed {
         if std::mem::take(&mut self.busy) {
             match self.recording.buffer() {
                 Some(buffer) => buffer.set_idle(),
-                None => self.recording.with(|state| state.let_out(|output| output.idle())),
+                None => self
+                    .recording
+                    .with(|state| state.let_out(|output| output.idle())),
             }
         }
     }

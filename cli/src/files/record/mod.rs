@@ -21,4 +21,4 @@ pub(crate) use output::{Output, Put};
 pub(crate) use recorder::Recorder;
 pub(crate) use recording::Recording;
 pub(crate) use start::{Setup, start};
-pub(crate) use summary::Summary;
+pub(crate) use summary::{Load, Summary};

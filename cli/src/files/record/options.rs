@@ -302,7 +302,16 @@ mod tests {
         assert_eq!(buffer_size("256k"), Ok(256 << 10));
         assert_eq!(buffer_size("1000000"), Ok(1_000_000));
         assert_eq!(buffer_size("2G"), Ok(2 << 30));
-        for text in ["", "m", "1", "255k", "1t", "1mm", "-1m", "99999999999999999999g"] {
+        for text in [
+            "",
+            "m",
+            "1",
+            "255k",
+            "1t",
+            "1mm",
+            "-1m",
+            "99999999999999999999g",
+        ] {
             assert!(buffer_size(text).is_err(), "{text}");
         }
         assert_eq!(tcpdump_size("3"), Ok(3_000_000));

@@ -9,7 +9,7 @@ use memif::pcap::InterfaceInfo;
 use super::buffer::Buffer;
 use super::output::Rings;
 use super::state::State;
-use super::summary::Summary;
+use super::summary::{Load, Summary};
 use crate::events::{Events, Request};
 use crate::failure::Failure;
 use crate::report::notice_later;
@@ -116,7 +116,8 @@ impl Recording {
         }
         let writer = lock(&self.0.writer).take();
         if let Some(Err(_)) = writer.map(JoinHandle::join) {
-            self.state().fail(Failure::Failed("the writer panicked".into()));
+            self.state()
+                .fail(Failure::Failed("the writer panicked".into()));
         }
         let mut state = self.state();
         state.end();
@@ -125,9 +126,14 @@ impl Recording {
         (summary, state.failure.take().map_or(Ok(()), Err))
     }
 
+    /// How full the buffer was, where there is one.
+    pub(crate) fn load(&self) -> Option<Load> {
+        self.buffer().map(Buffer::load)
+    }
+
     pub(super) fn summary(&self, state: &State, at_end: bool) -> Summary {
         Summary {
-            load: self.buffer().map(Buffer::load),
+            load: self.load(),
             ..state.summary(at_end)
         }
     }

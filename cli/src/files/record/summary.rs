@@ -1,17 +1,33 @@
 //! What a recording has done, for the user.
 
+use std::fmt;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::report::{count, notice_later};
 
 /// What the buffer and its readers have been through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Load {
-    /// Bytes.
+    /// Bytes that the buffer held at most.
     pub(crate) highest: usize,
+    /// Bytes that it may hold.
     pub(crate) limit: usize,
-    /// How long a ring was not looked at while it was read.
-    pub(crate) longest_pause: Duration,
+    /// Seconds that a ring was not looked at while it was read.
+    pub(crate) longest_pause: f64,
+}
+
+impl fmt::Display for Load {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "buffer filled to {} of {} KiB; longest time between two reads of a ring {:.3} ms",
+            self.highest.div_ceil(1024),
+            self.limit / 1024,
+            self.longest_pause * 1e3,
+        )
+    }
 }
 
 /// What has been so far.
@@ -107,11 +123,6 @@ impl Summary {
                 count(self.found_full, "time")
             ));
         }
-        notice_later(format_args!(
-            "buffer filled to {} of {} KiB; longest time between two reads of a ring {:.3} ms",
-            load.highest.div_ceil(1024),
-            load.limit / 1024,
-            load.longest_pause.as_secs_f64() * 1e3,
-        ));
+        notice_later(load);
     }
 }

@@ -110,11 +110,13 @@ impl Buffer {
 
     pub(super) fn load(&self) -> Load {
         let pauses = lock(&self.sources);
-        let pauses = pauses.iter().map(|s| s.longest_pause.load(Ordering::Relaxed));
+        let pauses = pauses
+            .iter()
+            .map(|s| s.longest_pause.load(Ordering::Relaxed));
         Load {
             highest: self.highest.load(Ordering::Relaxed),
             limit: self.limit,
-            longest_pause: Duration::from_nanos(pauses.max().unwrap_or(0)),
+            longest_pause: pauses.max().unwrap_or(0) as f64 * 1e-9,
         }
     }
 

@@ -43,7 +43,16 @@ fn take(buffer: &Buffer, heads: &mut Heads) -> Vec<u32> {
 fn readers_are_merged_by_time() {
     let buffer = Buffer::new(1 << 20);
     let sources = [(); 3].map(|()| buffer.add_source());
-    for (source, time) in [(0, 1), (0, 4), (0, 4), (1, 2), (1, 3), (1, 9), (2, 0), (2, 5)] {
+    for (source, time) in [
+        (0, 1),
+        (0, 4),
+        (0, 4),
+        (1, 2),
+        (1, 3),
+        (1, 9),
+        (2, 0),
+        (2, 5),
+    ] {
         let number = time as u32 * 10 + source;
         put(&buffer, &sources[source as usize], time, 60, number);
     }
@@ -91,7 +100,11 @@ fn a_packet_that_is_larger_than_a_block_has_one_of_its_own() {
     assert_eq!(take(&buffer, &mut Heads::default()), [0, 1, 2, 3]);
     assert!(buffer.has_room());
     // Only blocks of the usual size are kept.
-    assert!(lock(&buffer.spare).iter().all(|block| block.size() == BLOCK));
+    assert!(
+        lock(&buffer.spare)
+            .iter()
+            .all(|block| block.size() == BLOCK)
+    );
 }
 
 /// Two readers that wait for room, and fall idle, and a writer that sleeps.
