@@ -9,7 +9,7 @@ use std::{fs, io};
 use crate::bystander::Bystander;
 use crate::common::*;
 use crate::victim::Victim;
-use memif::{Context, ContextBuilder, Memif, MemifConfig, PacketHandle};
+use memif::{Context, ContextBuilder, Memif, MemifConfig};
 use memif_hostile::peer::{BUFFER, LOG2};
 use memif_hostile::{Asked, Beside, Held, Kind, RECONNECT, Role, Target};
 

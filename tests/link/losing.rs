@@ -253,7 +253,7 @@ fn dropping_the_last_owner_does_not_wait_for_a_silent_peer() {
         let start = Instant::now();
         drop(to);
         drop(writing);
-        assert!(start.elapsed() < Duration::from_millis(300));
+        assert!(start.elapsed() < Duration::from_millis(900)); // not a second
         // The peer has a moment to read it, and then the link goes.
         assert_eq!(read(&mut from), b"last");
         down(&reading);

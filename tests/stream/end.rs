@@ -182,5 +182,5 @@ async fn dropping_the_last_handle_does_not_block_the_runtime() {
     let start = std::time::Instant::now();
     drop(to);
     drop(pair.slave);
-    assert!(start.elapsed() < std::time::Duration::from_millis(300));
+    assert!(start.elapsed() < std::time::Duration::from_millis(900)); // not a second
 }

@@ -47,12 +47,7 @@ fn a_run_of_one_process_is_one_object() {
 #[test]
 fn senders_and_receivers_agree() {
     for mode in ["polling", "interrupt", "adaptive"] {
-        let place = Place::new();
-        let socket = place.socket();
-        let recv = Process::start(&["bench", "recv", "-s", &socket, "--rx-mode", mode, "--json"]);
-        recv.wait_said("no slave has connected", 1);
-        let sent = run(&["bench", "send", "-s", &socket, "--secs", "0.05", "--json"]).good();
-        let (sent, got) = (fields(&sent), fields(&recv.finish().good()));
+        let [sent, got] = one_way(&["--secs", "0.05"], &["--rx-mode", mode]);
         assert!(number(&sent, "packets") > 0.0);
         assert_eq!(sent["packets"], got["packets"]);
         for name in ["lost", "out_of_order"] {
@@ -62,6 +57,51 @@ fn senders_and_receivers_agree() {
             assert!(number(fields, "mpps") > 0.0 && number(fields, "gbps") > 0.0);
         }
     }
+}
+
+/// What both print, as one way between two processes.
+fn one_way(of_send: &[&str], of_recv: &[&str]) -> [Value; 2] {
+    let place = Place::new();
+    let socket = place.socket();
+    let recv = [&["bench", "recv", "-s", &socket, "--json"], of_recv].concat();
+    let recv = Process::start(&recv);
+    recv.wait_said("no slave has connected", 1);
+    let send = [&["bench", "send", "-s", &socket, "--json"], of_send].concat();
+    [fields(&run(&send).good()), fields(&recv.finish().good())]
+}
+
+#[test]
+fn each_queue_has_its_own_numbers() {
+    let [sent, got] = one_way(&["--queues", "3", "--secs", "0.05"], &[]);
+    assert!(number(&sent, "packets") > 0.0);
+    for (name, value) in [("queues", 3.0), ("lost", 0.0), ("out_of_order", 0.0)] {
+        assert_eq!(number(&got, name), value, "{name}");
+    }
+    assert_eq!(sent["packets"], got["packets"]);
+    let looped = run(&["bench", "loop", "--queues", "3", "--secs", "0.02", "--json"]).good();
+    assert_eq!(number(&fields(&looped), "queues"), 3.0);
+}
+
+#[test]
+fn a_rate_is_kept_and_packets_tell_how_long_they_took() {
+    let paced = [
+        "--pps",
+        "10000",
+        "--queues",
+        "2",
+        "--secs",
+        "0.2",
+        "--latency",
+    ];
+    let [sent, got] = one_way(&paced, &["--latency"]);
+    let packets = number(&sent, "packets");
+    assert!((1000.0..=2100.0).contains(&packets), "{packets}");
+    assert_eq!(sent["packets"], got["packets"]);
+    let times = ["p50_ns", "p99_ns", "p999_ns", "max_ns"].map(|p| number(&got, p));
+    assert!(0.0 < times[0] && times.is_sorted(), "{got}");
+    // Less than the run: a time was there, and it was read where it was written.
+    assert!(times[3] < 10e9, "{got}");
+    run(&["bench", "send", "-s", "@none", "--latency", "--len", "15"]).refused("16");
 }
 
 #[test]

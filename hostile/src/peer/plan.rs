@@ -75,6 +75,14 @@ pub struct Plan {
     pub m2s: Vec<Ring>,
 }
 
+fn refused(wire: &Wire, message: &Message) -> Outcome {
+    assert!(wire.receive().is_none(), "nothing follows DISCONNECT");
+    Outcome::Refused(Refusal {
+        code: message.u32(at::DISCONNECT_CODE),
+        reason: message.reason(),
+    })
+}
+
 impl Plan {
     /// Rings in region 0, buffers in region 1, as libmemif and VPP have it.
     pub fn new(id: u32) -> Self {
@@ -146,8 +154,14 @@ impl Plan {
     /// Waits for HELLO, and sends step after step, each when the one before is acknowledged.
     pub fn run(self, socket: impl AsRef<Path>) -> Outcome {
         let wire = Wire::connect(socket);
-        wire.expect(HELLO);
-        self.run_on(wire)
+        match wire.receive() {
+            Some(answer) if answer.message.kind() == DISCONNECT => refused(&wire, &answer.message),
+            Some(answer) => {
+                assert_eq!(answer.message.kind(), HELLO);
+                self.run_on(wire)
+            }
+            None => Outcome::Dropped,
+        }
     }
 
     pub fn run_on(self, wire: Wire) -> Outcome {
@@ -159,13 +173,7 @@ impl Plan {
                 return Outcome::Dropped;
             };
             match answer.message.kind() {
-                DISCONNECT => {
-                    assert!(wire.receive().is_none(), "nothing follows DISCONNECT");
-                    return Outcome::Refused(Refusal {
-                        code: answer.message.u32(at::DISCONNECT_CODE),
-                        reason: answer.message.reason(),
-                    });
-                }
+                DISCONNECT => return refused(&wire, &answer.message),
                 CONNECTED => assert_eq!(step.message.kind(), CONNECT),
                 kind => assert_eq!(kind, ACK, "the answer to step {i}"),
             }

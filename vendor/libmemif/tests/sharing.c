@@ -23,7 +23,7 @@ comes (int wire, uint8_t type)
 enum { ACK = 1, HELLO = 2, CONNECTED = 7, SLOW_MS = 20, TRIES = 20 };
 static const uint8_t init[128] = { 3, 0, 0, 2 };
 
-enum { FLOOD_MS = 10 * 1000 };
+enum { FLOOD_MS = 20 * AT_ONCE_MS };
 
 static void
 connect_without_end (const char *path, int number)
@@ -321,7 +321,7 @@ the_deadline_is_that_of_the_whole_handshake (void)
 }
 
 /* Other links come up while a process connects as often as it can: a hundred of them before it ends,
- * which takes a second at most if there is time for them, and else longer than the attack. */
+ * which takes a tenth of it if there is time for them, and else longer than all of it. */
 static void
 a_flood_of_connections_leaves_time_for_others (void)
 {

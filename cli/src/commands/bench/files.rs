@@ -51,7 +51,8 @@ pub(super) fn capture(args: &Args) -> Result<Report, Failure> {
 }
 
 fn capture_to(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
-    let mut both = Both::new(&args.load)?;
+    let both = Both::new(&args.load, 1)?;
+    let mut ends = both.ends(&args.load, 0)?;
     let load = Load {
         burst: IN_RING as u16,
         ..args.load
@@ -64,11 +65,11 @@ fn capture_to(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
         while packets < end && busy < args.load.secs {
             let mut list = Vec::with_capacity(IN_RING);
             numbered.burst(&mut list, IN_RING);
-            let sent = both.sender.write_packets(&list)? as u64;
+            let sent = ends.sender.write_packets(&list)? as u64;
             let start = Instant::now();
             let before = packets;
             while packets - before < sent {
-                match both.receiver.read_packet() {
+                match ends.receiver.read_packet() {
                     Ok(packet) => file.write_packet(&packet)?,
                     Err(e) => return Err(e.into()),
                 }
@@ -91,7 +92,8 @@ pub(super) fn replay(args: &Args) -> Result<Report, Failure> {
 }
 
 fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
-    let mut both = Both::new(&args.load)?;
+    let both = Both::new(&args.load, 1)?;
+    let mut ends = both.ends(&args.load, 0)?;
     write_file(args, path)?;
     let (mut packets, mut busy) = (0u64, Duration::ZERO);
     let mut expected = 0u64;
@@ -104,14 +106,14 @@ fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
             while in_ring < IN_RING && !ended {
                 let mut list = [Packet::default(); BATCH];
                 match file.read_packets(&mut list) {
-                    Ok(count) => in_ring += both.sender.write_packets(&list[..count])?,
+                    Ok(count) => in_ring += ends.sender.write_packets(&list[..count])?,
                     Err(Error::Eof(Eof::EndOfFile)) => ended = true,
                     Err(e) => return Err(e.into()),
                 }
             }
             busy += start.elapsed();
             for _ in 0..in_ring {
-                let n = number(&both.receiver.read_packet()?);
+                let n = number(&ends.receiver.read_packet()?);
                 if n != Some(expected % packets_a_file(&args.load)) {
                     return Err(Failure::Failed(format!("packet {expected} came as {n:?}")));
                 }

@@ -1,10 +1,13 @@
 //! What the benches share: what is sent, numbered packets, both ends in one process, the report.
 
 use std::fmt::{self, Write};
-use std::process;
 use std::time::Duration;
+use std::{process, thread};
 
+use hdrhistogram::Histogram;
 use memif::{Context, Error, Memif, MemifConfig, PacketHandle, Role, RxMode};
+
+use crate::failure::Failure;
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -49,6 +52,15 @@ impl Report {
         self.with("len", load.len).with("burst", load.burst)
     }
 
+    /// Nanoseconds, as they are distributed.
+    pub(crate) fn times(self, times: &Histogram<u64>) -> Self {
+        let at = |share| times.value_at_quantile(share) as f64;
+        self.with("p50_ns", at(0.5))
+            .with("p99_ns", at(0.99))
+            .with("p999_ns", at(0.999))
+            .with("max_ns", times.max() as f64)
+    }
+
     pub(crate) fn show(&self, json: bool) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -86,18 +98,54 @@ fn rounded(value: f64) -> String {
     }
 }
 
+/// For nanoseconds: up to a minute, to a thousandth.
+pub(crate) fn histogram() -> Histogram<u64> {
+    const MINUTE: u64 = 60_000_000_000;
+    Histogram::new_with_max(MINUTE, 3).expect("numbers that the crate allows")
+}
+
+/// Runs this for each, in a thread of its own; the first in this one.
+pub(crate) fn side_by_side<I: Send, T: Send>(
+    items: impl IntoIterator<Item = I>,
+    run: impl Fn(I) -> Result<T, Failure> + Sync,
+) -> Result<Vec<T>, Failure> {
+    let mut items = items.into_iter();
+    let first = items.next();
+    thread::scope(|scope| {
+        let run = &run;
+        let others: Vec<_> = items.map(|item| scope.spawn(move || run(item))).collect();
+        let first = first.map(run);
+        let others = others.into_iter().map(|thread| {
+            let panicked = |_| {
+                Err(Failure::Failed(
+                    "a thread of the measurement panicked".into(),
+                ))
+            };
+            thread.join().unwrap_or_else(panicked)
+        });
+        first
+            .into_iter()
+            .chain(others.collect::<Vec<_>>())
+            .collect()
+    })
+}
+
 /// Numbered packets that share their memory, so that the source stays in the nearest cache: each
-/// begins eight bytes after the one before, with its number.
+/// begins eight bytes after the one before, with its number. With times it begins sixteen bytes
+/// after it, and the time follows its number.
 pub(crate) struct Numbered {
     memory: Vec<u8>,
     len: usize,
     next: u64,
 }
 
+const NUMBER: usize = 8;
+const NUMBER_AND_TIME: usize = 16;
+
 impl Numbered {
     pub(crate) fn new(load: &Load) -> Self {
         Self {
-            memory: vec![0; usize::from(load.burst) * 8 + usize::from(load.len)],
+            memory: vec![0; usize::from(load.burst) * NUMBER_AND_TIME + usize::from(load.len)],
             len: load.len.into(),
             next: 0,
         }
@@ -106,20 +154,41 @@ impl Numbered {
     /// The next packet.
     #[inline]
     pub(crate) fn one(&mut self) -> &[u8] {
-        self.memory[..8].copy_from_slice(&self.next.to_ne_bytes());
+        self.memory[..NUMBER].copy_from_slice(&self.next.to_ne_bytes());
         self.next += 1;
         &self.memory[..self.len]
     }
 
-    /// Fills the packets with the numbers from `first` on.
+    /// The next packets.
     pub(crate) fn burst<'a>(&'a mut self, packets: &mut Vec<&'a [u8]>, count: usize) {
-        for (i, number) in self.memory.chunks_exact_mut(8).take(count).enumerate() {
+        for (i, number) in self.memory.chunks_exact_mut(NUMBER).take(count).enumerate() {
             number.copy_from_slice(&(self.next + i as u64).to_ne_bytes());
         }
+        self.list::<NUMBER>(packets, count);
+    }
+
+    /// The next packets, with this time in them.
+    pub(crate) fn timed<'a>(&'a mut self, packets: &mut Vec<&'a [u8]>, count: usize, time: u64) {
+        let places = self.memory.chunks_exact_mut(NUMBER_AND_TIME);
+        for (i, place) in places.take(count).enumerate() {
+            place[..NUMBER].copy_from_slice(&(self.next + i as u64).to_ne_bytes());
+            place[NUMBER..].copy_from_slice(&time.to_ne_bytes());
+        }
+        self.list::<NUMBER_AND_TIME>(packets, count);
+    }
+
+    #[inline]
+    fn list<'a, const APART: usize>(&'a mut self, packets: &mut Vec<&'a [u8]>, count: usize) {
         self.next += count as u64;
         packets.clear();
-        packets.extend((0..count).map(|i| &self.memory[i * 8..i * 8 + self.len]));
+        packets.extend((0..count).map(|i| &self.memory[i * APART..i * APART + self.len]));
     }
+}
+
+/// The time in a packet.
+#[inline]
+pub(crate) fn time_of(packet: &[u8]) -> Option<u64> {
+    Some(u64::from_ne_bytes(*packet.get(NUMBER..)?.first_chunk()?))
 }
 
 /// The number of a packet.
@@ -130,30 +199,41 @@ pub(crate) fn number(packet: &[u8]) -> Option<u64> {
 
 /// A master and a slave in this process.
 pub(crate) struct Both {
-    pub(crate) receiver: PacketHandle,
-    pub(crate) sender: PacketHandle,
-    _interfaces: [Memif; 2],
+    master: Memif,
+    slave: Memif,
     _context: Context,
 }
 
+/// Both ends of a queue.
+pub(crate) struct Ends {
+    pub(crate) receiver: PacketHandle,
+    pub(crate) sender: PacketHandle,
+}
+
 impl Both {
-    pub(crate) fn new(load: &Load) -> Result<Self, Error> {
+    pub(crate) fn new(load: &Load, queues: u8) -> Result<Self, Error> {
         let context = Context::new("memif bench")?;
         let socket = format!("@memif-bench-{}", process::id());
-        let master = context.create_interface(MemifConfig::new(&socket).role(Role::Master))?;
+        let config = MemifConfig::new(&socket).queues(queues, queues);
+        let master = context.create_interface(config.clone().role(Role::Master))?;
         // A buffer for a packet, so that a burst of any length fits into the ring.
-        let config = MemifConfig::new(&socket).buffer_size(load.len.max(2048));
-        let slave = context.create_interface(config)?;
+        let slave = context.create_interface(config.buffer_size(load.len.max(2048)))?;
         slave.wait_link_up(None)?;
         master.wait_link_up(None)?;
-        let mut receiver = master.packet_handle(0)?.with_burst(load.burst);
-        receiver = receiver.with_timestamps(load.timestamps);
-        receiver.set_rx_mode(RxMode::Polling)?;
         Ok(Self {
-            receiver,
-            sender: slave.packet_handle(0)?,
-            _interfaces: [master, slave],
+            master,
+            slave,
             _context: context,
+        })
+    }
+
+    pub(crate) fn ends(&self, load: &Load, queue: u8) -> Result<Ends, Error> {
+        let receiver = self.master.packet_handle(queue)?.with_burst(load.burst);
+        let mut receiver = receiver.with_timestamps(load.timestamps);
+        receiver.set_rx_mode(RxMode::Polling)?;
+        Ok(Ends {
+            receiver,
+            sender: self.slave.packet_handle(queue)?,
         })
     }
 }

@@ -12,7 +12,7 @@ use memif::Error;
 
 use crate::failure::Failure;
 use crate::output::print;
-use measure::{Both, Load, Numbered, Report, number, recycle};
+use measure::{Both, Ends, Load, Numbered, Report, number, recycle, side_by_side};
 
 /// Measure packets per second, round trips, capture and replay
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Both ends in one thread: the cost of sending plus receiving a packet
-    Loop(Load),
+    Loop(LoopArgs),
     /// Send numbered packets to `bench recv` in another process
     Send(pair::SendArgs),
     /// Receive the packets of `bench send`, and check that none is missing
@@ -44,7 +44,7 @@ enum What {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let report = match &args.what {
-        What::Loop(load) => one_thread(load)?,
+        What::Loop(args) => both_ends(args)?,
         What::Send(args) => pair::send(args)?,
         What::Recv(args) => pair::receive(args)?,
         What::Ping(args) => rtt::ping(args)?,
@@ -55,8 +55,33 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     print(format!("{}\n", report.show(args.json)))
 }
 
-fn one_thread(load: &Load) -> Result<Report, Failure> {
-    let mut both = Both::new(load)?;
+#[derive(Debug, clap::Args)]
+struct LoopArgs {
+    #[command(flatten)]
+    load: Load,
+    /// Queues, each with a thread of its own
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    queues: u8,
+}
+
+fn both_ends(args: &LoopArgs) -> Result<Report, Failure> {
+    let (load, queues) = (&args.load, args.queues);
+    let both = Both::new(load, queues)?;
+    let ends: Result<Vec<_>, _> = (0..queues).map(|queue| both.ends(load, queue)).collect();
+    let all = side_by_side(ends?, |ends| one_queue(load, ends))?;
+    let packets: u64 = all.iter().map(|(packets, _)| packets).sum();
+    let time: Duration = all.iter().map(|(_, time)| time).sum();
+    let rate = |(packets, time): &(u64, Duration)| *packets as f64 / time.as_secs_f64() / 1e6;
+    Ok(Report::new("loop")
+        .load(load)
+        .with("queues", queues)
+        .with("packets", packets as f64)
+        .with("ns_per_packet", time.as_nanos() as f64 / packets as f64)
+        .with("mpps", all.iter().map(rate).sum::<f64>()))
+}
+
+/// How many packets went through a queue, and in which time.
+fn one_queue(load: &Load, mut ends: Ends) -> Result<(u64, Duration), Failure> {
     let mut numbered = Numbered::new(load);
     let burst = usize::from(load.burst);
     let (mut packets, mut received, mut wrong) = (0u64, 0u64, 0u64);
@@ -66,16 +91,16 @@ fn one_thread(load: &Load) -> Result<Report, Failure> {
     while time < load.secs {
         for _ in 0..256 {
             if burst == 1 {
-                both.sender.write_packet(numbered.one())?;
+                ends.sender.write_packet(numbered.one())?;
                 packets += 1;
             } else {
                 let mut list = recycle(slices);
                 numbered.burst(&mut list, burst);
-                packets += both.sender.write_packets(&list)? as u64;
+                packets += ends.sender.write_packets(&list)? as u64;
                 slices = recycle(list);
             }
             loop {
-                match both.receiver.read_packet() {
+                match ends.receiver.read_packet() {
                     Ok(packet) => {
                         wrong += u64::from(number(&packet) != Some(received));
                         received += 1;
@@ -95,9 +120,5 @@ fn one_thread(load: &Load) -> Result<Report, Failure> {
             "{packets} packets sent, {received} received, {wrong} out of order"
         )));
     }
-    Ok(Report::new("loop")
-        .load(load)
-        .with("packets", packets as f64)
-        .with("ns_per_packet", time.as_nanos() as f64 / packets as f64)
-        .with("mpps", packets as f64 / time.as_secs_f64() / 1e6))
+    Ok((packets, time))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use memif::{Closer, Eof, Error, PacketHandle, Role, RxMode, Wait};
 
-use super::measure::Report;
+use super::measure::{Report, histogram};
 use super::pair::{connect, left_alone};
 use crate::failure::Failure;
 use crate::link::endpoint::Endpoint;
@@ -77,13 +77,14 @@ impl Watch {
 }
 
 /// The first round trips warm caches and page tables.
-const WARM_UP: usize = 1000;
+const WARM_UP: u64 = 1000;
 
 pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
-    let (session, mut handle) = connect(&args.endpoint, Role::Slave, 1)?;
+    let session = connect(&args.endpoint.of_one_queue(), Role::Slave)?;
+    let mut handle = session.memif.packet_handle(0)?.with_burst(1);
     handle.set_rx_mode(args.rx_mode)?;
     let mut packet = vec![0; args.len.into()];
-    let mut times: Vec<u64> = Vec::with_capacity(1 << 20);
+    let mut times = histogram();
     let mut n = 0u64;
     let watch = Watch::start(handle.closer());
     let start = Instant::now();
@@ -105,25 +106,18 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
         if back.as_slice() != n.to_ne_bytes() {
             return Err(Failure::Failed(format!("packet {n} came back as another")));
         }
-        times.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        times.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         n += 1;
+        if n == WARM_UP {
+            times.reset();
+        }
         watch.count.store(n, Ordering::Relaxed);
     }
     session.memif.close();
-    if times.len() > 2 * WARM_UP {
-        times.drain(..WARM_UP);
-    }
-    times.sort_unstable();
-    let at = |share: f64| {
-        let index = (times.len() as f64 * share) as usize;
-        times.get(index).or(times.last()).copied().unwrap_or(0) as f64
-    };
     Ok(Report::new("ping")
         .with("len", args.len)
         .with("packets", n as f64)
-        .with("p50_ns", at(0.5))
-        .with("p99_ns", at(0.99))
-        .with("p999_ns", at(0.999)))
+        .times(&times))
 }
 
 /// The first bytes of the next packet.
@@ -133,7 +127,8 @@ fn wait_packet(handle: &mut PacketHandle) -> Result<[u8; 8], Error> {
 }
 
 pub(super) fn pong(args: &PongArgs) -> Result<Report, Failure> {
-    let (session, handle) = connect(&args.endpoint, Role::Master, 64)?;
+    let session = connect(&args.endpoint.of_one_queue(), Role::Master)?;
+    let handle = session.memif.packet_handle(0)?.with_burst(64);
     let (mut reader, mut writer) = handle.split();
     reader.set_rx_mode(args.rx_mode)?;
     let mut packets = 0u64;
