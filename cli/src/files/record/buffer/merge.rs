@@ -6,7 +6,7 @@ use std::sync::Arc;
 use memif::{Direction, Packet, Timestamp};
 
 use super::block::Block;
-use super::{Buffer, Item, Note, Source, lock};
+use super::store::{Buffer, Item, Note, Source, lock};
 
 /// What the writer has taken from each source.
 #[derive(Default)]

@@ -1,9 +1,12 @@
 //! What goes in comes out: once, in order, within the memory that was given.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 
-use memif::CaptureInfo;
+use memif::{CaptureInfo, Direction, Packet, Timestamp};
 
+use super::block::BLOCK;
+use super::store::{SPARE, lock};
 use super::*;
 
 /// A packet of this time, length and number.
