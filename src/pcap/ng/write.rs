@@ -136,7 +136,23 @@ impl<W: Write> PcapNgWriter<W> {
         compression: Compression,
         interfaces: &[InterfaceInfo],
     ) -> Result<Self, Error> {
-        Self::start(Packer::new(writer, compression)?, None, interfaces)
+        Self::compressed_by(0, writer, compression, interfaces)
+    }
+
+    /// Like [`compressed`](Self::compressed), by so many threads beside the caller's. They have up
+    /// to some megabytes each; [`flush`](Self::flush) waits for them.
+    ///
+    /// # Errors
+    ///
+    /// As for `compressed`; [`Error::Io`] if a thread can't be started.
+    pub fn compressed_by(
+        threads: u32,
+        writer: W,
+        compression: Compression,
+        interfaces: &[InterfaceInfo],
+    ) -> Result<Self, Error> {
+        let packer = Packer::new(writer, compression, threads)?;
+        Self::start(packer, None, interfaces)
     }
 
     /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,

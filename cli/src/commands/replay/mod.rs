@@ -42,8 +42,8 @@ pub(crate) struct Args {
     endpoint: Endpoint,
     #[command(flatten)]
     metrics: MetricsArgs,
-    /// pcap or pcapng files, sent one after the other; '-' is standard input. Words after the files
-    /// are a filter in libpcap's language: x.pcap udp port 9
+    /// pcap or pcapng files, sent one after the other; '-' is standard input, tcp:HOST:PORT a server
+    /// of packets. Words after the files are a filter in libpcap's language: x.pcap udp port 9
     #[arg(required = true, value_name = "FILE")]
     files: Vec<OsString>,
     #[command(flatten)]

@@ -2,6 +2,7 @@
 //! rings; a `recorder` writes one file, or many one after the other.
 
 mod buffer;
+mod closing;
 mod feed;
 mod file;
 mod names;
@@ -9,6 +10,7 @@ mod options;
 mod output;
 mod recorder;
 mod recording;
+mod serve;
 mod start;
 mod state;
 mod summary;

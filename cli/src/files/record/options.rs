@@ -1,7 +1,9 @@
 //! The options that say where packets are written, and when a file is full.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread;
 use std::time::Duration;
 
 use memif::pcap::Compression;
@@ -13,7 +15,8 @@ use crate::values::some_seconds;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct RecordArgs {
-    /// Write the packets to a file; '-' is standard output. The format is pcapng unless the name
+    /// Write the packets to a file, to standard output ('-'), to a reader at tcp:HOST:PORT, or to
+    /// all that connect to tcp-listen:[ADDRESS:]PORT. The format is pcapng unless the name
     /// ends in .pcap; names ending in .gz or .zst are compressed
     #[arg(short, long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
@@ -49,6 +52,10 @@ pub(crate) struct RecordArgs {
     /// the ring
     #[arg(long, default_value = "64m", value_name = "SIZE", value_parser = buffer_size)]
     buffer: usize,
+    /// Threads that compress a file; 0: the one that writes it [default: one less than there are
+    /// CPUs, 1 to 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=64))]
+    write_threads: Option<u32>,
     /// Write each packet to the file immediately
     #[arg(short = 'U', long)]
     packet_buffered: bool,
@@ -139,6 +146,8 @@ pub(crate) struct Plan {
     pub(super) format: Format,
     pub(super) compression: Compression,
     pub(super) each_packet: bool,
+    /// Those that compress.
+    pub(super) write_threads: u32,
     pub(super) after_file: Option<String>,
     /// Of one file; without limits `u64::MAX`.
     pub(super) bytes: u64,
@@ -210,10 +219,11 @@ impl RecordArgs {
                 "-a files: needs a limit for each file: -b filesize:, duration:, interval: or packets:".into(),
             ));
         }
-        if rotates && name.as_os_str() == "-" {
-            return Err(Failure::Usage(
-                "-b, -C, -G and -W need a file name, not '-w -'".into(),
-            ));
+        if rotates && Names::is_stream(name) {
+            return Err(Failure::Usage(format!(
+                "-b, -C, -G and -W need a file name, not '-w {}'",
+                name.display()
+            )));
         }
         let compression = Compression::of_name(name);
         let extension = |path: &Path| path.extension().unwrap_or_default().to_owned();
@@ -243,6 +253,10 @@ impl RecordArgs {
             },
             compression,
             each_packet: self.packet_buffered,
+            write_threads: self.write_threads.unwrap_or_else(|| {
+                let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+                cpus.saturating_sub(1).clamp(1, 8) as u32
+            }),
             after_file: self.after_file.clone(),
             bytes: bytes.or(stop_at_size).unwrap_or(u64::MAX),
             packets: packets.unwrap_or(u64::MAX),
