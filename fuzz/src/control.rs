@@ -387,8 +387,9 @@ impl<'a> World<'a> {
             return;
         };
         while readable(&peer.wire) {
-            // Takes messages of 128 bytes only.
-            let Some(received) = peer.wire.receive() else {
+            // Messages of 128 bytes only. A victim that got this socket in a message empties it
+            // before it closes it.
+            let Ok(Some(received)) = peer.wire.take() else {
                 return;
             };
             let m = received.message;

@@ -30,6 +30,7 @@ fn main() -> ExitCode {
     if let Some(code) = child() {
         return code;
     }
+    common::heap::without_caches();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&String> = args.iter().filter(|a| !a.starts_with('-')).collect();
     let mut cases = cases::all();

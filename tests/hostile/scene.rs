@@ -170,13 +170,6 @@ pub(crate) fn returned(before: Held) {
     });
 }
 
-/// Bytes that malloc has given out, in C and Rust.
-pub(crate) fn heap() -> usize {
-    // SAFETY: takes no pointers.
-    let info = unsafe { nix::libc::mallinfo2() };
-    info.uordblks + info.hblkhd
-}
-
 /// So that a thousand raw peers fit beside all else; how many do.
 pub(crate) fn raise_descriptor_limit(wanted: u64) -> u64 {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};

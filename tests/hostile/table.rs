@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use memif_hostile::{Case, Held, Kind, Role, cases, panic_text};
 
+use crate::common::heap;
 use crate::log;
-use crate::scene::{Others, SECRET, Scene, heap, returned};
+use crate::scene::{Others, SECRET, Scene, returned};
 
 /// A wait of the next peer that is no longer for the machine to explain.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
@@ -17,9 +18,8 @@ pub(crate) const OTHERS_WAIT: Duration = Duration::from_millis(5);
 const LOOKS: usize = 6;
 /// Rounds over all cases, the first of which may use what is made once.
 pub(crate) const ROUNDS: usize = 3;
-/// Bytes that the heap may have grown over the later rounds, a fraction of one for each case: what
-/// malloc keeps for its threads differs by that.
-const HEAP_SLACK: usize = 64 << 10;
+/// Bytes that the heap may have grown over the later rounds, a fraction of one for each case.
+const HEAP_SLACK: usize = 16 << 10;
 
 /// How a case went: the line that names the offence, how long the next peer waited, and others.
 struct Went {
@@ -143,10 +143,10 @@ impl Table {
             // What it logged is not the victim's.
             log::clear();
             if round == 1 {
-                first = heap();
+                first = heap::used();
             }
         }
-        self.grown = heap().saturating_sub(first);
+        self.grown = heap::used().saturating_sub(first);
         if self.grown > HEAP_SLACK {
             let rounds = ROUNDS - 1;
             let failure = format!("{} bytes more after {rounds} more rounds", self.grown);

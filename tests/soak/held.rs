@@ -2,25 +2,12 @@
 
 use std::fmt;
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-/// Starts this program again without malloc's caches of threads, whose blocks count as used: they
-/// made the heap grow by some bytes for each process that was killed, while a count of live blocks
-/// stayed the same to the byte.
-pub(crate) fn without_caches() {
-    const NAME: &str = "GLIBC_TUNABLES";
-    if std::env::var_os(NAME).is_none() {
-        let mut again = Command::new(std::env::current_exe().unwrap());
-        again.args(std::env::args_os().skip(1));
-        let error = again.env(NAME, "glibc.malloc.tcache_count=0").exec();
-        panic!("starting again: {error}");
-    }
-}
+use crate::common::heap;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
@@ -37,14 +24,12 @@ impl Held {
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
         let resident = resident.unwrap().trim().trim_end_matches(" kB").parse();
-        // SAFETY: takes no pointers.
-        let heap = unsafe { nix::libc::mallinfo2() };
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
         Self {
             descriptors: fs::read_dir("/proc/self/fd").unwrap().count() - 1,
             mappings: maps.lines().filter(|line| line.contains("memfd:")).count(),
             resident_kib: resident.unwrap(),
-            heap_bytes: heap.uordblks + heap.hblkhd,
+            heap_bytes: heap::used(),
             cpu_percent: None,
         }
     }

@@ -27,7 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use attacker::Attacker;
-use common::{ROLES, context, other, socket, until};
+use common::{ROLES, context, heap, other, socket, until};
 use held::Held;
 use memif::{MemifConfig, Role};
 use peer::Process;
@@ -153,7 +153,7 @@ fn main() -> ExitCode {
         println!("soak: test");
         return ExitCode::SUCCESS;
     }
-    held::without_caches();
+    heap::without_caches();
     let seconds = seconds.unwrap_or(5);
     let seed = args
         .iter()

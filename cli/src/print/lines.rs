@@ -24,6 +24,7 @@ pub(crate) struct Lines {
     what: What,
     each_line: bool,
     out: File,
+    is_terminal: bool,
     /// Not written yet, and where in it each packet ends.
     held: Vec<u8>,
     ends: Vec<usize>,
@@ -47,12 +48,14 @@ impl Lines {
             },
             _ => args.style(verbose, quiet),
         };
+        let out = standard_output()?;
         Ok(Self {
             printer: Printer::styled(link_type, style),
             link_type,
             what,
             each_line: args.line_buffered(),
-            out: standard_output()?,
+            is_terminal: out.is_terminal(),
+            out,
             held: Vec::with_capacity(TOGETHER + 4096),
             ends: Vec::new(),
             taken: 0,
@@ -70,7 +73,11 @@ impl Output for Lines {
                 self.written += 1;
                 return Ok(Put::Taken);
             }
-            What::Text => writeln!(self.held, "{}", self.printer.lines(packet)),
+            What::Text => {
+                self.held.extend(self.printer.lines(packet).as_bytes());
+                self.held.push(b'\n');
+                Ok(())
+            }
             What::Json => json::write(&mut self.held, &mut self.printer, self.link_type, packet),
         };
         written.map_err(failure)?;
@@ -99,7 +106,7 @@ impl Output for Lines {
     }
 
     fn is_read_along(&self) -> bool {
-        self.out.is_terminal()
+        self.is_terminal
     }
 
     fn pipe(&self) -> Option<OwnedFd> {

@@ -131,6 +131,12 @@ impl Wire {
     /// The next message; `None` when the peer has closed.
     pub fn receive(&self) -> Option<Received> {
         wait_readable(&self.0, "a message, or the channel's end");
+        self.take().expect("receiving")
+    }
+
+    /// As [`Wire::receive`], without waiting: fails with `EAGAIN` when there is nothing, as when
+    /// somebody else who has this socket has taken it.
+    pub fn take(&self) -> Result<Option<Received>, Errno> {
         let mut bytes = [0; 256];
         let mut control = nix::cmsg_space!([std::os::fd::RawFd; 16]);
         let mut iov = [IoSliceMut::new(&mut bytes)];
@@ -142,8 +148,8 @@ impl Wire {
         ) {
             Ok(got) => got,
             // It closed without reading all of ours; what it said before is still there.
-            Err(Errno::ECONNRESET) => return self.receive(),
-            Err(e) => panic!("receiving: {e}"),
+            Err(Errno::ECONNRESET) => return self.take(),
+            Err(e) => return Err(e),
         };
         let mut fds = Vec::new();
         for message in got.cmsgs().expect("control messages") {
@@ -154,14 +160,14 @@ impl Wire {
         }
         let length = got.bytes;
         if length == 0 {
-            return None;
+            return Ok(None);
         }
         assert_eq!(length, 128, "a message has 128 bytes");
         let message = Message(bytes[..128].try_into().unwrap());
         if message.kind() == DISCONNECT {
             LAST_REFUSAL.set(Some(message.reason()));
         }
-        Some(Received { message, fds })
+        Ok(Some(Received { message, fds }))
     }
 
     /// Reads until the peer has closed.
