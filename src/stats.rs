@@ -53,7 +53,8 @@ pub struct QueueStats {
     /// The number of their bytes, including those that a snap length cut off.
     pub bytes: u64,
     /// How often the transmit ring had no room for all packets to be sent. The sender decides
-    /// whether to drop them or to try again. 0 for receive queues.
+    /// whether to drop them or to try again. For a receive queue: how often its ring was found with
+    /// all slots filled, so that the peer may have dropped packets.
     pub ring_full: u64,
     /// How many slots of the receive ring the peer has overwritten before they were read, as VPP
     /// before 26.06 does with packets of several buffers. Their packets are lost. A transmit queue

@@ -93,3 +93,19 @@ fn counters_go_on_over_links_and_owners() {
     pair.master.close();
     assert_eq!(pair.master.stats(), stats, "also of a closed interface");
 }
+
+#[test]
+fn a_receive_ring_that_was_found_full_is_counted() {
+    for reader in ROLES {
+        let pair = Pair::small(4, 2048);
+        let mut to = pair.side(other(reader)).tx_queue(0).unwrap();
+        let mut from = pair.side(reader).rx_queue(0).unwrap();
+        let mut burst = Burst::new(4);
+        for (sent, full) in [(15, 0), (16, 1), (1, 1), (16, 2)] {
+            assert_eq!(to.tx_burst(&vec![[0; 60]; sent]).unwrap(), sent);
+            while from.rx_burst(&mut burst).unwrap() > 0 {}
+            let found = pair.side(reader).stats().rx_queues[0].ring_full;
+            assert_eq!(found, full, "{reader}, {sent}");
+        }
+    }
+}

@@ -2,8 +2,8 @@
 //! reach what they need.
 //!
 //! Imports run downwards: from here to `commands`, `metrics`, `print`, `link` and `files`, and from
-//! each of them to the ground (`events`, `failure`, `link_type`, `mac`, `output`, `pace`, `report`,
-//! `values`).
+//! each of them to the ground (`events`, `failure`, `link_type`, `mac`, `netns`, `output`, `pace`,
+//! `report`, `values`).
 
 mod commands;
 mod events;
@@ -13,6 +13,7 @@ mod link;
 mod link_type;
 mod mac;
 mod metrics;
+mod netns;
 mod output;
 mod pace;
 pub mod print;
@@ -36,6 +37,10 @@ pub struct Args {
     /// More output: -v logs the control channel, -vv everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Do everything of the network in another namespace: a name of `ip netns`, a process, or a
+    /// file. Abstract sockets and TAP devices belong to one. Needs CAP_SYS_ADMIN
+    #[arg(long, global = true, value_name = "NAME|PID|PATH")]
+    netns: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,6 +73,9 @@ pub fn main() -> ExitCode {
         Command::Capture(capture) if capture.prints() => args.verbose.saturating_sub(1),
         _ => args.verbose,
     });
+    if let Some(Err(failure)) = args.netns.as_deref().map(netns::enter) {
+        return finish(Err(failure));
+    }
     let result = match args.command {
         Command::Demo(args) => demo::run(&args),
         Command::Capture(capture) => capture::run(&capture, args.verbose),

@@ -31,8 +31,7 @@ pub(crate) fn socket(text: &str) -> Result<String, String> {
     match name.split_once(",netns_name=") {
         None => Ok(format!("@{name}")),
         Some((name, namespace)) => Err(format!(
-            "the name belongs to another network namespace; run this command in it: \
-             nsenter --net={namespace} memif …, with the socket @{name}"
+            "the name belongs to another network namespace: --socket @{name} --netns {namespace}"
         )),
     }
 }
@@ -106,7 +105,7 @@ mod tests {
         assert_eq!(socket("/run/x").unwrap(), "/run/x");
         assert_eq!(socket("abstract:x").unwrap(), "@x");
         let error = socket("abstract:x,netns_name=/run/netns/pod").unwrap_err();
-        assert!(error.contains("nsenter --net=/run/netns/pod"), "{error}");
+        assert!(error.contains("@x --netns /run/netns/pod"), "{error}");
     }
 
     #[test]

@@ -1293,6 +1293,13 @@ unsafe extern "C" {
         slots: *mut u64,
     ) -> ::core::ffi::c_int;
 }
+unsafe extern "C" {
+    pub fn memif_ext_rx_full(
+        conn: memif_conn_handle_t,
+        qid: u16,
+        times: *mut u64,
+    ) -> ::core::ffi::c_int;
+}
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone)]
 pub struct memif_ext_lent_t {

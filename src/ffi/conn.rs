@@ -407,6 +407,14 @@ impl Conn {
         slots
     }
 
+    /// How often a ring was found with all slots filled.
+    pub(crate) fn rx_full(&self, qid: u8) -> u64 {
+        let mut times = 0;
+        // SAFETY: `times` outlives the call. See "Queues".
+        unsafe { memif_ext_rx_full(self.ptr.as_ptr(), qid.into(), &mut times) };
+        times
+    }
+
     /// The number of slots that the peer has not read, also of a link that went down, and the error
     /// number.
     pub(crate) fn tx_pending(&self, qid: u8) -> (u16, i32) {

@@ -154,6 +154,7 @@ impl Link {
         if let Some(conn) = self.conn.get() {
             for queue in &mut stats.rx_queues {
                 queue.overrun_slots = conn.rx_overrun(queue.id);
+                queue.ring_full = conn.rx_full(queue.id);
             }
         }
         stats

@@ -36,6 +36,8 @@ mod classic;
 mod file;
 #[cfg(feature = "filter")]
 mod filter;
+#[cfg(feature = "compress")]
+mod gzip;
 mod ng;
 mod output;
 mod packer;

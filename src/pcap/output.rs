@@ -238,5 +238,5 @@ pub(super) fn create(path: &Path) -> Result<(Packer<File>, bool), Error> {
     let file = File::create(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
     let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
-    Ok((Packer::new(file, compression)?, each))
+    Ok((Packer::new(file, compression, 0)?, each))
 }

@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 
 use super::file::Compression;
+#[cfg(feature = "compress")]
+use super::gzip::ParallelGzip;
 use crate::error::Error;
 
 /// A writer, with a compressor before it if asked for.
@@ -10,6 +12,8 @@ pub(super) enum Packer<W: Write> {
     Plain(W),
     #[cfg(feature = "compress")]
     Gzip(flate2::write::GzEncoder<W>),
+    #[cfg(feature = "compress")]
+    ParallelGzip(Box<ParallelGzip<W>>),
     #[cfg(feature = "compress")]
     Zstd(Box<zstd::Encoder<'static, W>>),
 }
@@ -19,9 +23,19 @@ pub(super) enum Packer<W: Write> {
 const ZSTD_LEVEL: i32 = 3;
 
 impl<W: Write> Packer<W> {
-    pub(super) fn new(writer: W, compression: Compression) -> Result<Self, Error> {
+    /// Compresses in so many threads beside the caller's; with 0, in that.
+    pub(super) fn new(writer: W, compression: Compression, threads: u32) -> Result<Self, Error> {
+        #[cfg(not(feature = "compress"))]
+        let _ = threads;
+        #[cfg(feature = "compress")]
+        let starting = |e| Error::io("starting to compress", e);
         Ok(match compression {
             Compression::None => Self::Plain(writer),
+            #[cfg(feature = "compress")]
+            Compression::Gzip if threads > 0 => {
+                let packer = ParallelGzip::new(writer, threads as usize).map_err(starting)?;
+                Self::ParallelGzip(Box::new(packer))
+            }
             #[cfg(feature = "compress")]
             Compression::Gzip => Self::Gzip(flate2::write::GzEncoder::new(
                 writer,
@@ -29,8 +43,8 @@ impl<W: Write> Packer<W> {
             )),
             #[cfg(feature = "compress")]
             Compression::Zstd => {
-                let encoder = zstd::Encoder::new(writer, ZSTD_LEVEL)
-                    .map_err(|e| Error::io("starting to compress", e))?;
+                let mut encoder = zstd::Encoder::new(writer, ZSTD_LEVEL).map_err(starting)?;
+                encoder.multithread(threads).map_err(starting)?;
                 Self::Zstd(Box::new(encoder))
             }
             #[cfg(not(feature = "compress"))]
@@ -49,6 +63,8 @@ impl<W: Write> Packer<W> {
             #[cfg(feature = "compress")]
             Self::Gzip(packer) => packer.get_mut(),
             #[cfg(feature = "compress")]
+            Self::ParallelGzip(packer) => packer.get_mut(),
+            #[cfg(feature = "compress")]
             Self::Zstd(packer) => packer.get_mut(),
         }
     }
@@ -60,6 +76,8 @@ impl<W: Write> Packer<W> {
             Self::Plain(_) => {}
             #[cfg(feature = "compress")]
             Self::Gzip(packer) => packer.try_finish()?,
+            #[cfg(feature = "compress")]
+            Self::ParallelGzip(packer) => packer.finish()?,
             #[cfg(feature = "compress")]
             Self::Zstd(packer) => packer.do_finish()?,
         }
@@ -73,6 +91,8 @@ impl<W: Write> Packer<W> {
             #[cfg(feature = "compress")]
             Self::Gzip(packer) => packer.finish(),
             #[cfg(feature = "compress")]
+            Self::ParallelGzip(packer) => Ok(packer.into_inner()),
+            #[cfg(feature = "compress")]
             Self::Zstd(packer) => packer.finish(),
         }
     }
@@ -85,6 +105,8 @@ impl<W: Write> Write for Packer<W> {
             #[cfg(feature = "compress")]
             Self::Gzip(packer) => packer.write(bytes),
             #[cfg(feature = "compress")]
+            Self::ParallelGzip(packer) => packer.write(bytes),
+            #[cfg(feature = "compress")]
             Self::Zstd(packer) => packer.write(bytes),
         }
     }
@@ -95,6 +117,8 @@ impl<W: Write> Write for Packer<W> {
             Self::Plain(writer) => writer.flush(),
             #[cfg(feature = "compress")]
             Self::Gzip(packer) => packer.flush(),
+            #[cfg(feature = "compress")]
+            Self::ParallelGzip(packer) => packer.flush(),
             #[cfg(feature = "compress")]
             Self::Zstd(packer) => packer.flush(),
         }

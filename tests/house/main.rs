@@ -38,6 +38,7 @@ const COMMAND: House = House {
             "failure",
             "link_type",
             "mac",
+            "netns",
             "output",
             "pace",
             "report",

@@ -186,3 +186,30 @@ fn closing_returns_the_writer_beneath() {
         assert_eq!(CaptureReader::new(reader).unwrap().packets().count(), 0);
     }
 }
+
+#[test]
+fn threads_pack_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    for threads in [0, 1, 3] {
+        for (name, compression) in KINDS {
+            let path = dir.path().join(name);
+            let file = File::create(&path).unwrap();
+            let ethernet = LinkType::ETHERNET;
+            let mut writer =
+                PcapWriter::compressed_by(threads, file, compression, ethernet, None).unwrap();
+            for n in 0..50_000_u32 {
+                let bytes = n.to_be_bytes().repeat(20);
+                let packet = Packet::whole(&bytes, Timestamp::from_nanos(n.into()));
+                writer.write_packet(&packet).unwrap();
+                if n == 30_000 {
+                    // All that was written can be read, though there is no end yet.
+                    PacketSink::flush(&mut writer).unwrap();
+                    assert_eq!(read(&path).0, 30_001, "{name}, {threads}");
+                }
+            }
+            writer.close().unwrap();
+            let (packets, end) = read(&path);
+            assert_eq!((packets, end.is_eof()), (50_000, true), "{name}, {threads}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Writing pcapng.
 
-use memif::pcap::{CaptureReader, InterfaceInfo, PcapNgWriter};
+use memif::pcap::{CaptureReader, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
 use memif::{CaptureInfo, Direction, LinkType, Packet, PacketSink, PacketSource, Timestamp};
 
 #[test]
@@ -80,4 +80,20 @@ fn a_sink_of_one_interface_takes_packets_of_any() {
         (0, Direction::Inbound)
     );
     assert_eq!(reader.interfaces()[0].name, "only");
+}
+
+#[test]
+fn statistics_tell_of_a_ring_that_was_full() {
+    let text = b"ring found full 3 times: the peer may have dropped packets";
+    for full in [0, 3] {
+        let mut file = Vec::new();
+        let interface = InterfaceInfo::new("x", LinkType::ETHERNET);
+        let mut writer = PcapNgWriter::new(&mut file, &[interface]).unwrap();
+        let mut counts = InterfaceStatistics::default();
+        counts.found_full = full;
+        writer.write_statistics(0, &counts).unwrap();
+        writer.close().unwrap();
+        let told = file.windows(text.len()).any(|bytes| bytes == text);
+        assert_eq!(told, full == 3);
+    }
 }

@@ -110,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let events = Events::start()?;
     let session = args.endpoint.of_one_queue().open(&events, args.quiet)?;
-    let _serving = args.metrics.serve("respond", &[&session], &events)?;
+    let _serving = args.metrics.serve("respond", &[&session], None, &events)?;
     if session.wait_link(some_time(args.timeout))? == Linked::Stopped {
         return Ok(());
     }

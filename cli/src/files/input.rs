@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::files::tcp;
 
 /// Packets that are read together.
 pub(crate) const BATCH: usize = 64;
@@ -36,10 +37,13 @@ pub(crate) fn is_same(from: &Path, to: &Path) -> bool {
 
 /// Whether it can be read only once, as a pipe.
 pub(crate) fn is_stream(path: &Path) -> bool {
-    path.as_os_str() == "-" || fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
+    path.as_os_str() == "-"
+        || tcp::peer(path).is_some()
+        || fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir())
 }
 
-/// Opens a file; '-' is standard input. What stops the command ends a read that waits.
+/// Opens a file; '-' is standard input, and tcp:HOST:PORT who serves one. What stops the command
+/// ends a read that waits.
 pub(crate) fn open(path: &Path, events: &Events) -> Result<Input, Failure> {
     if !is_stream(path) {
         return Ok(CaptureReader::open(path)?);
@@ -49,10 +53,14 @@ pub(crate) fn open(path: &Path, events: &Events) -> Result<Input, Failure> {
         false => path.display().to_string(),
     };
     let failed = |what: &dyn std::fmt::Display| Failure::Failed(format!("reading {name}: {what}"));
-    let file = match path.as_os_str() == "-" {
-        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+    let file = match (path.as_os_str() == "-", tcp::peer(path)) {
+        (true, _) => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        (_, Some(peer)) => tcp::connect(peer).and_then(|stream| {
+            stream.set_nonblocking(true)?;
+            Ok(OwnedFd::from(stream).into())
+        }),
         // Without waiting for somebody to write to it; reading does.
-        false => OpenOptions::new()
+        _ => OpenOptions::new()
             .read(true)
             .custom_flags(OFlag::O_NONBLOCK.bits())
             .open(path),

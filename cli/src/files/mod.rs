@@ -3,3 +3,4 @@
 pub(crate) mod filter;
 pub(crate) mod input;
 pub(crate) mod record;
+pub(crate) mod tcp;

@@ -16,6 +16,7 @@ use snapshot::Watched;
 
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::files::record::Recording;
 use crate::link::session::Session;
 use crate::report::notice;
 
@@ -60,15 +61,16 @@ impl MetricsArgs {
         }
     }
 
-    /// Publishes the counters of these interfaces.
+    /// Publishes the counters of these interfaces, and of what records their packets.
     pub(crate) fn serve(
         &self,
         command: &str,
         sessions: &[&Session],
+        recording: Option<&Recording>,
         events: &Events,
     ) -> Result<Serving, Failure> {
         let watched = sessions.iter().map(|s| Watched::new(s)).collect();
-        let source = Arc::new(snapshot::Source::new(command, watched));
+        let source = Arc::new(snapshot::Source::new(command, watched, recording));
         if let Some(address) = self.metrics {
             let source = Arc::clone(&source);
             serve_http(

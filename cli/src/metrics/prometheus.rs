@@ -1,7 +1,7 @@
 //! A snapshot in Prometheus's text form.
 
 use prometheus::core::Collector;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::snapshot::Snapshot;
 
@@ -54,7 +54,8 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
     )?;
     let full = counter(
         "memif_ring_full_total",
-        "Times that a ring had no room for what was to be sent.",
+        "Times that a ring had no room (tx), or was found full, so that its peer may have dropped \
+         packets (rx).",
         &QUEUE,
     )?;
     let overrun = counter(
@@ -92,6 +93,26 @@ fn encode(snapshot: &Snapshot) -> prometheus::Result<String> {
             used.with_label_values(&labels).set(queue.ring_used.into());
             slots.with_label_values(&labels).set(queue.ring_size.into());
         }
+    }
+    if let Some(load) = snapshot.buffer {
+        let gauge = |name: &str, help: &str, value: f64| -> prometheus::Result<()> {
+            registered(&registry, Gauge::new(name, help)?).map(|gauge| gauge.set(value))
+        };
+        gauge(
+            "memif_buffer_limit_bytes",
+            "Memory for packets that wait to be written.",
+            load.limit as f64,
+        )?;
+        gauge(
+            "memif_buffer_highest_bytes",
+            "Most of it that was in use.",
+            load.highest as f64,
+        )?;
+        gauge(
+            "memif_longest_pause_seconds",
+            "Longest time between two reads of a ring.",
+            load.longest_pause,
+        )?;
     }
     TextEncoder::new().encode_to_string(&registry.gather())
 }

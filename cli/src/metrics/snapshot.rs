@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memif::{Memif, QueueDetails, QueueStats};
 use serde::{Deserialize, Serialize};
 
+use crate::files::record::{Load, Recording};
 use crate::link::session::{Dropped, Session};
 
 /// A command and its interfaces.
@@ -15,6 +16,9 @@ pub(crate) struct Snapshot {
     /// Seconds since 1970.
     pub(crate) time: f64,
     pub(crate) interfaces: Vec<Interface>,
+    /// Where packets wait to be written.
+    #[serde(default)]
+    pub(crate) buffer: Option<Load>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,7 +57,7 @@ pub(crate) struct Queue {
     pub(crate) bytes: u64,
     /// Received here and not passed on.
     pub(crate) dropped: u64,
-    /// How often the ring had no room.
+    /// How often the ring had no room: for packets that were sent, or found so while receiving.
     pub(crate) ring_full: u64,
     /// Slots that the peer has overwritten before they were read.
     #[serde(default)]
@@ -121,17 +125,18 @@ impl Watched {
 }
 
 /// Where snapshots come from.
-#[derive(Debug)]
 pub(super) struct Source {
     command: String,
     watched: Vec<Watched>,
+    recording: Option<Recording>,
 }
 
 impl Source {
-    pub(super) fn new(command: &str, watched: Vec<Watched>) -> Self {
+    pub(super) fn new(command: &str, watched: Vec<Watched>, recording: Option<&Recording>) -> Self {
         Self {
             command: command.to_owned(),
             watched,
+            recording: recording.cloned(),
         }
     }
 
@@ -142,6 +147,7 @@ impl Source {
             command: self.command.clone(),
             time: time.unwrap_or_default().as_secs_f64(),
             interfaces: self.watched.iter().map(Watched::interface).collect(),
+            buffer: self.recording.as_ref().and_then(Recording::load),
         }
     }
 }

@@ -54,7 +54,7 @@ fn lines_into_a_device_that_is_full() {
 /// A disk of 256 KiB that only the capture's shell has; it brings out what was written to it.
 const SMALL_DISK: &str = r#"
 mount -t tmpfs -o size=256k none "$1/disk" || exit 77
-"$2" capture -s "$1/memif.sock" --role master -w "$1/disk/out.pcap"
+"$2" capture -s "$1/memif.sock" --role master -w "$1/disk/out.pcap" --buffer 256k
 code=$?
 cp "$1/disk/out.pcap" "$1/out.pcap"
 exit $code
@@ -78,7 +78,8 @@ fn a_disk_that_becomes_full() {
     for size in [64, 1500] {
         let place = Place::new();
         let file = place.text("in.pcap");
-        write_numbered(&file, 0, 10_000, &[size]);
+        // More than the disk, the buffer and the ring hold.
+        write_numbered(&file, 0, 30_000, &[size]);
         fs::create_dir(place.path("disk")).unwrap();
         let mut command = Command::new("unshare");
         command.args([

@@ -65,11 +65,11 @@ fn a_slow_reader_gets_all_of_them() {
         let (socket, file) = (place.socket(), place.text("in.pcap"));
         write_numbered(&file, 0, 100_000, &[64]);
         let (capture, mut pipe) = Process::with_stdout(&mut memif(&[
-            "capture", "-s", &socket, "--role", ours, "--once", "-w", "-",
+            "capture", "-s", &socket, "--role", ours, "--once", "-w", "-", "--buffer", "256k",
         ]));
         let replay = start_replay(&place, other, &["--topspeed", &file]);
         capture.wait_said("connected to", 1);
-        // Far more than the pipe, the ring and the buffers between them hold: the sender must wait.
+        // Far more than the pipe, the ring and the buffer between them hold: the sender must wait.
         replay.wait_sleeping(200);
 
         let mut got = vec![0; 1_000_000];

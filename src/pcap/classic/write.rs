@@ -121,7 +121,24 @@ impl<W: Write> PcapWriter<W> {
         link_type: LinkType,
         snaplen: Option<u32>,
     ) -> Result<Self, Error> {
-        Self::start(Packer::new(writer, compression)?, None, link_type, snaplen)
+        Self::compressed_by(0, writer, compression, link_type, snaplen)
+    }
+
+    /// Like [`compressed`](Self::compressed), by so many threads beside the caller's. They have up
+    /// to some megabytes each; [`flush`](PacketSink::flush) waits for them.
+    ///
+    /// # Errors
+    ///
+    /// As for `compressed`; [`Error::Io`] if a thread can't be started.
+    pub fn compressed_by(
+        threads: u32,
+        writer: W,
+        compression: Compression,
+        link_type: LinkType,
+        snaplen: Option<u32>,
+    ) -> Result<Self, Error> {
+        let packer = Packer::new(writer, compression, threads)?;
+        Self::start(packer, None, link_type, snaplen)
     }
 
     /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,

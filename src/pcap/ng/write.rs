@@ -13,6 +13,7 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::blocks::interface_statistics::{
     InterfaceStatisticsBlock, InterfaceStatisticsOption,
 };
+use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PcapNgBlock};
 use pcap_file::{DataLink, Endianness};
@@ -48,6 +49,9 @@ pub struct InterfaceStatistics {
     pub dropped: u64,
     /// How many of these passed the capture's filter.
     pub accepted: u64,
+    /// How often the ring was found full, so that the peer may have dropped packets. A comment in
+    /// the file says so.
+    pub found_full: u64,
     /// When the capture started.
     pub start: Timestamp,
     /// When it ended.
@@ -132,7 +136,23 @@ impl<W: Write> PcapNgWriter<W> {
         compression: Compression,
         interfaces: &[InterfaceInfo],
     ) -> Result<Self, Error> {
-        Self::start(Packer::new(writer, compression)?, None, interfaces)
+        Self::compressed_by(0, writer, compression, interfaces)
+    }
+
+    /// Like [`compressed`](Self::compressed), by so many threads beside the caller's. They have up
+    /// to some megabytes each; [`flush`](Self::flush) waits for them.
+    ///
+    /// # Errors
+    ///
+    /// As for `compressed`; [`Error::Io`] if a thread can't be started.
+    pub fn compressed_by(
+        threads: u32,
+        writer: W,
+        compression: Compression,
+        interfaces: &[InterfaceInfo],
+    ) -> Result<Self, Error> {
+        let packer = Packer::new(writer, compression, threads)?;
+        Self::start(packer, None, interfaces)
     }
 
     /// Whether each packet is flushed at once, which is useful for a pipe. `false` by default,
@@ -258,16 +278,22 @@ impl<W: Write> PcapNgWriter<W> {
             return Err(self.no_interface(interface));
         }
         let time = |time: Timestamp| Duration::from_nanos(time.as_nanos());
+        let mut options = vec![
+            Option::IsbStartTime(time(counts.start)),
+            Option::IsbEndTime(time(counts.end)),
+            Option::IsbIfRecv(counts.received),
+            Option::IsbIfDrop(counts.dropped),
+            Option::IsbFilterAccept(counts.accepted),
+        ];
+        if counts.found_full > 0 {
+            let times = counts.found_full;
+            let text = format!("ring found full {times} times: the peer may have dropped packets");
+            options.push(Option::Common(CommonOption::Comment(text.into())));
+        }
         self.block(InterfaceStatisticsBlock {
             interface_id: interface,
             timestamp: time(counts.end),
-            options: vec![
-                Option::IsbStartTime(time(counts.start)),
-                Option::IsbEndTime(time(counts.end)),
-                Option::IsbIfRecv(counts.received),
-                Option::IsbIfDrop(counts.dropped),
-                Option::IsbFilterAccept(counts.accepted),
-            ],
+            options,
         })
     }
 

@@ -96,6 +96,7 @@ struct queue
   uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */
   /* Receiving: */
   _Atomic uint64_t overrun; /* owner: slots that the peer has overwritten before they were read */
+  _Atomic uint64_t full;    /* owner: how often the peer had filled all slots */
   struct event *event;	/* control: with on_interrupt, efd in the control loop */
   _Atomic int epfd, wake_fd; /* any, with the lock: made by queue_prepare; else -1 */
   _Atomic bool woken;	/* any: rx_wake asks the waiter to return */

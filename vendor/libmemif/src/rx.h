@@ -19,6 +19,22 @@ void rx_resume (queue_t *q);
  * where there are none *err says why. */
 int rx_look (queue_t *q, int *err);
 
+/* The slots that the peer may fill, as far as they are not handed out: ours, or those of the ring. */
+static inline unsigned
+rx_slots (const queue_t *q)
+{
+  return q->slave ? (uint16_t) (q->done - q->next) : q->mask + 1u - (uint16_t) (q->next - q->done);
+}
+
+/* Counts a ring in which the peer has no room left. */
+static inline void
+rx_note_full (queue_t *q, unsigned published)
+{
+  if (__builtin_expect (published == rx_slots (q), 0) && q->state == QUEUE_UP && q->fault == FAULT_NONE)
+    atomic_store_explicit (&q->full, atomic_load_explicit (&q->full, memory_order_relaxed) + 1,
+			   memory_order_relaxed);
+}
+
 /* rx.c: makes slots ready to be given back. */
 void rx_restore (queue_t *q, uint16_t count, uint16_t headroom);
 
@@ -37,8 +53,7 @@ rx_count_published (queue_t *q)
     counter = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head,
 				    memory_order_acquire);
   uint16_t published = (uint16_t) (counter - q->next);
-  uint16_t held = (uint16_t) (q->next - q->done); /* master */
-  unsigned most = q->slave ? (uint16_t) (q->done - q->next) : q->mask + 1u - held;
+  unsigned most = rx_slots (q);
   if (published > most)
     return rx_overrun (q, counter, published, most);
   q->peer = counter;

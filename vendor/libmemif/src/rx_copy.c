@@ -182,6 +182,7 @@ new_packets (queue_t *q)
     return false;
   q->idle = 0;
   q->peer = counter;
+  rx_note_full (q, published);
   return true;
 }
 
@@ -209,6 +210,8 @@ rx_look (queue_t *q, int *err)
       q->fault = FAULT_TOLD;
       *err = MEMIF_ERR_MFMSG;
     }
+  else if (published > 0)
+    rx_note_full (q, (unsigned) published);
   return published;
 }
 

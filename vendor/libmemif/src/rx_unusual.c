@@ -243,3 +243,13 @@ memif_ext_rx_overrun (memif_conn_handle_t conn, uint16_t qid, uint64_t *slots)
   *slots = atomic_load_explicit (&q->overrun, memory_order_relaxed);
   return MEMIF_ERR_SUCCESS;
 }
+
+int
+memif_ext_rx_full (memif_conn_handle_t conn, uint16_t qid, uint64_t *times)
+{
+  const queue_t *q = queue_of (conn, qid, true);
+  if (!q || !times)
+    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+  *times = atomic_load_explicit (&q->full, memory_order_relaxed);
+  return MEMIF_ERR_SUCCESS;
+}

@@ -8,7 +8,7 @@ use memif::RxMode;
 
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::files::record::Recording;
+use crate::files::record::{Feed, Recording};
 use crate::report::{count, notice};
 
 mod ends;
@@ -89,7 +89,7 @@ fn join(
     passed: &[Passed; 2],
 ) -> Result<(), Failure> {
     let sessions: Vec<_> = ports.iter().filter_map(Port::session).collect();
-    let _serving = args.metrics.serve("bridge", &sessions, events)?;
+    let _serving = args.metrics.serve("bridge", &sessions, recording, events)?;
 
     // Whoever is there first waits, its packets on its ring, until somebody can take them.
     for port in ports {
@@ -143,12 +143,16 @@ impl Way<'_> {
     fn pass(&self, rx_mode: RxMode) -> Result<(), Failure> {
         let (from, to) = (&self.ports[self.from], &self.ports[1 - self.from]);
         let mut source = from.source(self.queue, rx_mode)?;
+        let mut recording = self.recording.map(|to| (to, Feed::new(to.recording)));
         loop {
+            if let Some((_, feed)) = &mut recording {
+                feed.wait_for_room(self.events);
+            }
             match source.fill()? {
                 None => return Ok(()),
                 Some(0) => {
-                    if let Some(recording) = self.recording {
-                        recording.idle();
+                    if let Some((_, feed)) = &mut recording {
+                        feed.idle();
                     }
                     if !source.wait()? {
                         return Ok(());
@@ -173,8 +177,8 @@ impl Way<'_> {
                     if let Some(session) = from.session() {
                         session.dropped.add(self.queue, lost);
                     }
-                    if let Some(recording) = self.recording {
-                        recording.take(self.from as u32, &packets);
+                    if let Some((to, feed)) = &mut recording {
+                        to.take(feed, self.from as u32, &packets);
                     }
                     result?;
                 }

@@ -3,14 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memif::pcap::InterfaceInfo;
-use memif::{LinkType, Packet};
+use memif::{LinkType, Memif, Packet};
 
 use super::ends::Port;
 use super::options::Args;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
-use crate::files::record::{Recorder, Recording, Setup, Summary};
+use crate::files::record::{self, Feed, Recorder, Recording, Setup, Summary};
 use crate::report::{count, notice_later};
 
 /// `None` where nothing is to be recorded.
@@ -32,15 +32,17 @@ pub(super) fn start(
         filter,
         snaplen: args.snaplen,
         limits: args.record.limits(),
+        buffer: args.record.buffer(),
         ends_command: args.stop_with_recording,
     };
     let recorder = Box::new(Recorder::create(plan, link_type, args.snaplen)?);
-    Recording::start(recorder, setup, events, tell).map(Some)
+    record::start(recorder, setup, events, tell).map(Some)
 }
 
 pub(super) fn tell(summary: &Summary) {
     let done = count(summary.done, "packet");
     notice_later(format_args!("{done} recorded, {}", summary.what));
+    summary.tell_load();
     if summary.lost > 0 {
         let lost = count(summary.lost, "packet");
         notice_later(format_args!(
@@ -57,10 +59,10 @@ pub(super) fn tell(summary: &Summary) {
 
 /// A recording that is told who the peers are.
 pub(super) struct Described<'a> {
-    recording: &'a Recording,
+    pub(super) recording: &'a Recording,
     args: &'a Args,
     ports: &'a [Port; 2],
-    /// Links of both ends, when they were last described, and one more.
+    /// Links of both ends, when they were last described.
     links: AtomicU64,
 }
 
@@ -70,26 +72,32 @@ impl<'a> Described<'a> {
             recording,
             args,
             ports,
-            links: AtomicU64::new(u64::MAX),
+            links: AtomicU64::new(ports.iter().map(Port::links).sum()),
         };
-        this.describe();
+        recording.describe(this.interfaces());
+        let memifs: Vec<_> = ports
+            .iter()
+            .map(|port| port.session().map(|session| session.memif.clone()))
+            .collect();
+        recording.watch_rings(move || {
+            let full = |memif: &Memif| memif.stats().rx_queues.iter().map(|q| q.ring_full).sum();
+            memifs
+                .iter()
+                .map(|memif| memif.as_ref().map_or(0, full))
+                .collect()
+        });
         this
     }
 
-    pub(super) fn take(&self, from: u32, packets: &[Packet<'_>]) {
-        self.describe();
-        self.recording.take(from, packets);
-    }
-
-    pub(super) fn idle(&self) {
-        self.recording.idle();
-    }
-
-    fn describe(&self) {
+    pub(super) fn take(&self, feed: &mut Feed, from: u32, packets: &[Packet<'_>]) {
         let links = self.ports.iter().map(Port::links).sum();
-        if self.links.swap(links, Ordering::AcqRel) == links {
-            return;
+        if self.links.swap(links, Ordering::AcqRel) != links {
+            feed.describe(self.interfaces());
         }
+        feed.take(from, packets);
+    }
+
+    fn interfaces(&self) -> Vec<InterfaceInfo> {
         let (args, link_type) = (self.args, self.args.a.mode().link_type());
         let interfaces = [(&args.a, &self.ports[0]), (&args.b, &self.ports[1])];
         let interfaces = interfaces.map(|(spec, port)| {
@@ -98,6 +106,6 @@ impl<'a> Described<'a> {
             info.description = port.about(args.snaplen);
             info
         });
-        self.recording.describe(interfaces.into());
+        interfaces.into()
     }
 }

@@ -11,7 +11,7 @@ use memif::{Burst, Eof, Error, PacketSource};
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::input::{self, Input};
-use crate::files::record::{Output, Recorder, Recording, Setup, Summary};
+use crate::files::record::{self, Feed, Output, Recorder, Recording, Setup, Summary};
 use crate::link::session::{Linked, Session};
 use crate::print::Lines;
 use crate::report::notice;
@@ -63,6 +63,8 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         filter: args.filter(link_type)?,
         snaplen: args.snaplen,
         limits: args.limits(),
+        // A file that is read waits as long as it takes.
+        buffer: args.record.buffer().filter(|_| file.is_none()),
         ends_command: true,
     };
     // Opened first: what can't be written must not cost a peer's packets.
@@ -77,7 +79,7 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         }
     };
     // Before a peer is told of: whoever sees that may send signals.
-    let recording = Recording::start(output, setup, &events, tell)?;
+    let recording = record::start(output, setup, &events, tell)?;
     let result = match (&mut file, &args.observe) {
         (Some(file), _) => read_files(args, &files, file, &events, &recording),
         (None, Some(target)) => observe::run(args, target, &events, &recording),
@@ -129,10 +131,11 @@ fn read_file(
     let mut info = InterfaceInfo::new("file", file.link_type());
     info.description = path.display().to_string();
     info.snaplen = Some(args.snaplen);
-    recording.describe(vec![info]);
+    let mut feed = Feed::new(recording);
+    feed.describe(vec![info]);
     while !events.is_stopped() {
         match file.read_packet() {
-            Ok(packet) => recording.take(0, [packet]),
+            Ok(packet) => feed.take(0, [packet]),
             Err(Error::Eof(_)) => break,
             // By what stops the command.
             Err(_) if events.is_stopped() => break,
@@ -143,14 +146,27 @@ fn read_file(
 }
 
 fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(), Failure> {
-    let _serving = args.metrics.serve("capture", &[session], &session.events)?;
+    let (metrics, events) = (&args.metrics, &session.events);
+    let _serving = metrics.serve("capture", &[session], Some(recording), events)?;
     let linked = session.wait_link_after(0, some_time(args.timeout))?;
     let reader = Reader {
         args,
         session,
         recording,
     };
-    reader.describe();
+    recording.describe(session.interfaces(args.snaplen));
+    let (memif, dropped) = (session.memif.clone(), session.dropped.clone());
+    recording.watch_rings(move || {
+        memif
+            .stats()
+            .rx_queues
+            .iter()
+            .map(|q| q.ring_full)
+            .collect()
+    });
+    recording.on_dropped(move |queue, packets| {
+        dropped.add(u8::try_from(queue).unwrap_or(u8::MAX), packets);
+    });
     if linked == Linked::Stopped {
         // Wireshark shows a reason only when it has stopped, and failures only.
         return match args.silent {
@@ -185,20 +201,15 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Tells the file who the peer is.
-    fn describe(&self) {
-        let interfaces = self.session.interfaces(self.args.snaplen);
-        self.recording.describe(interfaces);
-    }
-
     /// `another` is called when another link is up.
     fn read(&self, queue: u8, another: &dyn Fn()) {
-        if let Err(failure) = self.read_queue(queue, another) {
-            self.recording.fail(failure);
+        let mut feed = Feed::new(self.recording);
+        if let Err(failure) = self.read_queue(queue, &mut feed, another) {
+            feed.fail(failure);
         }
     }
 
-    fn read_queue(&self, queue: u8, another: &dyn Fn()) -> Result<(), Failure> {
+    fn read_queue(&self, queue: u8, feed: &mut Feed, another: &dyn Fn()) -> Result<(), Failure> {
         let (session, recording) = (self.session, self.recording);
         let mut queue = session.memif.rx_queue(queue)?;
         queue.set_rx_mode(self.args.rx_mode)?;
@@ -210,34 +221,34 @@ impl Reader<'_> {
         };
         let new_burst = |size: u16| Burst::new(size).with_snaplen(snaplen);
         let mut burst = new_burst(BURST);
-        let counted = recording.left().is_some();
-        while !recording.is_done() {
-            if counted {
-                // Near the end no more than is wanted, so that the rest stays with the peer.
-                let taken = recording.left().unwrap_or(0);
-                if taken < u64::from(BURST) && taken > 0 && burst.capacity() as u64 != taken {
-                    burst = new_burst(taken as u16);
+        loop {
+            // Near the end no more than is wanted, so that the rest stays with the peer.
+            match feed.wanted() {
+                Some(0) => return Ok(()),
+                Some(wanted) => {
+                    let most = wanted.min(BURST.into()) as u16;
+                    if usize::from(most) != burst.capacity() {
+                        burst = new_burst(most);
+                    }
                 }
+                None => {}
             }
             let links = session.links();
             match queue.rx_burst(&mut burst) {
                 Ok(0) => {
-                    recording.idle();
+                    feed.idle();
                     if !recording.is_done() {
                         let _ = queue.wait(None)?;
                     }
                 }
-                Ok(_) => {
-                    let dropped = recording.take(number, &burst);
-                    session.dropped.add(queue.id(), dropped);
-                }
+                Ok(_) => feed.take(number, &burst),
                 Err(Error::Eof(Eof::LinkDown)) => {
-                    recording.idle();
+                    feed.idle();
                     if self.args.once || session.wait_link_after(links, None)? == Linked::Stopped {
                         return Ok(());
                     }
                     // Another peer, perhaps.
-                    self.describe();
+                    feed.describe(session.interfaces(self.args.snaplen));
                     another();
                 }
                 Err(Error::Eof(_)) => return Ok(()),
@@ -246,6 +257,5 @@ impl Reader<'_> {
                 Err(e) => return Err(e.into()),
             }
         }
-        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::search::{Found, Search};
 use super::target::Target;
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::files::record::Recording;
+use crate::files::record::{Feed, Recording};
 use crate::report::notice;
 use crate::values::some_time;
 
@@ -32,7 +32,7 @@ struct Watched {
 
 struct Observing<'a> {
     args: &'a Args,
-    recording: &'a Recording,
+    feed: Feed,
     search: Search,
     /// Whether there was a link, be it one that can't be read.
     any: bool,
@@ -51,7 +51,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let mut this = Observing {
         args,
-        recording,
+        feed: Feed::new(recording),
         search: Search::start(args, target),
         any: false,
         none: false,
@@ -85,7 +85,7 @@ pub(super) fn run(
         }
         waiting = false;
         if !this.read(&mut burst) {
-            recording.idle();
+            this.feed.idle();
             match Observer::wait_any(&mut this.observers, Some(PAUSE)) {
                 // Which it is, the rings tell.
                 Ok(_) | Err(Error::TimedOut) => {}
@@ -155,7 +155,7 @@ impl Observing<'_> {
                 interfaces.push(info);
             }
         }
-        self.recording.describe(interfaces);
+        self.feed.describe(interfaces);
     }
 
     /// A burst of each ring. False when there was nothing.
@@ -173,7 +173,7 @@ impl Observing<'_> {
                             Way::ToMaster => Direction::Inbound,
                             Way::ToSlave => Direction::Outbound,
                         };
-                        self.recording.take_as(number, way, &*burst);
+                        self.feed.take_as(number, way, &*burst);
                         (up, any) = (true, true);
                     }
                     Err(Error::Eof(Eof::LinkDown)) => {}
@@ -203,7 +203,7 @@ impl Observing<'_> {
         for ((number, ring), told) in (watched.base..).zip(rings).zip(&mut watched.told) {
             let counts = ring.counts();
             let missed = counts.missed.saturating_sub(told.missed);
-            self.recording.missed(number, missed, counts.at_least);
+            self.feed.missed(number, missed, counts.at_least);
             *told = counts;
         }
     }

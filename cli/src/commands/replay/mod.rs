@@ -42,8 +42,8 @@ pub(crate) struct Args {
     endpoint: Endpoint,
     #[command(flatten)]
     metrics: MetricsArgs,
-    /// pcap or pcapng files, sent one after the other; '-' is standard input. Words after the files
-    /// are a filter in libpcap's language: x.pcap udp port 9
+    /// pcap or pcapng files, sent one after the other; '-' is standard input, tcp:HOST:PORT a server
+    /// of packets. Words after the files are a filter in libpcap's language: x.pcap udp port 9
     #[arg(required = true, value_name = "FILE")]
     files: Vec<OsString>,
     #[command(flatten)]
@@ -144,7 +144,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     let session = args.endpoint.open(&events, args.quiet)?;
-    let _serving = args.metrics.serve("replay", &[&session], &events)?;
+    let _serving = args.metrics.serve("replay", &[&session], None, &events)?;
     let limit = some_time(Some(args.timeout));
     let lost = session.lost_links();
     if session.wait_link(limit)? == Linked::Stopped {

@@ -10,6 +10,7 @@ use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
 use crate::files::input::{Input, is_stream, open};
+use crate::files::tcp;
 use crate::link_type::Header;
 
 /// How files are opened, and what has to be in them.
@@ -226,6 +227,7 @@ pub(super) fn split(words: &[OsString]) -> (Vec<PathBuf>, &[OsString]) {
     let is_file = |word: &OsString| {
         let bytes = word.as_bytes();
         word == "-"
+            || tcp::peer(Path::new(word)).is_some()
             || bytes.contains(&b'/')
             || ENDS.iter().any(|end| bytes.ends_with(end.as_bytes()))
             || Path::new(word).exists()
@@ -252,6 +254,7 @@ mod tests {
         };
         assert_eq!(split_of("a"), (1, 0));
         assert_eq!(split_of("udp port 9"), (1, 2));
+        assert_eq!(split_of("tcp:x:1 tcp port 9"), (1, 3));
         assert_eq!(split_of("a.pcap udp port 9"), (1, 3));
         assert_eq!(
             split_of("a.pcap b.pcapng.zst - /x/y net 10.0.0.0/8"),

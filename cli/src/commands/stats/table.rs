@@ -22,6 +22,9 @@ pub(super) fn table(before: &[Snapshot], now: &[Snapshot]) -> String {
     for s in now {
         let earlier = before.iter().find(|b| b.pid == s.pid);
         let seconds = earlier.map_or(0.0, |b| s.time - b.time);
+        if let Some(load) = &s.buffer {
+            let _ = writeln!(text, "# {} {load}", s.pid);
+        }
         for (n, interface) in s.interfaces.iter().enumerate() {
             let _ = writeln!(
                 text,

@@ -1,17 +1,21 @@
 //! One file that is being written.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 use memif::pcap::{Compression, InterfaceInfo, InterfaceStatistics, PcapNgWriter, PcapWriter};
 use memif::{Direction, Error, LinkType, Packet, PacketSink};
 
 use super::options::{Format, Plan};
+use super::serve::Server;
 use crate::failure::Failure;
+use crate::files::tcp;
 use crate::output::{is_closed, pipe_of, standard_output};
+use crate::report::count;
 
 type Target = Box<dyn Write + Send>;
 
@@ -21,9 +25,73 @@ pub(super) struct OpenFile {
     /// The file, where it is one and no pipe or device: it may be cut, and nobody reads along.
     regular: Option<File>,
     pipe: Option<OwnedFd>,
+    server: Option<Server>,
     compression: Compression,
     /// Of the first of the interfaces that packets come from now.
     base: u32,
+}
+
+/// What is written to.
+struct Opened {
+    path: PathBuf,
+    sink: Target,
+    pipe: Option<OwnedFd>,
+    regular: Option<File>,
+    server: Option<Server>,
+}
+
+impl Opened {
+    fn of(plan: &Plan, number: u64, now: &Zoned) -> Result<Self, Failure> {
+        let failed = |path: &Path, e: &dyn Display| {
+            Failure::Failed(format!("writing {}: {e}", path.display()))
+        };
+        let name = plan.names.fixed().unwrap_or(Path::new(""));
+        let to = |sink: Target, pipe| Self {
+            path: name.to_owned(),
+            sink,
+            pipe,
+            regular: None,
+            server: None,
+        };
+        if name.as_os_str() == "-" {
+            let stdout = standard_output()?;
+            if stdout.is_terminal() {
+                return Err(Failure::Usage(
+                    "standard output is a terminal; use '-w - | …' or '-w FILE'".into(),
+                ));
+            }
+            if is_closed(&stdout) {
+                return Err(Failure::Failed("standard output is closed".into()));
+            }
+            let pipe = pipe_of(&stdout);
+            return Ok(to(Box::new(stdout), pipe));
+        }
+        if let Some(peer) = tcp::peer(name) {
+            let stream = tcp::connect(peer).map_err(|e| failed(name, &e))?;
+            let pipe = pipe_of(&stream);
+            return Ok(to(Box::new(stream), pipe));
+        }
+        if let Some(address) = tcp::listener(name) {
+            let server = Server::listen(address.map_err(Failure::Usage)?);
+            let server = server.map_err(|e| failed(name, &e))?;
+            return Ok(Self {
+                server: Some(server.clone()),
+                ..to(Box::new(server), None)
+            });
+        }
+        let (path, file) = plan.names.create(number, now)?;
+        // By the open file, not by its name: that may be another's by then.
+        let regular = match file.metadata() {
+            Ok(m) if m.is_file() => file.try_clone().ok(),
+            _ => None,
+        };
+        let pipe = pipe_of(&file);
+        Ok(Self {
+            path,
+            regular,
+            ..to(Box::new(file), pipe)
+        })
+    }
 }
 
 enum Writer {
@@ -39,34 +107,22 @@ impl OpenFile {
         link_type: LinkType,
         snaplen: u32,
     ) -> Result<Self, Failure> {
-        let (path, sink, pipe, regular): (_, Box<dyn Write + Send>, _, _) =
-            if plan.names.is_standard_output() {
-                let stdout = standard_output()?;
-                if stdout.is_terminal() {
-                    return Err(Failure::Usage(
-                        "standard output is a terminal; use '-w - | …' or '-w FILE'".into(),
-                    ));
-                }
-                if is_closed(&stdout) {
-                    return Err(Failure::Failed("standard output is closed".into()));
-                }
-                let pipe = pipe_of(&stdout);
-                (PathBuf::from("-"), Box::new(stdout), pipe, None)
-            } else {
-                let (path, file) = plan.names.create(number, now)?;
-                // By the open file, not by its name: that may be another's by then.
-                let regular = match file.metadata() {
-                    Ok(m) if m.is_file() => file.try_clone().ok(),
-                    _ => None,
-                };
-                let pipe = pipe_of(&file);
-                (path, Box::new(file), pipe, regular)
-            };
+        let Opened {
+            path,
+            sink,
+            pipe,
+            regular,
+            server,
+        } = Opened::of(plan, number, now)?;
         let (compression, each) = (plan.compression, plan.each_packet);
+        // Who reads along is not to wait for others to come.
+        let threads = regular.as_ref().map_or(0, |_| plan.write_threads);
         let writer = match plan.format {
-            Format::Pcap => PcapWriter::compressed(sink, compression, link_type, Some(snaplen))
-                .map(|writer| Writer::Pcap(writer.flush_each(each))),
-            Format::PcapNg => PcapNgWriter::compressed(sink, compression, &[])
+            Format::Pcap => {
+                PcapWriter::compressed_by(threads, sink, compression, link_type, Some(snaplen))
+                    .map(|writer| Writer::Pcap(writer.flush_each(each)))
+            }
+            Format::PcapNg => PcapNgWriter::compressed_by(threads, sink, compression, &[])
                 .map(|writer| Writer::PcapNg(writer.flush_each(each))),
         };
         let writer = writer.map_err(|error| match error {
@@ -80,6 +136,7 @@ impl OpenFile {
             path,
             regular,
             pipe,
+            server,
             compression: plan.compression,
             base: 0,
         })
@@ -127,6 +184,14 @@ impl OpenFile {
         Ok(())
     }
 
+    /// Bytes that the counts of an interface have at the file's end, at most.
+    pub(super) fn counts_size(&self) -> u64 {
+        match &self.writer {
+            Writer::Pcap(_) => 0,
+            Writer::PcapNg(_) => 192,
+        }
+    }
+
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         match &mut self.writer {
             Writer::Pcap(writer) => PacketSink::flush(writer),
@@ -165,8 +230,31 @@ impl OpenFile {
         }
     }
 
-    /// Writes all that is left.
-    pub(super) fn finish(&mut self) -> Result<(), Error> {
+    /// Writes all that is left. After a failure only what is sound is kept.
+    pub(super) fn end(&mut self) -> Result<(), Failure> {
+        self.finish().map_err(|e| {
+            self.drop_half_record();
+            self.abandon();
+            self.failure(e)
+        })
+    }
+
+    /// By the name that the user gave.
+    pub(super) fn failure(&self, error: Error) -> Failure {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+
+        let Error::Io { error: system, .. } = &error else {
+            return error.into();
+        };
+        if matches!(system.kind(), BrokenPipe | ConnectionReset) {
+            return Failure::NobodyReads;
+        }
+        let path = self.path.display();
+        let whole = count(self.packets_written(), "packet");
+        Failure::Failed(format!("writing {path}: {system}; {whole} written"))
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
         match &mut self.writer {
             Writer::Pcap(writer) => writer.finish(),
             Writer::PcapNg(writer) => writer.finish(),
@@ -196,6 +284,18 @@ impl OpenFile {
             Writer::Pcap(writer) => writer.abandon(),
             Writer::PcapNg(writer) => writer.abandon(),
         }
+    }
+
+    /// Lets those that it is served to have the rest.
+    pub(super) fn linger(&self) {
+        self.server.iter().for_each(Server::end);
+    }
+
+    /// Those that it was served to, where it was.
+    pub(super) fn readers(&self) -> String {
+        self.server
+            .as_ref()
+            .map_or_else(String::new, Server::what_was_done)
     }
 
     /// The pipe that it is, if it is one.

@@ -1,14 +1,26 @@
-//! Recording packets: `recording` is what capture and bridge feed, `recorder` writes one file, or
-//! many one after the other.
+//! Recording packets: feeds bring them to a `recording`, through a `buffer` where they come from
+//! rings; a `recorder` writes one file, or many one after the other.
 
+mod buffer;
+mod closing;
+mod feed;
 mod file;
 mod names;
 mod options;
 mod output;
 mod recorder;
 mod recording;
+mod serve;
+mod start;
+mod state;
+mod summary;
+mod watch;
+mod writer;
 
+pub(crate) use feed::Feed;
 pub(crate) use options::{Limits, RecordArgs};
 pub(crate) use output::{Output, Put};
 pub(crate) use recorder::Recorder;
-pub(crate) use recording::{Recording, Setup, Summary};
+pub(crate) use recording::Recording;
+pub(crate) use start::{Setup, start};
+pub(crate) use summary::{Load, Summary};

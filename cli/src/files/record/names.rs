@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Zoned;
 
 use crate::failure::Failure;
+use crate::files::tcp;
 
 /// How file names are made, one after another.
 #[derive(Clone, Debug)]
@@ -38,9 +39,17 @@ impl Names {
         Ok(Self::Numbered { stem, extension })
     }
 
-    /// Whether it is standard output.
-    pub(super) fn is_standard_output(&self) -> bool {
-        matches!(self, Self::Fixed(name) if name.as_os_str() == "-")
+    /// Whether it is no file: it can't be followed by another.
+    pub(super) fn is_stream(name: &Path) -> bool {
+        name.as_os_str() == "-" || tcp::peer(name).is_some() || tcp::listener(name).is_some()
+    }
+
+    /// The name, where it is the only one.
+    pub(super) fn fixed(&self) -> Option<&Path> {
+        match self {
+            Self::Fixed(name) => Some(name),
+            _ => None,
+        }
     }
 
     /// Creates the file with this number, counted from 1, begun now. Of several files only the one

@@ -1,7 +1,9 @@
 //! The options that say where packets are written, and when a file is full.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::thread;
 use std::time::Duration;
 
 use memif::pcap::Compression;
@@ -13,7 +15,8 @@ use crate::values::some_seconds;
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Files")]
 pub(crate) struct RecordArgs {
-    /// Write the packets to a file; '-' is standard output. The format is pcapng unless the name
+    /// Write the packets to a file, to standard output ('-'), to a reader at tcp:HOST:PORT, or to
+    /// all that connect to tcp-listen:[ADDRESS:]PORT. The format is pcapng unless the name
     /// ends in .pcap; names ending in .gz or .zst are compressed
     #[arg(short, long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
@@ -45,6 +48,14 @@ pub(crate) struct RecordArgs {
     /// Run sh -c 'CMD FILE' in the background after each completed file
     #[arg(long, value_name = "CMD", requires = "write")]
     after_file: Option<String>,
+    /// Memory for packets that wait to be written; with k, m or g. When it is full, packets wait in
+    /// the ring
+    #[arg(long, default_value = "64m", value_name = "SIZE", value_parser = buffer_size)]
+    buffer: usize,
+    /// Threads that compress a file; 0: the one that writes it [default: one less than there are
+    /// CPUs, 1 to 8]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=64))]
+    write_threads: Option<u32>,
     /// Write each packet to the file immediately
     #[arg(short = 'U', long)]
     packet_buffered: bool,
@@ -85,6 +96,27 @@ impl FromStr for Limit {
     }
 }
 
+/// From the least that works well on.
+fn buffer_size(text: &str) -> Result<usize, String> {
+    const LEAST: u64 = 256 << 10;
+    const MOST: u64 = 1 << 40;
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..].to_ascii_lowercase()[..] {
+        "" => Some(1),
+        "k" => Some(1 << 10),
+        "m" => Some(1 << 20),
+        "g" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.and_then(|unit| digits.parse::<u64>().ok()?.checked_mul(unit));
+    match bytes.filter(|bytes| (LEAST..=MOST).contains(bytes)) {
+        Some(bytes) => usize::try_from(bytes).map_err(|e| e.to_string()),
+        None => Err(format!(
+            "'{text}' is not a size from 256k to 1024g: a number of bytes, or a number with k, m or g"
+        )),
+    }
+}
+
 fn tcpdump_size(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.chars().last().map(|c| c.to_ascii_lowercase()) {
         Some('k') => (&text[..text.len() - 1], 1 << 10),
@@ -114,6 +146,8 @@ pub(crate) struct Plan {
     pub(super) format: Format,
     pub(super) compression: Compression,
     pub(super) each_packet: bool,
+    /// Those that compress.
+    pub(super) write_threads: u32,
     pub(super) after_file: Option<String>,
     /// Of one file; without limits `u64::MAX`.
     pub(super) bytes: u64,
@@ -185,10 +219,11 @@ impl RecordArgs {
                 "-a files: needs a limit for each file: -b filesize:, duration:, interval: or packets:".into(),
             ));
         }
-        if rotates && name.as_os_str() == "-" {
-            return Err(Failure::Usage(
-                "-b, -C, -G and -W need a file name, not '-w -'".into(),
-            ));
+        if rotates && Names::is_stream(name) {
+            return Err(Failure::Usage(format!(
+                "-b, -C, -G and -W need a file name, not '-w {}'",
+                name.display()
+            )));
         }
         let compression = Compression::of_name(name);
         let extension = |path: &Path| path.extension().unwrap_or_default().to_owned();
@@ -218,6 +253,10 @@ impl RecordArgs {
             },
             compression,
             each_packet: self.packet_buffered,
+            write_threads: self.write_threads.unwrap_or_else(|| {
+                let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+                cpus.saturating_sub(1).clamp(1, 8) as u32
+            }),
             after_file: self.after_file.clone(),
             bytes: bytes.or(stop_at_size).unwrap_or(u64::MAX),
             packets: packets.unwrap_or(u64::MAX),
@@ -226,6 +265,11 @@ impl RecordArgs {
             keep: keep.map(|n| n as usize),
             last,
         }))
+    }
+
+    /// Bytes that may wait to be written to files; what is printed is written at once.
+    pub(crate) fn buffer(&self) -> Option<usize> {
+        self.write.as_ref().map(|_| self.buffer)
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -268,6 +312,21 @@ mod tests {
             "packets:1.5",
         ] {
             assert!(limit(text).is_err(), "{text}");
+        }
+        assert_eq!(buffer_size("256k"), Ok(256 << 10));
+        assert_eq!(buffer_size("1000000"), Ok(1_000_000));
+        assert_eq!(buffer_size("2G"), Ok(2 << 30));
+        for text in [
+            "",
+            "m",
+            "1",
+            "255k",
+            "1t",
+            "1mm",
+            "-1m",
+            "99999999999999999999g",
+        ] {
+            assert!(buffer_size(text).is_err(), "{text}");
         }
         assert_eq!(tcpdump_size("3"), Ok(3_000_000));
         assert_eq!(tcpdump_size("3k"), Ok(3072));

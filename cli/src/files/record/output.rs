@@ -1,6 +1,7 @@
 //! Where a recording goes.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use memif::pcap::{InterfaceInfo, InterfaceStatistics};
@@ -15,6 +16,9 @@ pub(crate) enum Put {
     /// The last file is full.
     Full,
 }
+
+/// How often the ring of each interface was found full, since the command began.
+pub(crate) type Rings = Arc<dyn Fn() -> Vec<u64> + Send + Sync>;
 
 /// Where a recording goes: files, or lines on standard output.
 pub(crate) trait Output: Send {
@@ -48,6 +52,9 @@ pub(crate) trait Output: Send {
     fn describe(&mut self, _interfaces: Vec<InterfaceInfo>) -> Result<(), Failure> {
         Ok(())
     }
+
+    /// For the numbers of the interfaces.
+    fn watch_rings(&mut self, _rings: &Rings) {}
 
     /// The numbers of an interface, for the file.
     fn counts(&mut self, _interface: u32) -> Option<&mut InterfaceStatistics> {

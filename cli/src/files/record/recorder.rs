@@ -1,10 +1,7 @@
 //! Capture files: one, or many one after the other.
 
-use std::collections::VecDeque;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Zoned;
@@ -12,16 +9,15 @@ use memif::Direction;
 use memif::pcap::{InterfaceInfo, InterfaceStatistics};
 use memif::{Error, LinkType, Packet, Timestamp};
 
+use super::closing::Closing;
 use super::file::OpenFile;
 use super::options::Plan;
-use super::output::{Output, Put};
+use super::output::{Output, Put, Rings};
 use crate::failure::Failure;
 use crate::report::count;
 
 /// Bytes that a packet has in a file beyond its own, at most.
 const OVERHEAD: u64 = 48;
-/// Bytes that the counts of an interface have at the file's end.
-const COUNTS: u64 = 96;
 
 /// Writes files, a new one when the last is full.
 pub(crate) struct Recorder {
@@ -31,18 +27,16 @@ pub(crate) struct Recorder {
     interfaces: Vec<InterfaceInfo>,
     /// Of each interface, since the capture began or the interface was first described.
     counts: Vec<InterfaceStatistics>,
+    rings: Option<Rings>,
     current: OpenFile,
     /// When the file is to be followed by the next, whatever is in it.
     deadline: Option<Instant>,
     /// How many files there have been.
     number: u64,
-    /// Files that are complete, the oldest first.
-    complete: VecDeque<PathBuf>,
-    /// In files that are complete.
+    /// Files that are full.
+    closing: Closing,
+    /// In those.
     packets_before: u64,
-    /// How many of those were removed.
-    removed: u64,
-    commands: Vec<(Child, String)>,
 }
 
 impl Recorder {
@@ -50,27 +44,27 @@ impl Recorder {
     pub(crate) fn create(plan: Plan, link_type: LinkType, snaplen: u32) -> Result<Self, Failure> {
         let current = OpenFile::create(&plan, 1, &Zoned::now(), link_type, snaplen)?;
         let mut this = Self {
-            plan,
             link_type,
             snaplen,
             interfaces: Vec::new(),
             counts: Vec::new(),
+            rings: None,
             current,
             deadline: None,
             number: 1,
-            complete: VecDeque::new(),
+            closing: Closing::new(&plan),
+            plan,
             packets_before: 0,
-            removed: 0,
-            commands: Vec::new(),
         };
         this.set_deadline();
         Ok(this)
     }
 
     fn next_file(&mut self) -> Result<(), Failure> {
-        self.end_counts()
-            .and_then(|()| self.current.finish())
-            .map_err(|e| self.failure(e))?;
+        if let Some(failure) = self.closing.closed().failure.take() {
+            return Err(failure);
+        }
+        self.end_counts().map_err(|e| self.current.failure(e))?;
         let mut next = OpenFile::create(
             &self.plan,
             self.number + 1,
@@ -79,32 +73,21 @@ impl Recorder {
             self.snaplen,
         )?;
         next.describe(&self.interfaces)
-            .map_err(|e| self.failure(e))?;
+            .map_err(|e| next.failure(e))?;
         let last = std::mem::replace(&mut self.current, next);
         self.number += 1;
         self.packets_before += last.packets_accepted();
-        let path = last.path.clone();
-        drop(last);
-        self.run_command(&path);
-        self.complete.push_back(path);
-        // The one that is being written counts too.
-        while let Some(keep) = self.plan.keep
-            && self.complete.len() >= keep
-            && let Some(oldest) = self.complete.pop_front()
-        {
-            match std::fs::remove_file(&oldest) {
-                Ok(()) => self.removed += 1,
-                Err(e) => log::warn!("removing {}: {e}", oldest.display()),
-            }
-        }
+        self.closing.add(last);
         self.set_deadline();
         Ok(())
     }
 
     fn end_counts(&mut self) -> Result<(), Error> {
         let end = Timestamp::now();
-        for counts in &mut self.counts {
+        let full = self.rings.as_ref().map_or_else(Vec::new, |rings| rings());
+        for (number, counts) in self.counts.iter_mut().enumerate() {
             counts.end = end;
+            counts.found_full = full.get(number).copied().unwrap_or(0);
         }
         self.current.statistics(&self.counts)
     }
@@ -119,44 +102,6 @@ impl Recorder {
         };
         self.deadline = left.and_then(|left| Instant::now().checked_add(left));
     }
-
-    fn run_command(&mut self, path: &Path) {
-        let Some(command) = &self.plan.after_file else {
-            return;
-        };
-        self.commands
-            .retain_mut(|(child, what)| match child.try_wait().transpose() {
-                None => true,
-                Some(ended) => {
-                    tell_failed(ended, what);
-                    false
-                }
-            });
-        // The name is an argument of the shell's, so that nothing in it is a command.
-        let started = Command::new("sh")
-            .args(["-c", &format!("{command} \"$1\""), "sh"])
-            .arg(path)
-            .stdin(Stdio::null())
-            .spawn();
-        let what = format!("{command} {}", path.display());
-        match started {
-            Ok(child) => self.commands.push((child, what)),
-            Err(e) => log::warn!("{what}: {e}"),
-        }
-    }
-
-    /// By the name that the user gave.
-    fn failure(&self, error: Error) -> Failure {
-        let Error::Io { error: system, .. } = &error else {
-            return error.into();
-        };
-        if system.kind() == io::ErrorKind::BrokenPipe {
-            return Failure::NobodyReads;
-        }
-        let path = self.current.path.display();
-        let whole = count(self.current.packets_written(), "packet");
-        Failure::Failed(format!("writing {path}: {system}; {whole} written"))
-    }
 }
 
 impl Output for Recorder {
@@ -167,12 +112,16 @@ impl Output for Recorder {
         }
         self.end_counts()
             .and_then(|()| self.current.describe(&interfaces))
-            .map_err(|e| self.failure(e))?;
+            .map_err(|e| self.current.failure(e))?;
         let mut count = InterfaceStatistics::default();
         count.start = Timestamp::now();
         self.counts = vec![count; interfaces.len()];
         self.interfaces = interfaces;
         Ok(())
+    }
+
+    fn watch_rings(&mut self, rings: &Rings) {
+        self.rings = Some(Arc::clone(rings));
     }
 
     fn counts(&mut self, interface: u32) -> Option<&mut InterfaceStatistics> {
@@ -183,7 +132,7 @@ impl Output for Recorder {
     fn put(&mut self, packet: &Packet<'_>, from: u32, way: Direction) -> Result<Put, Failure> {
         let packets = self.current.packets_accepted();
         if packets > 0 {
-            let end = self.counts.len() as u64 * COUNTS;
+            let end = self.counts.len() as u64 * self.current.counts_size();
             let bytes = self.current.bytes_accepted() + packet.len() as u64 + OVERHEAD;
             if bytes + end > self.plan.bytes || packets >= self.plan.packets {
                 if self.number >= self.plan.last {
@@ -194,7 +143,7 @@ impl Output for Recorder {
         }
         match self.current.put(packet, from, way) {
             Ok(()) => Ok(Put::Taken),
-            Err(e) => Err(self.failure(e)),
+            Err(e) => Err(self.current.failure(e)),
         }
     }
 
@@ -221,7 +170,7 @@ impl Output for Recorder {
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        self.current.flush().map_err(|e| self.failure(e))
+        self.current.flush().map_err(|e| self.current.failure(e))
     }
 
     fn is_read_along(&self) -> bool {
@@ -233,27 +182,26 @@ impl Output for Recorder {
     }
 
     fn end(&mut self, failed: bool) -> Result<(), Failure> {
-        let result = if failed {
-            self.current.drop_half_record();
-            Ok(())
-        } else {
-            self.end_counts()
-                .and_then(|()| self.current.finish())
-                .map_err(|e| {
-                    self.current.drop_half_record();
-                    self.failure(e)
-                })
+        let result = match failed {
+            true => {
+                self.current.drop_half_record();
+                Ok(())
+            }
+            false => self
+                .end_counts()
+                .map_err(|e| self.current.failure(e))
+                .and_then(|()| self.current.end()),
         };
         self.current.abandon();
-        self.run_command(&self.current.path.clone());
-        result
+        let closed = self.closing.finish();
+        self.closing.run_last(&self.current.path);
+        result.and(closed)
     }
 
-    /// For the commands after files.
+    /// For readers, and for the commands after files.
     fn wait(&mut self) {
-        for (mut child, what) in self.commands.drain(..) {
-            tell_failed(child.wait(), &what);
-        }
+        self.current.linger();
+        self.closing.wait();
     }
 
     fn packets(&self) -> (u64, u64) {
@@ -261,28 +209,20 @@ impl Output for Recorder {
             self.current.packets_accepted(),
             self.current.packets_written(),
         );
-        (self.packets_before + taken, self.packets_before + whole)
+        let closed = self.closing.closed().packets;
+        (self.packets_before + taken, closed + whole)
     }
 
     fn what_was_done(&self) -> String {
         let path = self.current.path.display();
-        let removed = match self.removed {
+        let removed = match self.closing.closed().removed {
             0 => String::new(),
             removed => format!("; {} removed again", count(removed, "older file")),
         };
         match self.number {
-            1 => format!("written to {path}"),
+            1 => format!("written to {path}{}", self.current.readers()),
             files => format!("written to {files} files, the last is {path}{removed}"),
         }
-    }
-}
-
-/// Of a command after a file, should it have failed.
-fn tell_failed(ended: io::Result<ExitStatus>, what: &str) {
-    match ended {
-        Ok(status) if status.success() => {}
-        Ok(status) => log::warn!("{what}: {status}"),
-        Err(e) => log::warn!("{what}: {e}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a recording counts: every packet once, wherever it ends.
 
+use std::os::fd::OwnedFd;
+
 use memif::Timestamp;
 use memif::pcap::InterfaceStatistics;
 
@@ -72,6 +74,10 @@ fn state(left: u64, fails: bool, limit: Option<u64>) -> State {
         first: None,
         failure: None,
         full: false,
+        buffered: false,
+        over: None,
+        on_dropped: None,
+        rings: None,
         ended: false,
         flush: false,
     }

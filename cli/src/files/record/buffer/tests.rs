@@ -1,0 +1,169 @@
+//! What goes in comes out: once, in order, within the memory that was given.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use memif::{CaptureInfo, Direction, Packet, Timestamp};
+
+use super::block::BLOCK;
+use super::store::{SPARE, lock};
+use super::*;
+
+/// A packet of this time, length and number.
+fn put(buffer: &Buffer, source: &Source, time: u64, length: usize, number: u32) {
+    let mut data = vec![number as u8; length.max(4)];
+    data[..4].copy_from_slice(&number.to_ne_bytes());
+    let info = CaptureInfo::whole(data.len() + 1, Timestamp::from_nanos(time));
+    let packet = Packet::new(&data, info);
+    buffer.put(source, number, Direction::Outbound, [packet].into_iter());
+}
+
+/// The numbers of all that is there, as the writer gets them.
+fn take(buffer: &Buffer, heads: &mut Heads) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    while heads.fill(buffer) {
+        let more = |next: Next<'_>| match next {
+            Next::Note(Note::Missed(number, ..)) => numbers.push(number),
+            Next::Note(_) => panic!("another note"),
+            Next::Packets(group) => {
+                let (interface, way) = (group.interface, group.way);
+                for packet in group {
+                    let number = u32::from_ne_bytes(*packet.data().first_chunk().unwrap());
+                    assert_eq!((interface, way), (number, Direction::Outbound));
+                    assert_eq!(packet.info().length, packet.data().len() + 1);
+                    assert!(packet.data()[4..].iter().all(|byte| *byte == number as u8));
+                    numbers.push(number);
+                }
+            }
+        };
+        let mut more = more;
+        while heads.next(buffer, &mut more) {}
+    }
+    numbers
+}
+
+#[test]
+fn readers_are_merged_by_time() {
+    let buffer = Buffer::new(1 << 20);
+    let sources = [(); 3].map(|()| buffer.add_source());
+    for (source, time) in [
+        (0, 1),
+        (0, 4),
+        (0, 4),
+        (1, 2),
+        (1, 3),
+        (1, 9),
+        (2, 0),
+        (2, 5),
+    ] {
+        let number = time as u32 * 10 + source;
+        put(&buffer, &sources[source as usize], time, 60, number);
+    }
+    // A note stays between the packets of its reader, whose times need not grow.
+    buffer.note(&sources[1], Note::Missed(999, 0, false));
+    put(&buffer, &sources[1], 6, 60, 61);
+    let mut heads = Heads::default();
+    let got = take(&buffer, &mut heads);
+    assert_eq!(got, [2, 10, 21, 31, 40, 40, 52, 91, 999, 61]);
+    assert_eq!(take(&buffer, &mut heads), [0; 0]);
+    assert_eq!(buffer.packets(), 0);
+}
+
+#[test]
+fn memory_is_bounded_and_given_back() {
+    let limit = 1 << 20;
+    let buffer = Buffer::new(limit);
+    let source = buffer.add_source();
+    let mut heads = Heads::default();
+    for round in 0..3 {
+        let mut sent = Vec::new();
+        while buffer.has_room() {
+            let number = sent.len() as u32;
+            put(&buffer, &source, 1, 1 + sent.len() % 9000, number);
+            sent.push(number);
+        }
+        assert!(sent.len() > 200, "{round}");
+        let used = buffer.load().highest;
+        assert!(used <= limit && used > limit - 2 * BLOCK, "{used}");
+        assert_eq!(buffer.packets(), sent.len() as u64);
+        assert_eq!(take(&buffer, &mut heads), sent);
+        assert_eq!(buffer.used.load(Ordering::Relaxed), 0);
+        assert!(lock(&buffer.spare).len() <= SPARE);
+    }
+}
+
+#[test]
+fn a_packet_that_is_larger_than_a_block_has_one_of_its_own() {
+    let buffer = Buffer::new(BLOCK);
+    let source = buffer.add_source();
+    for (number, length) in [(0, 60), (1, 3 * BLOCK), (2, 60), (3, 2 * BLOCK)] {
+        put(&buffer, &source, 1, length, number);
+    }
+    assert!(!buffer.has_room());
+    assert_eq!(take(&buffer, &mut Heads::default()), [0, 1, 2, 3]);
+    assert!(buffer.has_room());
+    // Only blocks of the usual size are kept.
+    assert!(
+        lock(&buffer.spare)
+            .iter()
+            .all(|block| block.size() == BLOCK)
+    );
+}
+
+/// Two readers that wait for room, and fall idle, and a writer that sleeps.
+#[test]
+fn nobody_misses_a_wake_up() {
+    const EACH: u32 = 20_000;
+    let buffer = Buffer::new(256 << 10);
+    let read = AtomicU64::new(0);
+    let failed = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (buffer, read) = (&buffer, &read);
+        let readers: Vec<_> = (0..2u32)
+            .map(|at| {
+                let source = buffer.add_source();
+                scope.spawn(move || {
+                    for n in 0..EACH {
+                        while !buffer.has_room() {
+                            buffer.wait(|| buffer.has_room());
+                        }
+                        put(buffer, &source, n.into(), 4 + n as usize % 700, 2 * n + at);
+                        if n % 97 == 0 {
+                            buffer.set_idle();
+                            // Idle readers are heard, and not only when there is no room.
+                            while n % 970 == 0 && buffer.packets() > 0 {
+                                thread::yield_now();
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        let failed = &failed;
+        scope.spawn(move || {
+            buffer.attach();
+            let mut heads = Heads::default();
+            let mut next = [0, 1];
+            loop {
+                let closing = buffer.is_closing();
+                buffer.take_idle();
+                for number in take(buffer, &mut heads) {
+                    let expected = &mut next[number as usize % 2];
+                    failed.fetch_or(number != *expected, Ordering::Relaxed);
+                    *expected += 2;
+                    read.fetch_add(1, Ordering::Relaxed);
+                }
+                if closing {
+                    break;
+                }
+                buffer.sleep(true);
+            }
+        });
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        buffer.close();
+    });
+    assert!(!failed.into_inner());
+    assert_eq!(read.into_inner(), 2 * u64::from(EACH));
+}

@@ -1,0 +1,39 @@
+//! The thread that writes what the buffer holds.
+
+use super::buffer::{Buffer, Heads, Next};
+use super::recording::Recording;
+
+/// Returns when there will be no more packets, and all have been dealt with.
+pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool) {
+    buffer.attach();
+    let mut heads = Heads::default();
+    let (mut idle, mut flush) = (false, false);
+    loop {
+        // Before what it is about is taken.
+        let closing = buffer.is_closing();
+        idle |= buffer.take_idle();
+        flush |= buffer.take_flush();
+        if heads.fill(buffer) {
+            let write = |next: Next<'_>| {
+                recording.with(|state| match next {
+                    Next::Packets(group) => drop(state.take(group.interface, group.way, group)),
+                    Next::Note(note) => state.note(note),
+                });
+            };
+            while heads.next(buffer, write) {}
+            continue;
+        }
+        recording.with(|state| {
+            if std::mem::take(&mut flush) {
+                state.let_out(|output| output.flush());
+            } else if std::mem::take(&mut idle) {
+                state.let_out(|output| output.idle());
+            }
+            state.full |= state.over.is_some();
+        });
+        if closing {
+            return;
+        }
+        buffer.sleep(!is_read_along);
+    }
+}
