@@ -123,6 +123,21 @@ impl Args {
         Limits { packets, ..limits }
     }
 
+    /// A count of all queues is nobody's who writes the file of one.
+    pub(super) fn check_split(&self) -> Result<(), Failure> {
+        if self.read.is_some() || self.file_list.is_some() || self.observe.is_some() {
+            return Err(Failure::Usage(
+                "--split queue needs a link to capture from".into(),
+            ));
+        }
+        if self.limits().packets.is_some() {
+            return Err(Failure::Usage(
+                "-c and -a packets: count the packets of all queues; not with --split".into(),
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether it is for reading, not for a file.
     pub(crate) fn prints(&self) -> bool {
         self.record.write.is_none()
