@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use memif::{Context, MemifConfig, Role};
 
-use common::{LONG, assert_same, pattern, socket, up};
+use common::{LONG, assert_same, is_long, pattern, socket, up};
 
 /// Whether all are there; says which is missing.
 fn installed(programs: &[&str]) -> bool {
@@ -40,9 +40,13 @@ fn build() -> PathBuf {
 
 fn make(target: &str) {
     let build = build();
-    let out = Command::new("make")
+    let mut command = Command::new("make");
+    if !is_long() {
+        command.envs([("CHURN_ROUNDS", "1000"), ("THREADS_PACKETS", "100000")]);
+    }
+    let out = command
         .args([
-            "-s",
+            "-sj2",
             "-C",
             concat!(env!("CARGO_MANIFEST_DIR"), "/vendor/libmemif"),
         ])

@@ -44,7 +44,7 @@ fn through(to: &mut PacketHandle, from: &mut PacketHandle, packets: &[Vec<u8>]) 
 
 #[test]
 fn counters_wrap_in_rings_of_every_size() {
-    for log2 in 1..=14 {
+    for log2 in (1..=14).step_by(if is_long() { 1 } else { 4 }) {
         for reader in ROLES {
             let pair = Pair::small(log2, 64);
             let (mut to, mut from) = pair.handles(reader, 64);

@@ -77,10 +77,12 @@ pub struct Ring {
 
 impl Ring {
     /// Slots with packets that their receiver has not taken, at most the ring's size. Of a ring to
-    /// the slave, what is not offered counts.
+    /// the slave, what is not offered counts, unless the slave has never offered anything: some
+    /// that only send do not.
     pub fn used(&self) -> u32 {
         let ahead = u32::from(self.head.wrapping_sub(self.tail)).min(self.size);
         match self.direction {
+            Some(Direction::ToSlave) if (self.head, self.tail) == (0, 0) => 0,
             Some(Direction::ToSlave) => self.size - ahead,
             _ => ahead,
         }
@@ -216,4 +218,24 @@ impl fmt::Debug for Link {
 pub(super) fn refused(link: &Link, why: &str) -> Error {
     let text = format!("observing {link}: {why}");
     Error::memif(ErrorKind::Unsupported, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_that_were_never_offered_hold_no_packets() {
+        let ring = |direction, head, tail| Ring {
+            direction: Some(direction),
+            queue: 0,
+            size: 64,
+            head,
+            tail,
+        };
+        assert_eq!(ring(Direction::ToSlave, 0, 0).used(), 0);
+        assert_eq!(ring(Direction::ToSlave, 64, 0).used(), 0);
+        assert_eq!(ring(Direction::ToSlave, 64, 64).used(), 64);
+        assert_eq!(ring(Direction::ToMaster, 3, 65535).used(), 4);
+    }
 }

@@ -17,6 +17,11 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) const ROLES: [Role; 2] = [Role::Master, Role::Slave];
 
+/// Whether full counts are asked for, as in CI: MEMIF_LONG=1.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("MEMIF_LONG").is_some_and(|v| v == "1")
+}
+
 /// An abstract socket that no other test has.
 pub(crate) fn socket() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);

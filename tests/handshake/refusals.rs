@@ -73,6 +73,11 @@ fn secrets_count_up_to_their_nul_and_in_all_24_bytes() {
     let config = config.log2_ring_size(LOG2).buffer_size(BUFFER as u16);
     let master = context.create_interface(config.secret("right")).unwrap();
     works_as_slave(&with(b"right\0\0junk").up(master.socket()), &master);
+
+    // A slave of ours sends them all.
+    let config = MemifConfig::new(socket()).secret(secret);
+    let end = |role| context.create_interface(config.clone().role(role)).unwrap();
+    [Role::Master, Role::Slave].map(end).iter().for_each(up);
 }
 
 #[test]

@@ -24,7 +24,7 @@ mod victim;
 use std::process::ExitCode;
 
 use memif_hostile::{Role, cases, child};
-use table::{ROUNDS, Table};
+use table::{Table, rounds};
 
 fn main() -> ExitCode {
     if let Some(code) = child() {
@@ -56,16 +56,17 @@ fn main() -> ExitCode {
     let count = |role| table.cases.iter().filter(|case| case.role == role).count();
     let others = table.longest();
     println!(
-        "\n{} cases as master, {} as slave, {ROUNDS} times each: {} failures; the next peer waited {:.1?} at most, \
+        "\n{} cases as master, {} as slave, {} times each: {} failures; the next peer waited {:.1?} at most, \
          others {:.1?} for an answer and {:.1?} for a packet; {} bytes of heap more after {} rounds",
         count(Role::Master),
         count(Role::Slave),
+        rounds(),
         table.failures.len(),
         table.slowest,
         others.asked.longest,
         others.bursts,
         table.grown,
-        ROUNDS - 1,
+        rounds() - 1,
     );
     for failure in &table.failures {
         println!("FAILED {failure}");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use memif_hostile::{Case, Held, Kind, Role, cases, panic_text};
 
-use crate::common::heap;
+use crate::common::{heap, is_long};
 use crate::log;
 use crate::scene::{Others, SECRET, Scene, returned};
 
@@ -17,7 +17,9 @@ pub(crate) const OTHERS_WAIT: Duration = Duration::from_millis(5);
 /// A case that delays others does so each time; a busy machine does not.
 const LOOKS: usize = 6;
 /// Rounds over all cases, the first of which may use what is made once.
-pub(crate) const ROUNDS: usize = 3;
+pub(crate) fn rounds() -> usize {
+    if is_long() { 3 } else { 2 }
+}
 /// Bytes that the heap may have grown over the later rounds, a fraction of one for each case.
 const HEAP_SLACK: usize = 16 << 10;
 
@@ -138,8 +140,8 @@ impl Table {
             "victim", "rule", "case", "asked", "bursts"
         );
         let mut first = 0;
-        for round in 1..=ROUNDS {
-            (0..self.cases.len()).for_each(|at| self.look(at, round == ROUNDS));
+        for round in 1..=rounds() {
+            (0..self.cases.len()).for_each(|at| self.look(at, round == rounds()));
             // What it logged is not the victim's.
             log::clear();
             if round == 1 {
@@ -148,12 +150,12 @@ impl Table {
         }
         self.grown = heap::used().saturating_sub(first);
         if self.grown > HEAP_SLACK {
-            let rounds = ROUNDS - 1;
+            let rounds = rounds() - 1;
             let failure = format!("{} bytes more after {rounds} more rounds", self.grown);
             self.failures.push(failure);
         }
         for at in 0..self.cases.len() {
-            let mut looks = ROUNDS;
+            let mut looks = rounds();
             while self.others_waited(at) > OTHERS_WAIT && looks < LOOKS {
                 self.look(at, false);
                 looks += 1;

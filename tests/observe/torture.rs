@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use memif::observe::{Direction, Observer, RingReader};
 use memif::{Burst, Memif, Role, RxMode};
 
-use crate::common::{Pair, other};
+use crate::common::{Pair, is_long, other};
 use crate::traffic::{Dice, check, link_of, turn, write};
 
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,8 @@ const USUAL: Case = Case {
 /// How long each case runs; MEMIF_TORTURE_MS makes it longer.
 fn time() -> Duration {
     let given = std::env::var("MEMIF_TORTURE_MS").ok();
-    Duration::from_millis(given.and_then(|ms| ms.parse().ok()).unwrap_or(250))
+    let usual = if is_long() { 250 } else { 80 };
+    Duration::from_millis(given.and_then(|ms| ms.parse().ok()).unwrap_or(usual))
 }
 
 struct Shared {

@@ -42,7 +42,7 @@ fn large_segments_cross_whole_or_cut_with_right_checksums() {
             let mut a = Stack::new(device(&ends.slave, ours), 1);
             let mut b = Stack::new(device(&ends.master, theirs), 2);
             for v6 in [false, true] {
-                echo(&mut a, &mut b, v6, 4 << 20, 1 << 18);
+                echo(&mut a, &mut b, v6, 2 << 20, 1 << 18);
             }
             let stats = a.device.stats();
             assert!(stats.tx_large > 20, "{stats:?}");

@@ -2,7 +2,7 @@
 //! go both ways: none that was published is lost, duplicated or reordered, and nothing grows.
 //!
 //! ```sh
-//! cargo test --release --test soak -- 600     # seconds; 5 unless given
+//! cargo test --release --test soak -- 600     # seconds; 3 unless given, 5 with MEMIF_LONG
 //! cargo test --release --test soak -- 600 attacker
 //! ```
 //!
@@ -27,7 +27,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use attacker::Attacker;
-use common::{ROLES, context, heap, other, socket, until};
+use common::{ROLES, context, heap, is_long, other, socket, until};
 use held::Held;
 use memif::{MemifConfig, Role};
 use peer::Process;
@@ -154,7 +154,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     heap::without_caches();
-    let seconds = seconds.unwrap_or(5);
+    let seconds = seconds.unwrap_or(if is_long() { 5 } else { 3 });
     let seed = args
         .iter()
         .find_map(|arg| arg.strip_prefix("seed=")?.parse().ok());

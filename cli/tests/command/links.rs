@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::helper::{self, KEEP_SENDING, LINKS, MANY_LINKS, SEND};
 use crate::packets::{number, numbered, read};
-use crate::process::{Place, Process, run, wait_until};
+use crate::process::{Place, Process, is_long, run, wait_until};
 use crate::replay::start_capture;
 
 /// What `memif list` says of the link on this socket.
@@ -138,10 +138,7 @@ fn an_observer_ends_with_the_link() {
 
 /// Both ends are killed in turn, so many times; 100 with MEMIF_LONG.
 fn goes_on(role: &str, other: &str) {
-    let rounds = match std::env::var_os("MEMIF_LONG") {
-        Some(long) if long == "1" => 100,
-        _ => 5,
-    };
+    let rounds = if is_long() { 100 } else { 5 };
     let place = Place::new();
     let socket = place.socket();
     let (out, seen) = (place.text("out.pcap"), place.text("seen.pcapng"));

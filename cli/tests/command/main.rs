@@ -10,6 +10,7 @@ mod bridge;
 mod buffer;
 mod capture;
 mod demo;
+mod endings;
 mod files;
 mod filter;
 mod habits;

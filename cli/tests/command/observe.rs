@@ -221,7 +221,6 @@ fn idle_connections_to_the_metrics_are_bounded() {
     let socket = place.socket();
     let capture = start_capture(&place, "master", &["--metrics", "0", "--queues", "2"]);
     let port = port(&capture);
-    wait_until("its threads", || capture.status("Threads:") >= 3);
     // As a new one comes the oldest goes, so that others are served.
     let idle: Vec<_> = (0..200)
         .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
@@ -233,7 +232,8 @@ fn idle_connections_to_the_metrics_are_bounded() {
         .unwrap();
     slave.wait_link_up(Some(PATIENCE)).unwrap();
     capture.wait_said("connected to", 1);
-    wait_until("four threads at most", || capture.status("Threads:") <= 4);
+    // One a queue, for events, for the link, to write, to close what peers bring: none for these.
+    assert!(capture.status("Threads:") < 10);
     drop(idle);
 }
 

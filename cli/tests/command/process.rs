@@ -64,6 +64,11 @@ pub(crate) fn installed(programs: &[&str]) -> bool {
     missing.is_none()
 }
 
+/// Whether full counts are asked for, as in CI: MEMIF_LONG=1.
+pub(crate) fn is_long() -> bool {
+    std::env::var_os("MEMIF_LONG").is_some_and(|v| v == "1")
+}
+
 /// Runs it to its end.
 pub(crate) fn run(args: &[&str]) -> Ended {
     Process::start(args).finish()
@@ -210,6 +215,18 @@ impl Process {
         let start = self.status("voluntary_ctxt_switches:");
         wait_until("a process that waits", || {
             self.status("voluntary_ctxt_switches:") >= start + times
+        });
+    }
+
+    /// Until all its threads are asleep.
+    #[track_caller]
+    pub(crate) fn wait_idle(&self) {
+        let tasks = self.proc("task");
+        wait_until("threads that sleep", || {
+            fs::read_dir(&tasks).unwrap().flatten().all(|task| {
+                let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                stat.contains(") S ")
+            })
         });
     }
 

@@ -1,14 +1,18 @@
-//! One side is killed and started again, a hundred times: the other connects each time, and
+//! One side is killed and started again, many times: the other connects each time, and
 //! grows neither in descriptors nor in memory.
 
 use nix::sys::signal::Signal;
 
 use crate::helper::{self, KEEP_SENDING, SEND};
 use crate::packets::{number, numbered, read};
-use crate::process::{Place, Process, wait_until};
+use crate::process::{Place, Process, is_long, wait_until};
 use crate::replay::start_capture;
 
-const ROUNDS: usize = 100;
+/// 100 with MEMIF_LONG.
+fn rounds() -> usize {
+    if is_long() { 100 } else { 25 }
+}
+
 /// Until buffers, arenas and the like have their size.
 const WARM_UP: usize = 10;
 const MEMORY_KB: u64 = 2048;
@@ -40,7 +44,7 @@ fn senders(ours: &str, other: &str) {
     let (socket, out) = (place.socket(), place.text("out.pcap"));
     let capture = start_capture(&place, ours, &["-w", &out]);
     let mut before = None;
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds() {
         let mut sender = helper::start(SEND, &socket, other);
         sender.wait_output("sent 100");
         sender.kill_now();
@@ -52,13 +56,13 @@ fn senders(ours: &str, other: &str) {
     before.unwrap().has_not_grown(&capture);
     capture.signal(Signal::SIGINT);
     let ended = capture.finish().good().says("0 packets dropped");
-    assert_eq!(ended.said.matches(": connected to").count(), ROUNDS);
+    assert_eq!(ended.said.matches(": connected to").count(), rounds());
 
     // Of each sender all that it sent, from its first packet on, without a gap.
     let got = read(&out);
-    let rounds: Vec<_> = got.chunk_by(|_, next| number(next) != 0).collect();
-    assert_eq!(rounds.len(), ROUNDS);
-    for packets in rounds {
+    let senders: Vec<_> = got.chunk_by(|_, next| number(next) != 0).collect();
+    assert_eq!(senders.len(), rounds());
+    for packets in senders {
         assert!(packets.len() >= 100, "{}", packets.len());
         for (n, packet) in packets.iter().enumerate() {
             assert!(packet[..] == numbered(n as u64, 64), "packet {n}");
@@ -71,7 +75,7 @@ fn captures(ours: &str, other: &str) {
     let socket = place.socket();
     let sender = helper::start(KEEP_SENDING, &socket, other);
     let mut before = None;
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds() {
         let mut capture = start_capture(&place, ours, &[]);
         sender.wait_output(&format!("up {round}."));
         capture.wait_output("length 64");

@@ -79,6 +79,7 @@ fn an_idle_link_is_left_alone() {
     // The slave keeps all of them open.
     let size = blocks(&other);
     let traces = [&capture, &other].map(|end| {
+        end.wait_idle();
         let calls = place.text(&format!("calls{}", end.pid()));
         let pid = end.pid().to_string();
         let mut strace = std::process::Command::new("strace");

@@ -1,6 +1,8 @@
 /* What a peer can't be made to do by the calls of the library: the core's own memory is changed. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -58,12 +60,73 @@ unsealed_memory_of_a_waiting_link_is_left (void)
     }
 }
 
+/* A file that shrinks under its mapping would end the process that looks at it. */
+static void
+what_a_slave_gives_away_can_t_be_shrunk (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  conn_t *c = p.slave.conn;
+  /* One that no master has sealed yet. */
+  link_t *l = link_new (&c->sock->memory, &c->sock->external, NULL, &c->peer, &c->held_regions);
+  const char *why;
+  OK (link_create_slave (l, &c->args, 1, 1, 4, &why));
+  CHECK (l->num_regions > 1);
+  for (unsigned i = 0; i < l->num_regions; i++)
+    {
+      CHECK (fcntl (l->regions[i].fd, F_GET_SEALS) & F_SEAL_SHRINK);
+      CHECK (ftruncate (l->regions[i].fd, 0) < 0);
+    }
+  link_unref (l);
+  pair_close (&p);
+}
+
+/* Else they would all be in use, and none in a cache. */
+static void
+a_sender_uses_few_buffers_where_all_is_read_at_once (void)
+{
+  enum { SLOTS = 1 << 12 };
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 12 });
+  const queue_t *q = &((conn_t *) p.slave.conn)->tx[0];
+  const memif_ext_slice_t slice = { .data = bytes, .len = 64 };
+  unsigned least = q->num_spare[1];
+  for (int i = 0; i < SLOTS; i++)
+    {
+      uint16_t sent = 0, received = 0;
+      memif_ext_packet_t packet;
+      OK (memif_ext_tx_burst (p.slave.conn, 0, &slice, 1, &sent));
+      least = q->num_spare[1] < least ? q->num_spare[1] : least;
+      OK (memif_ext_rx_burst (p.master.conn, 0, bytes + 64, 64, 64, &packet, 1, &received));
+      EQUAL (sent, received);
+    }
+  /* Beside those that rest for observers. */
+  CHECK (least >= SLOTS - 64);
+  pair_close (&p);
+}
+
+static void
+memory_for_packets_holds_one_at_least (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  memif_ext_packet_t packet;
+  uint16_t received;
+  FAILS (memif_ext_rx_burst (p.master.conn, 0, bytes, 63, 64, &packet, 1, &received), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_burst (p.master.conn, 0, bytes, 64, 0, &packet, 1, &received), MEMIF_ERR_INVAL_ARG);
+  OK (memif_ext_rx_burst (p.master.conn, 0, bytes, 64, 64, &packet, 1, &received));
+  pair_close (&p);
+}
+
 int
 main (int argc, char **argv)
 {
   static const test_t tests[] = {
     { "a_senders_counter_does_not_go_back", a_senders_counter_does_not_go_back },
     { "unsealed_memory_of_a_waiting_link_is_left", unsealed_memory_of_a_waiting_link_is_left },
+    { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
+    { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
+    { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
   };
   return RUN (argc, argv, tests);
 }
