@@ -54,4 +54,8 @@ fn what_has_no_queues_is_not_split() {
     ] {
         run(&[&["capture", "--split", "queue"][..], options].concat()).refused("--split");
     }
+    let bridge = [
+        "bridge", "memif:x", "memif:y", "-w", "z.pcap", "--split", "queue",
+    ];
+    run(&bridge).refused("--split");
 }
