@@ -2,7 +2,7 @@
 
 use memif::{Context, MemifConfig};
 
-use crate::packets::{assert_numbered, numbered, read};
+use crate::packets::{assert_numbered, numbered, read, write_numbered};
 use crate::process::{PATIENCE, Place, run};
 use crate::replay::start_capture;
 
@@ -42,6 +42,22 @@ fn each_queue_has_a_file_of_its_own() {
             assert_numbered(&read(file.unwrap()), from, from + EACH);
         }
     }
+}
+
+#[test]
+fn several_files_are_merged_by_time() {
+    let place = Place::new();
+    let (first, second, out) = (
+        place.text("a.pcap"),
+        place.text("b.pcap"),
+        place.text("out.pcap"),
+    );
+    write_numbered(&first, 0, 50, &[64]);
+    write_numbered(&second, 50, 100, &[64]);
+    run(&["capture", "-r", &second, "-r", &first, "-w", &out])
+        .good()
+        .says("100 packets written");
+    assert_numbered(&read(&out), 0, 100);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! `memif capture`: what tcpdump does.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use memif::pcap::InterfaceInfo;
-use memif::{Burst, Eof, Error, PacketSource};
+use memif::{Burst, Eof, Error, PacketBuf, PacketSource};
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -90,6 +91,9 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     let recordings = Recordings::start(split, &make, &events, tell)?;
     let recording = recordings.of(0)?;
     let result = match (&mut file, &args.observe) {
+        (Some(file), _) if args.read.len() > 1 => {
+            read_merged(args, &files, file, &events, &recording)
+        }
         (Some(file), _) => read_files(args, &files, file, &events, &recording),
         (None, Some(target)) => observe::run(args, target, &events, &recording),
         (None, None) => {
@@ -124,6 +128,54 @@ fn read_files(
             )));
         }
         read_file(args, path, &mut file, events, recording)?;
+    }
+    Ok(())
+}
+
+/// All at once, by time; the first is open.
+fn read_merged(
+    args: &Args,
+    paths: &[PathBuf],
+    first: &mut Input,
+    events: &Events,
+    recording: &Recording,
+) -> Result<(), Failure> {
+    let link_type = first.link_type();
+    let others = paths[1..].iter().map(|path| input::open(path, events));
+    let mut others = others.collect::<Result<Vec<_>, _>>()?;
+    let mut inputs: Vec<_> = iter::once(first).chain(&mut others).collect();
+    let mut interfaces = Vec::new();
+    for (path, file) in paths.iter().zip(&inputs) {
+        if file.link_type() != link_type {
+            let (this, others) = (path.display(), file.link_type());
+            return Err(Failure::Failed(format!(
+                "{this} holds {others}, the first {link_type}"
+            )));
+        }
+        let mut info = InterfaceInfo::new("file", link_type);
+        info.description = path.display().to_string();
+        info.snaplen = Some(args.snaplen);
+        interfaces.push(info);
+    }
+    let mut feed = Feed::new(recording);
+    feed.describe(interfaces);
+    let next = |file: &mut Input| match file.read_packet() {
+        Ok(packet) => Ok(Some(PacketBuf::from(packet))),
+        Err(Error::Eof(_)) => Ok(None),
+        // By what stops the command.
+        Err(_) if events.is_stopped() => Ok(None),
+        Err(e) => Err(Failure::from(e)),
+    };
+    let heads = inputs.iter_mut().map(|file| next(file));
+    let mut heads = heads.collect::<Result<Vec<_>, _>>()?;
+    while !events.is_stopped() {
+        let times = heads.iter().enumerate();
+        let times = times.filter_map(|(n, head)| Some((head.as_ref()?.info().timestamp, n)));
+        let Some((_, first)) = times.min() else { break };
+        if let Some(packet) = heads[first].take() {
+            feed.take(first as u32, [packet.as_packet()]);
+            heads[first] = next(inputs[first])?;
+        }
     }
     Ok(())
 }
