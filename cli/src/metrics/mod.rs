@@ -12,11 +12,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use server::Server;
-use snapshot::Watched;
+use snapshot::{LoadOf, Watched};
 
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::files::record::Recording;
 use crate::link::session::Session;
 use crate::report::notice;
 
@@ -66,11 +65,11 @@ impl MetricsArgs {
         &self,
         command: &str,
         sessions: &[&Session],
-        recording: Option<&Recording>,
+        load: Option<LoadOf>,
         events: &Events,
     ) -> Result<Serving, Failure> {
         let watched = sessions.iter().map(|s| Watched::new(s)).collect();
-        let source = Arc::new(snapshot::Source::new(command, watched, recording));
+        let source = Arc::new(snapshot::Source::new(command, watched, load));
         if let Some(address) = self.metrics {
             let source = Arc::clone(&source);
             serve_http(

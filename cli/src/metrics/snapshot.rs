@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memif::{Memif, QueueDetails, QueueStats};
 use serde::{Deserialize, Serialize};
 
-use crate::files::record::{Load, Recording};
+use crate::files::record::Load;
 use crate::link::session::{Dropped, Session};
 
 /// A command and its interfaces.
@@ -124,19 +124,22 @@ impl Watched {
     }
 }
 
+/// How full the buffer of a recording was.
+pub(crate) type LoadOf = Box<dyn Fn() -> Option<Load> + Send + Sync>;
+
 /// Where snapshots come from.
 pub(super) struct Source {
     command: String,
     watched: Vec<Watched>,
-    recording: Option<Recording>,
+    load: Option<LoadOf>,
 }
 
 impl Source {
-    pub(super) fn new(command: &str, watched: Vec<Watched>, recording: Option<&Recording>) -> Self {
+    pub(super) fn new(command: &str, watched: Vec<Watched>, load: Option<LoadOf>) -> Self {
         Self {
             command: command.to_owned(),
             watched,
-            recording: recording.cloned(),
+            load,
         }
     }
 
@@ -147,7 +150,7 @@ impl Source {
             command: self.command.clone(),
             time: time.unwrap_or_default().as_secs_f64(),
             interfaces: self.watched.iter().map(Watched::interface).collect(),
-            buffer: self.recording.as_ref().and_then(Recording::load),
+            buffer: self.load.as_ref().and_then(|load| load()),
         }
     }
 }

@@ -32,6 +32,7 @@ mod replay_options;
 mod restarts;
 mod resume;
 mod rotation;
+mod split;
 mod stopped;
 mod streams;
 mod tcp;

@@ -89,7 +89,12 @@ fn join(
     passed: &[Passed; 2],
 ) -> Result<(), Failure> {
     let sessions: Vec<_> = ports.iter().filter_map(Port::session).collect();
-    let _serving = args.metrics.serve("bridge", &sessions, recording, events)?;
+    let load = recording
+        .cloned()
+        .map(|recording| -> Box<dyn Fn() -> _ + Send + Sync> {
+            Box::new(move || recording.load())
+        });
+    let _serving = args.metrics.serve("bridge", &sessions, load, events)?;
 
     // Whoever is there first waits, its packets on its ring, until somebody can take them.
     for port in ports {

@@ -19,6 +19,9 @@ pub(super) fn start(
     link_type: LinkType,
     events: &Events,
 ) -> Result<Option<Recording>, Failure> {
+    if args.record.split.is_some() {
+        return Err(Failure::Usage("--split is for 'memif capture'".into()));
+    }
     let filter = PacketFilter::new(&args.filter, link_type)?;
     let Some(plan) = args.record.plan()? else {
         if !filter.is_open() {

@@ -1,17 +1,18 @@
 //! `memif capture`: what tcpdump does.
 
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use memif::pcap::InterfaceInfo;
-use memif::{Burst, Eof, Error, PacketSource};
+use memif::{Burst, Eof, Error, PacketBuf, PacketSource};
 
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::input::{self, Input};
-use crate::files::record::{self, Feed, Output, Recorder, Recording, Setup, Summary};
+use crate::files::record::{Feed, Output, Recorder, Recording, Recordings, Setup, Summary};
 use crate::link::session::{Linked, Session};
 use crate::print::Lines;
 use crate::report::notice;
@@ -28,6 +29,9 @@ pub(crate) use options::Args;
 const BURST: u16 = 256;
 
 pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
+    if args.record.split.is_some() {
+        args.check_split()?;
+    }
     let files = args.files()?;
     if let Some(to) = &args.record.write
         && files.iter().any(|from| input::is_same(from, to))
@@ -59,18 +63,21 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         Some(file) => file.link_type(),
         None => args.endpoint.mode.link_type(),
     };
-    let setup = Setup {
-        filter: args.filter(link_type)?,
-        snaplen: args.snaplen,
-        limits: args.limits(),
-        // A file that is read waits as long as it takes.
-        buffer: args.record.buffer().filter(|_| file.is_none()),
-        ends_command: true,
-    };
-    // Opened first: what can't be written must not cost a peer's packets.
-    let output: Box<dyn Output> = match args.record.plan()? {
-        Some(plan) => Box::new(Recorder::create(plan, link_type, args.snaplen)?),
-        None => Box::new(Lines::new(link_type, &args.print, verbose, args.quiet)?),
+    // A file that is read waits as long as it takes.
+    let buffer = args.record.buffer().filter(|_| file.is_none());
+    let make = |queue: Option<u8>| -> Result<(Box<dyn Output>, Setup), Failure> {
+        let setup = Setup {
+            filter: args.filter(link_type)?,
+            snaplen: args.snaplen,
+            limits: args.limits(),
+            buffer,
+            ends_command: true,
+        };
+        let output: Box<dyn Output> = match args.record.plan_for(queue)? {
+            Some(plan) => Box::new(Recorder::create(plan, link_type, args.snaplen)?),
+            None => Box::new(Lines::new(link_type, &args.print, verbose, args.quiet)?),
+        };
+        Ok((output, setup))
     };
     let silent = args.silent;
     let tell = move |summary: &Summary| {
@@ -78,21 +85,25 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
             summary.tell();
         }
     };
-    // Before a peer is told of: whoever sees that may send signals.
-    let recording = record::start(output, setup, &events, tell)?;
+    // Opened first: what can't be written must not cost a peer's packets. And before a peer is told
+    // of: whoever sees that may send signals.
+    let split = args.record.split.is_some();
+    let recordings = Recordings::start(split, &make, &events, tell)?;
+    let recording = recordings.of(0)?;
     let result = match (&mut file, &args.observe) {
+        (Some(file), _) if args.read.len() > 1 => {
+            read_merged(args, &files, file, &events, &recording)
+        }
         (Some(file), _) => read_files(args, &files, file, &events, &recording),
         (None, Some(target)) => observe::run(args, target, &events, &recording),
         (None, None) => {
             let session = args.endpoint.open(&events, args.quiet || args.silent);
             // Without one there is nothing to tell.
             let session = session.inspect_err(|_| drop(recording.end()))?;
-            read_memif(args, &session, &recording)
+            read_memif(args, &session, &recordings)
         }
     };
-    let (summary, ended) = recording.end();
-    tell(&summary);
-    result.and(ended)
+    result.and(recordings.end())
 }
 
 /// One after the other, the first of which is open.
@@ -121,6 +132,54 @@ fn read_files(
     Ok(())
 }
 
+/// All at once, by time; the first is open.
+fn read_merged(
+    args: &Args,
+    paths: &[PathBuf],
+    first: &mut Input,
+    events: &Events,
+    recording: &Recording,
+) -> Result<(), Failure> {
+    let link_type = first.link_type();
+    let others = paths[1..].iter().map(|path| input::open(path, events));
+    let mut others = others.collect::<Result<Vec<_>, _>>()?;
+    let mut inputs: Vec<_> = iter::once(first).chain(&mut others).collect();
+    let mut interfaces = Vec::new();
+    for (path, file) in paths.iter().zip(&inputs) {
+        if file.link_type() != link_type {
+            let (this, others) = (path.display(), file.link_type());
+            return Err(Failure::Failed(format!(
+                "{this} holds {others}, the first {link_type}"
+            )));
+        }
+        let mut info = InterfaceInfo::new("file", link_type);
+        info.description = path.display().to_string();
+        info.snaplen = Some(args.snaplen);
+        interfaces.push(info);
+    }
+    let mut feed = Feed::new(recording);
+    feed.describe(interfaces);
+    let next = |file: &mut Input| match file.read_packet() {
+        Ok(packet) => Ok(Some(PacketBuf::from(packet))),
+        Err(Error::Eof(_)) => Ok(None),
+        // By what stops the command.
+        Err(_) if events.is_stopped() => Ok(None),
+        Err(e) => Err(Failure::from(e)),
+    };
+    let heads = inputs.iter_mut().map(|file| next(file));
+    let mut heads = heads.collect::<Result<Vec<_>, _>>()?;
+    while !events.is_stopped() {
+        let times = heads.iter().enumerate();
+        let times = times.filter_map(|(n, head)| Some((head.as_ref()?.info().timestamp, n)));
+        let Some((_, first)) = times.min() else { break };
+        if let Some(packet) = heads[first].take() {
+            feed.take(first as u32, [packet.as_packet()]);
+            heads[first] = next(inputs[first])?;
+        }
+    }
+    Ok(())
+}
+
 fn read_file(
     args: &Args,
     path: &Path,
@@ -145,28 +204,17 @@ fn read_file(
     Ok(())
 }
 
-fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(), Failure> {
-    let (metrics, events) = (&args.metrics, &session.events);
-    let _serving = metrics.serve("capture", &[session], Some(recording), events)?;
+fn read_memif(args: &Args, session: &Session, recordings: &Recordings<'_>) -> Result<(), Failure> {
+    let load = Some(Box::new(recordings.load()) as _);
+    let _serving = args
+        .metrics
+        .serve("capture", &[session], load, &session.events)?;
     let linked = session.wait_link_after(0, some_time(args.timeout))?;
     let reader = Reader {
         args,
         session,
-        recording,
+        recordings,
     };
-    recording.describe(session.interfaces(args.snaplen));
-    let (memif, dropped) = (session.memif.clone(), session.dropped.clone());
-    recording.watch_rings(move || {
-        memif
-            .stats()
-            .rx_queues
-            .iter()
-            .map(|q| q.ring_full)
-            .collect()
-    });
-    recording.on_dropped(move |queue, packets| {
-        dropped.add(u8::try_from(queue).unwrap_or(u8::MAX), packets);
-    });
     if linked == Linked::Stopped {
         // Wireshark shows a reason only when it has stopped, and failures only.
         return match args.silent {
@@ -188,7 +236,8 @@ fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(
         reader.read(0, &follow);
     });
     for queue in session.memif.stats().rx_queues {
-        recording.overrun(queue.id.into(), queue.overrun_slots);
+        let recording = recordings.of(queue.id)?;
+        recording.overrun(reader.interface(queue.id), queue.overrun_slots);
     }
     Ok(())
 }
@@ -197,23 +246,79 @@ fn read_memif(args: &Args, session: &Session, recording: &Recording) -> Result<(
 struct Reader<'a> {
     args: &'a Args,
     session: &'a Session,
-    recording: &'a Recording,
+    recordings: &'a Recordings<'a>,
 }
 
 impl Reader<'_> {
     /// `another` is called when another link is up.
     fn read(&self, queue: u8, another: &dyn Fn()) {
-        let mut feed = Feed::new(self.recording);
-        if let Err(failure) = self.read_queue(queue, &mut feed, another) {
+        let (recording, failed) = match self.recordings.of(queue) {
+            Ok(recording) => (Ok(recording), None),
+            Err(failure) => (self.recordings.of(0), Some(failure)),
+        };
+        let Ok(recording) = recording else { return };
+        let mut feed = Feed::new(&recording);
+        let result = failed.map_or_else(
+            || self.read_queue(queue, &recording, &mut feed, another),
+            Err,
+        );
+        if let Err(failure) = result {
             feed.fail(failure);
         }
     }
 
-    fn read_queue(&self, queue: u8, feed: &mut Feed, another: &dyn Fn()) -> Result<(), Failure> {
-        let (session, recording) = (self.session, self.recording);
+    /// Of a queue, in the recording that it goes to.
+    fn interface(&self, queue: u8) -> u32 {
+        if self.recordings.is_split() {
+            0
+        } else {
+            queue.into()
+        }
+    }
+
+    fn interfaces(&self, queue: u8) -> Vec<InterfaceInfo> {
+        let mut all = self.session.interfaces(self.args.snaplen);
+        match self.recordings.is_split() && usize::from(queue) < all.len() {
+            true => vec![all.swap_remove(queue.into())],
+            false => all,
+        }
+    }
+
+    /// Where the recording has the numbers of the rings from, and tells of what it drops.
+    fn watch(&self, queue: u8, recording: &Recording) {
+        let (memif, dropped) = (self.session.memif.clone(), self.session.dropped.clone());
+        let split = self.recordings.is_split();
+        recording.watch_rings(move || {
+            let queues = memif.stats().rx_queues;
+            let mine = queues.iter().filter(|q| !split || q.id == queue);
+            mine.map(|q| q.ring_full).collect()
+        });
+        recording.on_dropped(move |interface, packets| {
+            let queue = if split {
+                queue
+            } else {
+                u8::try_from(interface).unwrap_or(u8::MAX)
+            };
+            dropped.add(queue, packets);
+        });
+    }
+
+    fn read_queue(
+        &self,
+        queue: u8,
+        recording: &Recording,
+        feed: &mut Feed,
+        another: &dyn Fn(),
+    ) -> Result<(), Failure> {
+        let session = self.session;
+        let number = self.interface(queue);
+        if queue == 0 || self.recordings.is_split() {
+            self.watch(queue, recording);
+            feed.describe(self.interfaces(queue));
+        }
+        let id = queue;
         let mut queue = session.memif.rx_queue(queue)?;
         queue.set_rx_mode(self.args.rx_mode)?;
-        let number = u32::from(queue.id());
         // A filter looks at whole packets.
         let snaplen = match recording.filters() {
             true => u32::MAX,
@@ -248,7 +353,7 @@ impl Reader<'_> {
                         return Ok(());
                     }
                     // Another peer, perhaps.
-                    feed.describe(session.interfaces(self.args.snaplen));
+                    feed.describe(self.interfaces(id));
                     another();
                 }
                 Err(Error::Eof(_)) => return Ok(()),

@@ -28,9 +28,10 @@ pub(crate) struct Args {
     pub(super) endpoint: Endpoint,
     #[command(flatten)]
     pub(super) metrics: MetricsArgs,
-    /// Read packets from a capture file instead; '-' is standard input
+    /// Read packets from a capture file instead; '-' is standard input, tcp:HOST:PORT a server of
+    /// packets. Several are merged by time
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["socket", "once", "timeout"])]
-    pub(super) read: Option<PathBuf>,
+    pub(super) read: Vec<PathBuf>,
     /// Observe links between other processes, which do not notice: those of a process, those on a
     /// socket, or any. Packets that can't be read in time are counted as missed; `memif list` shows
     /// what there is
@@ -89,7 +90,7 @@ impl Args {
     /// The files to read instead of a memif.
     pub(super) fn files(&self) -> Result<Vec<PathBuf>, Failure> {
         let Some(list) = &self.file_list else {
-            return Ok(self.read.iter().cloned().collect());
+            return Ok(self.read.clone());
         };
         let list = match list.as_os_str() == "-" {
             true => Path::new("/dev/stdin"),
@@ -121,6 +122,21 @@ impl Args {
         let limits = self.record.limits();
         let packets = [self.count, limits.packets].into_iter().flatten().min();
         Limits { packets, ..limits }
+    }
+
+    /// A count of all queues is nobody's who writes the file of one.
+    pub(super) fn check_split(&self) -> Result<(), Failure> {
+        if !self.read.is_empty() || self.file_list.is_some() || self.observe.is_some() {
+            return Err(Failure::Usage(
+                "--split queue needs a link to capture from".into(),
+            ));
+        }
+        if self.limits().packets.is_some() {
+            return Err(Failure::Usage(
+                "-c and -a packets: count the packets of all queues; not with --split".into(),
+            ));
+        }
+        Ok(())
     }
 
     /// Whether it is for reading, not for a file.

@@ -98,6 +98,14 @@ impl Names {
     }
 }
 
+/// The name of the file of a queue: with its number before the extension.
+pub(super) fn of_queue(name: &Path, queue: u8) -> PathBuf {
+    let (mut stem, extension) = split(name.as_os_str());
+    stem.push(format!("_q{queue}"));
+    stem.push(extension);
+    stem.into()
+}
+
 /// So many files of the same name are no accident.
 const MOST_AGAIN: u32 = 1_000_000;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use memif::pcap::Compression;
 
-use super::names::Names;
+use super::names::{Names, of_queue};
 use crate::failure::Failure;
 use crate::values::some_seconds;
 
@@ -45,6 +45,9 @@ pub(crate) struct RecordArgs {
     #[arg(short = 'W', value_name = "N", requires = "write",
           value_parser = clap::value_parser!(u32).range(1..))]
     file_count: Option<u32>,
+    /// Write a file for each queue, by a thread of its own: NAME_q0.EXT, NAME_q1.EXT
+    #[arg(long, value_name = "WHAT", requires = "write")]
+    pub(crate) split: Option<Split>,
     /// Run sh -c 'CMD FILE' in the background after each completed file
     #[arg(long, value_name = "CMD", requires = "write")]
     after_file: Option<String>,
@@ -132,6 +135,12 @@ fn tcpdump_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// What has a file of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Split {
+    Queue,
+}
+
 /// How packets are laid down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
@@ -170,6 +179,11 @@ pub(crate) struct Limits {
 impl RecordArgs {
     /// Where and how files are written; `None` without a name.
     pub(crate) fn plan(&self) -> Result<Option<Plan>, Failure> {
+        self.plan_for(None)
+    }
+
+    /// As `plan`, of the file of this queue.
+    pub(crate) fn plan_for(&self, queue: Option<u8>) -> Result<Option<Plan>, Failure> {
         let stop_at_size = self.autostop.iter().find_map(|limit| match limit {
             Limit::Bytes(n) => Some(*n),
             _ => None,
@@ -186,7 +200,18 @@ impl RecordArgs {
                 "-a interval:{interval} is not possible; use -a duration: to stop, or -b interval: to start files"
             )));
         }
-        let Some(name) = &self.write else {
+        if let Some(name) = &self.write
+            && self.split.is_some()
+            && Names::is_stream(name)
+        {
+            return Err(Failure::Usage(format!(
+                "--split needs a file name, not '-w {}'",
+                name.display()
+            )));
+        }
+        let own = self.write.as_ref().zip(queue);
+        let own = own.map(|(name, queue)| of_queue(name, queue));
+        let Some(name) = own.as_ref().or(self.write.as_ref()) else {
             if stop_at_size.is_some() || stop_at_files.is_some() {
                 return Err(Failure::Usage(
                     "-a filesize: and -a files: need a file: -w FILE".into(),

@@ -32,6 +32,19 @@ pub(crate) fn start(
     events: &Events,
     tell: impl Fn(&Summary) + Send + 'static,
 ) -> Result<Recording, Failure> {
+    let recording = begin(output, setup, events, tell)?;
+    let asked = recording.clone();
+    events.on_request(move |request| asked.asked().push(request))?;
+    Ok(recording)
+}
+
+/// Without requests: whoever gets them passes them on.
+pub(super) fn begin(
+    output: Box<dyn Output>,
+    setup: Setup,
+    events: &Events,
+    tell: impl Fn(&Summary) + Send + 'static,
+) -> Result<Recording, Failure> {
     let (pipe, is_read_along) = (output.pipe(), output.is_read_along());
     let duration = setup.limits.duration;
     let state = State {
@@ -67,8 +80,6 @@ pub(crate) fn start(
         let failed = |e| Failure::Failed(format!("starting a thread: {e}"));
         recording.set_writer(writer.map_err(failed)?);
     }
-    let asked = recording.clone();
-    events.on_request(move |request| asked.asked().push(request))?;
     events.add(Watch {
         recording: recording.clone(),
         pipe,

@@ -18,6 +18,17 @@ pub(crate) struct Load {
     pub(crate) longest_pause: f64,
 }
 
+impl Load {
+    /// The worse of both.
+    pub(super) fn max(self, other: Self) -> Self {
+        Self {
+            highest: self.highest.max(other.highest),
+            limit: self.limit,
+            longest_pause: self.longest_pause.max(other.longest_pause),
+        }
+    }
+}
+
 impl fmt::Display for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
