@@ -32,6 +32,7 @@ struct Watched {
 
 struct Observing<'a> {
     args: &'a Args,
+    events: &'a Events,
     feed: Feed,
     search: Search,
     /// Whether there was a link, be it one that can't be read.
@@ -51,6 +52,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let mut this = Observing {
         args,
+        events,
         feed: Feed::new(recording),
         search: Search::start(args, target),
         any: false,
@@ -165,6 +167,8 @@ impl Observing<'_> {
         while at < self.observers.len() {
             let (mut up, base) = (false, self.watched[at].base);
             for (number, ring) in (base..).zip(self.observers[at].rings()) {
+                // What passes meanwhile is missed, and counted.
+                self.feed.wait_for_room(self.events);
                 match ring.rx_burst(burst) {
                     Ok(0) => up = true,
                     Ok(_) => {

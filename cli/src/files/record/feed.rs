@@ -41,16 +41,20 @@ impl Feed {
     /// is room, and until it is known; 0 when the recording is done.
     pub(crate) fn wanted(&mut self) -> Option<u64> {
         let recording = &self.recording;
-        if let Some(buffer) = recording.buffer() {
-            let is_over =
-                || recording.is_done() || (recording.left() != Some(0) && buffer.has_room());
-            while !is_over() {
-                buffer.wait(is_over);
+        let wanted = loop {
+            // Once: another reader may bring the last one at any moment.
+            let left = recording.left();
+            let Some(buffer) = recording.buffer() else {
+                break left;
+            };
+            if recording.is_done() {
+                break Some(0);
             }
-        }
-        let wanted = match recording.is_done() {
-            true => Some(0),
-            false => recording.left(),
+            if left != Some(0) && buffer.has_room() {
+                break left;
+            }
+            buffer
+                .wait(|| recording.is_done() || (recording.left() != Some(0) && buffer.has_room()));
         };
         self.look();
         wanted
@@ -96,6 +100,12 @@ impl Feed {
     ) {
         self.busy = true;
         match self.buffered() {
+            // Else they would wait for a writer that may be blocked, and there is no end to them.
+            Some(_) if self.recording.is_past_its_end() => {
+                let packets = packets.into_iter();
+                let lengths = packets.map(|packet| packet.borrow().info().length as u64);
+                self.recording.pass(lengths);
+            }
             Some((buffer, source)) => {
                 let packets = packets.into_iter().map(|packet| *packet.borrow());
                 buffer.put(source, interface, way, packets);

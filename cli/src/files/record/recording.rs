@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
+use memif::Timestamp;
 use memif::pcap::InterfaceInfo;
 
 use super::buffer::Buffer;
@@ -28,6 +30,11 @@ struct Shared {
     left: AtomicU64,
     filters: bool,
     done: AtomicBool,
+    /// With a buffer: when the time ends, and the nanoseconds at which it has; 0: not yet.
+    stop_at: Option<Instant>,
+    over: AtomicU64,
+    /// Packets, and their bytes, that came after the end of a recording that ends nothing else.
+    passed: [AtomicU64; 2],
     asked: Mutex<Vec<Request>>,
     events: Events,
     ends_command: bool,
@@ -40,7 +47,12 @@ impl Recording {
         events: &Events,
         ends_command: bool,
     ) -> Self {
+        let mut state = state;
         Self(Arc::new(Shared {
+            // Not the state's, which who writes may hold for as long as a pipe is not read.
+            stop_at: buffer.as_ref().and_then(|_| state.stop_at.take()),
+            over: AtomicU64::new(0),
+            passed: Default::default(),
             buffer,
             writer: Mutex::default(),
             left: AtomicU64::new(state.left.unwrap_or(u64::MAX)),
@@ -63,6 +75,39 @@ impl Recording {
 
     pub(crate) fn is_done(&self) -> bool {
         self.0.done.load(Ordering::Acquire)
+    }
+
+    /// Done, while packets still come that go elsewhere too.
+    pub(super) fn is_past_its_end(&self) -> bool {
+        !self.0.ends_command && self.is_done()
+    }
+
+    /// Counts packets that are not recorded any more.
+    pub(super) fn pass(&self, lengths: impl Iterator<Item = u64>) {
+        let (packets, bytes) = lengths.fold((0, 0), |(n, sum), length| (n + 1, sum + length));
+        for (count, more) in self.0.passed.iter().zip([packets, bytes]) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// When the time ends, unless it has.
+    pub(super) fn stop_at(&self) -> Option<Instant> {
+        self.0.stop_at.filter(|_| !self.is_done())
+    }
+
+    /// Ends the recording if its time is over: what came before is still written. Does not wait for
+    /// whoever writes.
+    pub(super) fn end_in_time(&self) {
+        if self.stop_at().is_none_or(|at| Instant::now() < at) {
+            return;
+        }
+        let now = Timestamp::now().as_nanos().max(1);
+        self.0.over.store(now, Ordering::Release);
+        let first = !self.0.done.swap(true, Ordering::AcqRel);
+        self.buffer().into_iter().for_each(Buffer::ask_flush);
+        if first && self.0.ends_command {
+            self.0.events.stop();
+        }
     }
 
     /// Packets that are still wanted, without those in the buffer; `None`: all that come.
@@ -115,11 +160,12 @@ impl Recording {
             buffer.close();
         }
         let writer = lock(&self.0.writer).take();
-        if let Some(Err(_)) = writer.map(JoinHandle::join) {
-            self.state()
-                .fail(Failure::Failed("the writer panicked".into()));
-        }
+        // That it panicked is known.
+        let _ = writer.map(JoinHandle::join);
         let mut state = self.state();
+        let left = self.buffer().map_or(0, Buffer::packets);
+        state.seen.received += left;
+        state.seen.lost += left;
         state.end();
         state.output.wait();
         let summary = self.summary(&state, true);
@@ -132,10 +178,16 @@ impl Recording {
     }
 
     pub(super) fn summary(&self, state: &State, at_end: bool) -> Summary {
-        Summary {
-            load: self.load(),
-            ..state.summary(at_end)
+        let [packets, bytes] = self.0.passed.each_ref().map(|n| n.load(Ordering::Relaxed));
+        let mut summary = state.summary(at_end);
+        summary.load = self.load();
+        summary.received += packets;
+        summary.bytes += bytes;
+        match state.failure {
+            Some(_) => summary.lost += packets,
+            None => summary.discarded += packets,
         }
+        summary
     }
 
     /// What signals have asked for.
@@ -159,6 +211,9 @@ impl Recording {
     /// Does it, and what follows from the end of the recording if that was it.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
+        if let over @ 1.. = self.0.over.load(Ordering::Acquire) {
+            state.over = Some(Timestamp::from_nanos(over));
+        }
         let result = act(&mut state);
         self.after(state);
         result
@@ -193,3 +248,6 @@ impl Recording {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! How a recording begins.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Instant;
 
@@ -61,7 +62,6 @@ pub(super) fn begin(
         first: None,
         failure: None,
         full: false,
-        buffered: setup.buffer.is_some(),
         over: None,
         ended: false,
         flush: false,
@@ -73,8 +73,12 @@ pub(super) fn begin(
     if recording.buffer().is_some() {
         let this = recording.clone();
         let writer = thread::Builder::new().name("writer".into()).spawn(move || {
-            if let Some(buffer) = this.buffer() {
-                writer::write(&this, buffer, is_read_along);
+            let Some(buffer) = this.buffer() else { return };
+            let write = AssertUnwindSafe(|| writer::write(&this, buffer, is_read_along));
+            // Or readers would wait for room for ever.
+            if catch_unwind(write).is_err() {
+                let failure = Failure::Failed("the thread that writes has panicked".into());
+                this.with(|state| state.fail(failure));
             }
         });
         let failed = |e| Failure::Failed(format!("starting a thread: {e}"));

@@ -20,15 +20,14 @@ pub(super) struct State {
     pub(super) filter: PacketFilter,
     pub(super) snaplen: u32,
     pub(super) left: Option<u64>,
+    /// Without a buffer.
     pub(super) stop_at: Option<Instant>,
     pub(super) seen: Summary,
     pub(super) first: Option<Instant>,
     pub(super) failure: Option<Failure>,
     /// A limit has been reached.
     pub(super) full: bool,
-    /// Packets come out of a buffer: at the end of its time there are some in it.
-    pub(super) buffered: bool,
-    /// The time ended then. What came before is still written.
+    /// With a buffer: the time ended then. What came before is still written.
     pub(super) over: Option<Timestamp>,
     pub(super) ended: bool,
     /// Whoever writes to the pipe is to flush it.
@@ -181,10 +180,7 @@ impl State {
         }
         match self.output.tick() {
             Ok(Put::Taken) if self.stop_at.is_some_and(|at| at <= Instant::now()) => {
-                match self.buffered {
-                    true => self.over = Some(Timestamp::now()),
-                    false => self.full = true,
-                }
+                self.full = true
             }
             Ok(Put::Taken) => {}
             Ok(Put::Full) => self.full = true,

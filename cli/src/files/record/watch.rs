@@ -25,14 +25,16 @@ impl Task for Watch {
 
     fn deadline(&self) -> Option<Instant> {
         const AGAIN: Duration = Duration::from_millis(20);
-        match self.recording.state_now() {
+        let times = match self.recording.state_now() {
             None => Some(Instant::now() + AGAIN),
             Some(_) if !self.recording.asked().is_empty() => Some(Instant::now()),
             Some(state) => state.deadline(),
-        }
+        };
+        times.into_iter().chain(self.recording.stop_at()).min()
     }
 
     fn run(&mut self, gone: bool) -> bool {
+        self.recording.end_in_time();
         let Some(mut state) = self.recording.state_now() else {
             if gone {
                 // Whoever writes learns it by itself.

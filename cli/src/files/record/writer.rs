@@ -13,7 +13,8 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
         let closing = buffer.is_closing();
         idle |= buffer.take_idle();
         flush |= buffer.take_flush();
-        if heads.fill(buffer) {
+        let filled = heads.fill(buffer);
+        if filled {
             let write = |next: Next<'_>| {
                 recording.with(|state| match next {
                     Next::Packets(group) => drop(state.take(group.interface, group.way, group)),
@@ -21,7 +22,10 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
                 });
             };
             while heads.next(buffer, write) {}
-            continue;
+            // What was there before a flush was asked for has been written, though more may have come.
+            if !flush {
+                continue;
+            }
         }
         recording.with(|state| {
             if std::mem::take(&mut flush) {
@@ -29,8 +33,11 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
             } else if std::mem::take(&mut idle) {
                 state.let_out(|output| output.idle());
             }
-            state.full |= state.over.is_some();
+            state.full |= !filled && state.over.is_some();
         });
+        if filled {
+            continue;
+        }
         if closing {
             return;
         }

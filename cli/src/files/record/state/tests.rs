@@ -74,7 +74,6 @@ fn state(left: u64, fails: bool, limit: Option<u64>) -> State {
         first: None,
         failure: None,
         full: false,
-        buffered: false,
         over: None,
         on_dropped: None,
         rings: None,

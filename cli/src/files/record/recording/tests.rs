@@ -1,0 +1,156 @@
+//! What readers and the writer are to each other when one of them stops.
+
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use memif::{CaptureInfo, Direction, Packet};
+
+use super::*;
+use crate::files::filter::PacketFilter;
+use crate::files::record::options::Limits;
+use crate::files::record::output::{Output, Put};
+use crate::files::record::{Feed, Setup, start};
+
+/// What it does with each packet, and how many it took.
+struct Stub(Box<dyn FnMut() -> Put + Send>, u64);
+
+impl Output for Stub {
+    fn put(&mut self, _: &Packet<'_>, _: u32, _: Direction) -> Result<Put, Failure> {
+        let put = (self.0)();
+        self.1 += u64::from(put == Put::Taken);
+        Ok(put)
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn is_read_along(&self) -> bool {
+        false
+    }
+
+    fn pipe(&self) -> Option<OwnedFd> {
+        None
+    }
+
+    fn end(&mut self, _: bool) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn packets(&self) -> (u64, u64) {
+        (self.1, self.1)
+    }
+
+    fn what_was_done(&self) -> String {
+        "seen".into()
+    }
+}
+
+const BUFFER: usize = 1 << 20;
+
+fn recording(
+    put: impl FnMut() -> Put + Send + 'static,
+    duration: Option<Duration>,
+    ends_command: bool,
+) -> (Recording, Events) {
+    let events = Events::start().unwrap();
+    let setup = Setup {
+        filter: PacketFilter::default(),
+        snaplen: 65535,
+        limits: Limits {
+            packets: None,
+            duration,
+        },
+        buffer: Some(BUFFER),
+        ends_command,
+    };
+    let output = Box::new(Stub(Box::new(put), 0));
+    (start(output, setup, &events, |_| {}).unwrap(), events)
+}
+
+fn bring(feed: &mut Feed, packets: usize) {
+    let info = CaptureInfo::whole(1000, Timestamp::now());
+    feed.take(0, (0..packets).map(|_| Packet::new(&[0; 1000], info)));
+}
+
+/// Brings packets until no more are wanted; how many.
+fn bring_all(recording: &Recording) -> u64 {
+    let mut feed = Feed::new(recording);
+    let mut brought = 0;
+    while feed.wanted() != Some(0) {
+        bring(&mut feed, 10);
+        brought += 10;
+    }
+    brought
+}
+
+#[test]
+fn a_writer_that_panics_ends_the_recording() {
+    let (recording, events) = recording(|| panic!("as it should"), None, true);
+    let brought = bring_all(&recording);
+    assert!(events.is_stopped());
+    let (seen, result) = recording.end();
+    let Err(Failure::Failed(why)) = result else {
+        panic!("{result:?}")
+    };
+    assert!(why.contains("panicked"), "{why}");
+    // The one that it panicked at may be in hand.
+    assert!(
+        seen.received >= brought && seen.lost >= brought,
+        "{seen:?} of {brought}"
+    );
+}
+
+#[test]
+fn what_comes_after_the_end_is_counted_and_not_kept() {
+    let mut left = 3;
+    let put = move || match left {
+        0 => Put::Full,
+        _ => {
+            left -= 1;
+            Put::Taken
+        }
+    };
+    let (recording, events) = recording(put, None, false);
+    let mut feed = Feed::new(&recording);
+    let mut brought = 0;
+    while !recording.is_done() || brought < 10_000 {
+        feed.wait_for_room(&events);
+        bring(&mut feed, 10);
+        brought += 10;
+    }
+    let (seen, result) = recording.end();
+    result.unwrap();
+    assert_eq!((seen.received, seen.done), (brought, 3));
+    assert_eq!(seen.discarded, brought - 3);
+    assert!(seen.load.unwrap().highest <= BUFFER);
+}
+
+/// A writer that waits, say for the reader of a pipe.
+fn blocked() -> (mpsc::Sender<()>, impl FnMut() -> Put + Send) {
+    let (go, wait): (_, Receiver<()>) = mpsc::channel();
+    let put = move || {
+        // Until the other end is dropped.
+        let _ = wait.recv();
+        Put::Taken
+    };
+    (go, put)
+}
+
+#[test]
+fn a_time_ends_while_the_writer_is_blocked() {
+    for ends_command in [true, false] {
+        let (go, put) = blocked();
+        let time = Some(Duration::from_millis(20));
+        let (recording, events) = recording(put, time, ends_command);
+        let brought = bring_all(&recording);
+        assert_eq!(events.is_stopped(), ends_command);
+        drop(go);
+        let (seen, result) = recording.end();
+        result.unwrap();
+        assert_eq!(seen.received, brought);
+        assert_eq!(seen.done + seen.discarded, brought);
+        assert!(seen.done > 0);
+    }
+}
