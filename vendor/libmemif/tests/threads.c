@@ -222,7 +222,8 @@ typedef struct
 static void
 cut_links (void)
 {
-  for (int fd = 3; fd < 256; fd++)
+  /* What former links had is closed a moment later, and takes numbers until then. */
+  for (int fd = 3; fd < 4096; fd++)
     {
       int type = 0;
       socklen_t len = sizeof type;
