@@ -318,6 +318,9 @@ impl Reader<'_> {
         let number = self.interface(queue);
         if self.recordings.is_split() {
             self.begin(queue, recording);
+        } else if session.links() > 1 {
+            // A later link may have brought the queue: not even its first packets come before this.
+            feed.describe(self.interfaces(queue));
         }
         let id = queue;
         let mut queue = session.memif.rx_queue(queue)?;
