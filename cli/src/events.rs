@@ -51,6 +51,8 @@ pub(crate) struct Events(Arc<Shared>);
 
 struct Shared {
     stopped: AtomicBool,
+    /// Held while the command's links are closed.
+    closing: Mutex<()>,
     /// A byte in it, never taken out, ends every blocked read.
     interrupt: Pipe,
     wake: Pipe,
@@ -83,6 +85,7 @@ impl Events {
         let mut signals = signals.map_err(failed)?;
         let this = Self(Arc::new(Shared {
             stopped: AtomicBool::new(false),
+            closing: Mutex::default(),
             interrupt: Pipe::new().map_err(failed)?,
             wake: Pipe::new().map_err(failed)?,
             signals: signals.handle(),
@@ -97,11 +100,18 @@ impl Events {
 
     /// Ends the command's work: closes what was to be closed, interrupts blocked reads.
     pub(crate) fn stop(&self) {
+        let _closing = self.closing();
         // In one order with what others look at before or after it.
         self.0.stopped.store(true, Ordering::SeqCst);
         self.interrupt();
         let closers = std::mem::take(&mut self.given().closers);
         closers.into_iter().for_each(|close| close());
+    }
+
+    /// Waits, after a stop, until all that was to be closed is: peers have a second to read.
+    pub(crate) fn closing(&self) -> MutexGuard<'_, ()> {
+        let closing = self.0.closing.lock();
+        closing.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

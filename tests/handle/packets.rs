@@ -44,6 +44,19 @@ fn a_packet_larger_than_the_ring_is_an_error_and_nothing_is_sent() {
     }
 }
 
+/// What is copied is still in the cache when it is read, however much fits.
+#[test]
+fn a_burst_ends_after_128_kib() {
+    for reader in ROLES {
+        let pair = Pair::small(8, 2048);
+        let (mut to, from) = pair.handles(reader, 256);
+        let mut from = from.with_snaplen(1 << 20);
+        let packets = vec![pattern(1, 2048); 200];
+        assert_eq!(to.write_packets(&packets).unwrap(), 200);
+        assert_eq!(from.read_burst().unwrap().len(), 64);
+    }
+}
+
 #[test]
 fn the_snap_length_cuts_and_the_length_tells_the_truth() {
     for reader in ROLES {
@@ -62,6 +75,9 @@ fn the_snap_length_cuts_and_the_length_tells_the_truth() {
             assert_eq!(packet.info().is_truncated(), length > 100);
         }
         assert_eq!(eof(from.read_packet()), Eof::Empty);
+        from = from.with_snaplen(0);
+        to.write_packet(&pattern(7, 10)).unwrap();
+        assert_same(&from.read_packet().unwrap(), &pattern(7, 10)[..1], "a byte");
         from = from.with_snaplen(memif::DEFAULT_SNAPLEN);
         to.write_packet(&pattern(8, 3000)).unwrap();
         assert_same(&from.read_packet().unwrap(), &pattern(8, 3000), "whole");

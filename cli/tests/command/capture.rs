@@ -6,8 +6,8 @@ use std::process::Stdio;
 use memif::pcap::CaptureReader;
 use memif::{Context, MemifConfig, PacketSource};
 
-use crate::packets::{all, assert_numbered, assert_same, read, write_numbered};
-use crate::process::{Place, Process, memif};
+use crate::packets::{all, assert_numbered, assert_same, numbered, read, write_numbered};
+use crate::process::{PATIENCE, Place, Process, memif, wait_until};
 use crate::replay::{ROLES, start_capture, start_replay};
 
 const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
@@ -181,6 +181,27 @@ fn it_ends_quietly_when_nobody_reads_on() {
         );
         replay.finish().failed(1, &["the peer left", &socket]);
     }
+}
+
+/// As soon as nothing more comes, and while the link stays.
+#[test]
+fn a_file_has_what_has_come() {
+    let place = Place::new();
+    let out = place.text("out.pcap");
+    let capture = start_capture(&place, "master", &["-w", &out]);
+    let context = Context::new("peer").unwrap();
+    let slave = context
+        .create_interface(MemifConfig::new(place.socket()))
+        .unwrap();
+    slave.wait_link_up(Some(PATIENCE)).unwrap();
+    let mut handle = slave.packet_handle(0).unwrap();
+    for n in 0..3 {
+        handle.write_packet(&numbered(n, 64)).unwrap();
+        wait_until("the packet in the file", || {
+            read(&out).len() as u64 == n + 1
+        });
+    }
+    drop((handle, slave, capture));
 }
 
 #[test]

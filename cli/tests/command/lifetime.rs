@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memif::{Context, MemifConfig, Role};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -97,6 +97,25 @@ fn a_signal_ends_a_replay_and_what_was_sent_arrives() {
         sent.says(&format!("sent {got} packet"));
         assert_numbered(&read(&out), 0, got as u64);
     }
+}
+
+#[test]
+fn a_stopped_replay_gives_its_peer_a_second() {
+    let place = Place::new();
+    let file = place.text("in.pcap");
+    write_numbered(&file, 0, 100, &[64]);
+    let context = Context::new("test").unwrap();
+    let config = MemifConfig::new(place.socket()).role(Role::Master);
+    let idle = context.create_interface(config).unwrap();
+    let replay = start_replay(&place, "slave", &["--pps", "100", "--loop", "0", &file]);
+    wait_until("packets on the ring", || {
+        let details = idle.details().unwrap();
+        details.rx_queues.first().is_some_and(|q| q.used > 0)
+    });
+    replay.signal(Signal::SIGINT);
+    let start = Instant::now();
+    replay.finish().good();
+    assert!(start.elapsed() > Duration::from_millis(900));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::Command;
 use memif::{Context, MemifConfig, Role};
 use nix::sys::signal::Signal;
 
+use crate::packets::write_numbered;
 use crate::process::{MEMIF, PATIENCE, Place, Process, memif, run, wait_until};
 use crate::replay::start_capture;
 
@@ -226,6 +227,11 @@ fn idle_connections_to_the_metrics_are_bounded() {
         .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
         .collect();
     assert!(get(port).unwrap().contains("memif_link_up{"));
+    idle[0].set_read_timeout(Some(PATIENCE)).unwrap();
+    idle[199].set_nonblocking(true).unwrap();
+    let newest = (&idle[199]).read(&mut [0]).unwrap_err();
+    assert_eq!(newest.kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!((&idle[0]).read(&mut [0]).unwrap(), 0);
     let slave = Context::new("peer").unwrap();
     let slave = slave
         .create_interface(MemifConfig::new(&socket).queues(2, 2))
@@ -235,6 +241,33 @@ fn idle_connections_to_the_metrics_are_bounded() {
     // One a queue, for events, for the link, to write, to close what peers bring: none for these.
     assert!(capture.status("Threads:") < 10);
     drop(idle);
+}
+
+#[test]
+fn a_full_ring_is_in_the_metrics() {
+    let place = Place::new();
+    let (socket, file) = (place.socket(), place.text("in.pcap"));
+    write_numbered(&file, 0, 2000, &[64]);
+    let context = Context::new("peer").unwrap();
+    let config = MemifConfig::new(&socket).role(Role::Master);
+    let _reads_nothing = context.create_interface(config).unwrap();
+    let replay = [
+        "replay",
+        "-s",
+        &socket,
+        "--topspeed",
+        "--metrics",
+        "0",
+        &file,
+    ];
+    let replay = Process::start(&replay);
+    wait_until("a full ring in the metrics", || {
+        let text = get(port(&replay)).unwrap();
+        let mut lines = text.lines();
+        let full =
+            |line: &str| line.starts_with("memif_ring_full_total{") && line.contains("\"tx\"");
+        lines.any(|line| full(line) && !line.ends_with(" 0"))
+    });
 }
 
 #[test]

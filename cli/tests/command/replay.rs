@@ -207,13 +207,15 @@ fn packets_that_were_cut_are_sent_as_they_are() {
             .all(|p| p.len() == 100 && p.info().length == 1514)
     );
 
-    let again = Place::new();
-    let out = place.text("out.pcap");
-    let capture = start_capture(&again, "slave", &["--once", "-w", &again.text("out.pcap")]);
-    let sent = start_replay(&again, "master", &[&out]).finish().good();
-    sent.says("100 packets sent short");
-    capture.finish().good();
-    assert_same(&read(again.path("out.pcap")), &cut);
+    for options in [&[][..], &["--preload"]] {
+        let again = Place::new();
+        let out = place.text("out.pcap");
+        let capture = start_capture(&again, "slave", &["--once", "-w", &again.text("out.pcap")]);
+        let sent = start_replay(&again, "master", &[options, &[&out]].concat());
+        sent.finish().good().says("100 packets sent short");
+        capture.finish().good();
+        assert_same(&read(again.path("out.pcap")), &cut);
+    }
 }
 
 /// The second file is from a thousand seconds later, as are loops over both from before.

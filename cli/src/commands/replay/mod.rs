@@ -200,7 +200,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // Closing waits a moment too; here the user has said for how long.
     let leave = match result {
         Ok(()) => replay.leave(args.linger),
-        Err(_) => Ok(()),
+        Err(_) => {
+            drop(events.closing());
+            Ok(())
+        }
     };
     replay.progress.finish_and_clear();
     replay.counts.summary(time, !args.rate.topspeed);
