@@ -31,7 +31,7 @@ pub(crate) fn socket(text: &str) -> Result<String, String> {
     match name.split_once(",netns_name=") {
         None => Ok(format!("@{name}")),
         Some((name, namespace)) => Err(format!(
-            "the name belongs to another network namespace: --socket @{name} --netns {namespace}"
+            "this names a socket of another network namespace; use --socket @{name} --netns {namespace}"
         )),
     }
 }

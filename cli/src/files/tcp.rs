@@ -1,8 +1,12 @@
 //! Capture files that come or go over TCP (pcap-over-IP), as they are named on a command line.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::Path;
+use std::time::Duration;
+
+/// How long an address may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The host and port of `tcp:HOST:PORT`.
 pub(crate) fn peer(path: &Path) -> Option<&str> {
@@ -23,7 +27,14 @@ pub(crate) fn connect(peer: &str) -> io::Result<TcpStream> {
     if !peer.contains(':') {
         return Err(io::Error::other("a port is missing: tcp:HOST:PORT"));
     }
-    TcpStream::connect(peer)
+    let mut result = Err(io::Error::other("the host has no address"));
+    for address in peer.to_socket_addrs()? {
+        result = TcpStream::connect_timeout(&address, PATIENCE);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 #[cfg(test)]

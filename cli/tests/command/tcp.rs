@@ -90,7 +90,7 @@ fn a_reader_that_is_too_slow_is_dropped_by_itself() {
         .finish()
         .good();
     let ended = capture.finish().good().says("40000 packets written");
-    let ended = ended.says("2 readers, 1 dropped because they were too slow");
+    let ended = ended.says("2 readers, of which 1 dropped as too slow");
     ended.says("0 packets dropped by this side");
     let bytes = fast.join().unwrap();
     assert_numbered(&all(CaptureReader::new(&bytes[..]).unwrap()), 0, 40_000);

@@ -286,8 +286,11 @@ impl<W: Write> PcapNgWriter<W> {
             Option::IsbFilterAccept(counts.accepted),
         ];
         if counts.found_full > 0 {
-            let times = counts.found_full;
-            let text = format!("ring found full {times} times: the peer may have dropped packets");
+            let times = match counts.found_full {
+                1 => "once".to_owned(),
+                times => format!("{times} times"),
+            };
+            let text = format!("ring found full {times}: the peer may have dropped packets");
             options.push(Option::Common(CommonOption::Comment(text.into())));
         }
         self.block(InterfaceStatisticsBlock {

@@ -113,9 +113,8 @@ int memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, 
  * before 26.06 does so with chains. May be called by anybody. */
 int memif_ext_rx_overrun (memif_conn_handle_t conn, uint16_t qid, uint64_t *slots);
 
-/* How often memif_ext_rx_burst or _rx_lend found all slots of the ring filled, since the interface was
- * created: the peer may
- * have dropped packets. May be called by anybody. */
+/* How often memif_ext_rx_burst or _rx_lend found all slots of the ring filled, since the interface
+ * was created: the peer may have dropped packets. May be called by anybody. */
 int memif_ext_rx_full (memif_conn_handle_t conn, uint16_t qid, uint64_t *times);
 
 /* A buffer of a received packet, where the peer has put it. */

@@ -215,6 +215,8 @@ fn read_memif(args: &Args, session: &Session, recordings: &Recordings<'_>) -> Re
         session,
         recordings,
     };
+    // Before any queue brings packets.
+    reader.begin(0, &recordings.of(0)?);
     if linked == Linked::Stopped {
         // Wireshark shows a reason only when it has stopped, and failures only.
         return match args.silent {
@@ -284,8 +286,10 @@ impl Reader<'_> {
         }
     }
 
-    /// Where the recording has the numbers of the rings from, and tells of what it drops.
-    fn watch(&self, queue: u8, recording: &Recording) {
+    /// Says where packets of the recording come from, and where it has the numbers of the rings
+    /// from, and tells of what it drops.
+    fn begin(&self, queue: u8, recording: &Recording) {
+        recording.describe(self.interfaces(queue));
         let (memif, dropped) = (self.session.memif.clone(), self.session.dropped.clone());
         let split = self.recordings.is_split();
         recording.watch_rings(move || {
@@ -312,8 +316,10 @@ impl Reader<'_> {
     ) -> Result<(), Failure> {
         let session = self.session;
         let number = self.interface(queue);
-        if queue == 0 || self.recordings.is_split() {
-            self.watch(queue, recording);
+        if self.recordings.is_split() {
+            self.begin(queue, recording);
+        } else if session.links() > 1 {
+            // A later link may have brought the queue: not even its first packets come before this.
             feed.describe(self.interfaces(queue));
         }
         let id = queue;

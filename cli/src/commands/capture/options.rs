@@ -20,7 +20,7 @@ use crate::values::{rx_mode, seconds};
 /// Capture packets that a peer sends: print them, or write them to files
 ///
 /// Waits for the peer, and continues when it reconnects. Ctrl-C ends the capture with a summary;
-/// SIGUSR1 prints one, SIGUSR2 flushes buffered packets. Packets wait in the ring while files
+/// SIGUSR1 prints one, SIGUSR2 flushes buffered packets. Packets wait in a buffer while files
 /// change; none are lost.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -3,10 +3,35 @@
 use std::str::FromStr;
 
 use etherparse::checksum::Sum16BitWords;
-use etherparse::{Ipv6ExtensionSlice, LaxNetSlice, LaxSlicedPacket};
+use etherparse::{IpNumber, LaxNetSlice, LaxSlicedPacket};
 use memif::LinkType;
 
 use crate::mac::Mac;
+
+/// Of IPv6 extension headers, which may be cut: whether the packet is a later fragment, and whether
+/// its destination is the last one. (The iterator of etherparse 0.21 believes their lengths.)
+fn extended(first: Option<IpNumber>, mut bytes: &[u8]) -> (bool, bool) {
+    let (mut later_fragment, mut last_hop) = (false, true);
+    let mut kind = first;
+    while let (Some(is), Some(&[next, length, ..])) = (kind, bytes.first_chunk::<8>()) {
+        let length = match is {
+            IpNumber::IPV6_FRAGMENTATION_HEADER => {
+                later_fragment = u16::from_be_bytes([bytes[2], bytes[3]]) >> 3 > 0;
+                8
+            }
+            IpNumber::AUTHENTICATION_HEADER => (usize::from(length) + 2) * 4,
+            _ => {
+                if is == IpNumber::IPV6_ROUTE_HEADER {
+                    last_hop = bytes[3] == 0; // segments left
+                }
+                (usize::from(length) + 1) * 8
+            }
+        };
+        bytes = bytes.get(length..).unwrap_or_default();
+        kind = Some(IpNumber(next));
+    }
+    (later_fragment, last_hop)
+}
 
 /// New hardware addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,19 +136,9 @@ impl Layout {
             }
             LaxNetSlice::Ipv6(ip) => {
                 let header = at(ip.header().slice());
-                let (mut later_fragment, mut last_hop) = (false, true);
-                for extension in ip.extensions().clone() {
-                    match extension {
-                        Ipv6ExtensionSlice::Fragment(piece) => {
-                            later_fragment = piece.fragment_offset().value() > 0;
-                        }
-                        // Segments left.
-                        Ipv6ExtensionSlice::Routing(route) => {
-                            last_hop = route.payload().get(1) == Some(&0);
-                        }
-                        _ => {}
-                    }
-                }
+                let extensions = ip.extensions();
+                let first = extensions.first_header();
+                let (later_fragment, last_hop) = extended(first, extensions.slice());
                 Some(Self {
                     source: header + 8,
                     destination: header + 24,
@@ -297,6 +312,30 @@ mod tests {
                 };
                 back.apply(&mut changed);
                 assert_eq!(changed, packet);
+            }
+        }
+    }
+
+    /// Headers of all kinds that claim any length, cut anywhere; also behind IPv4's type.
+    #[test]
+    fn lengths_of_extension_headers_are_not_believed() {
+        let rewrite = Rewrite {
+            link_type: LinkType::ETHERNET,
+            macs: None,
+            step: 1,
+        };
+        for kind in [0_u8, 43, 44, 51, 60, 135, 139, 140] {
+            for claimed in [0, 1, 7, 255] {
+                for (length, ipv4) in (14..140).flat_map(|n| [(n, true), (n, false)]) {
+                    let mut packet = vec![claimed; length];
+                    packet[12..14].copy_from_slice(if ipv4 { &[8, 0] } else { &[0x86, 0xdd] });
+                    for (at, byte) in [(14, 0x60), (18, 0), (19, claimed), (20, kind), (54, kind)] {
+                        packet.get_mut(at).into_iter().for_each(|b| *b = byte);
+                    }
+                    rewrite.apply(&mut packet);
+                    Layout::of(&packet, LinkType::ETHERNET);
+                    assert_eq!(packet.len(), length);
+                }
             }
         }
     }

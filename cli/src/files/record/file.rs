@@ -246,11 +246,17 @@ impl OpenFile {
         let Error::Io { error: system, .. } = &error else {
             return error.into();
         };
-        if matches!(system.kind(), BrokenPipe | ConnectionReset) {
-            return Failure::NobodyReads;
-        }
         let path = self.path.display();
         let whole = count(self.packets_written(), "packet");
+        if matches!(system.kind(), BrokenPipe | ConnectionReset) {
+            // Who reads a pipe ends it when he has enough; a recording elsewhere is to be whole.
+            return match tcp::peer(&self.path) {
+                Some(peer) => Failure::Failed(format!(
+                    "{peer} has closed the connection; {whole} were sent before"
+                )),
+                None => Failure::NobodyReads,
+            };
+        }
         Failure::Failed(format!("writing {path}: {system}; {whole} written"))
     }
 

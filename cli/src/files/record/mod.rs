@@ -26,3 +26,6 @@ pub(crate) use recording::Recording;
 pub(crate) use split::Recordings;
 pub(crate) use start::{Setup, start};
 pub(crate) use summary::{Load, Summary};
+
+#[cfg(test)]
+mod tests;

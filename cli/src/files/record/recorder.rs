@@ -37,6 +37,8 @@ pub(crate) struct Recorder {
     closing: Closing,
     /// In those.
     packets_before: u64,
+    /// It ended with a failure, and what it counts may not have left the compressor.
+    held_back: bool,
 }
 
 impl Recorder {
@@ -55,6 +57,7 @@ impl Recorder {
             closing: Closing::new(&plan),
             plan,
             packets_before: 0,
+            held_back: false,
         };
         this.set_deadline();
         Ok(this)
@@ -195,7 +198,9 @@ impl Output for Recorder {
         self.current.abandon();
         let closed = self.closing.finish();
         self.closing.run_last(&self.current.path);
-        result.and(closed)
+        let result = result.and(closed);
+        self.held_back = self.current.is_compressed() && (failed || result.is_err());
+        result
     }
 
     /// For readers, and for the commands after files.
@@ -219,9 +224,15 @@ impl Output for Recorder {
             0 => String::new(),
             removed => format!("; {} removed again", count(removed, "older file")),
         };
+        let at_most = match self.held_back {
+            true => " at most; the compressor may hold some of them back",
+            false => "",
+        };
         match self.number {
-            1 => format!("written to {path}{}", self.current.readers()),
-            files => format!("written to {files} files, the last is {path}{removed}"),
+            1 => format!("written to {path}{}{at_most}", self.current.readers()),
+            files => {
+                format!("written to {files} files, the last is {path}{removed}{at_most}")
+            }
         }
     }
 }

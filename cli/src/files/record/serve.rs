@@ -6,14 +6,19 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::report::{count, notice_later};
 
 /// Bytes that may wait for one reader.
 const MOST: usize = 16 << 20;
+/// Readers at a time.
+const READERS: usize = 64;
 /// How long readers have for the rest, at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -88,6 +93,16 @@ impl Server {
             if readers.ended {
                 return;
             }
+            if readers.connected.len() >= READERS {
+                // Without packets nobody notices who has gone.
+                readers.connected.retain(|other| !other.has_gone());
+            }
+            if readers.connected.len() >= READERS {
+                notice_later(format_args!(
+                    "{address} was refused, as {READERS} readers are connected"
+                ));
+                continue;
+            }
             reader.put(&Arc::from(&readers.header[..]));
             let (server, this) = (self.clone(), Arc::clone(&reader));
             let started = thread::Builder::new().spawn(move || {
@@ -127,7 +142,7 @@ impl Server {
         let served = count(readers.served, "reader");
         match readers.too_slow {
             0 => format!("; {served}"),
-            slow => format!("; {served}, {slow} dropped because they were too slow"),
+            slow => format!("; {served}, of which {slow} dropped as too slow"),
         }
     }
 }
@@ -201,6 +216,17 @@ impl Reader {
     fn hang_up(&self) {
         let _ = self.stream.shutdown(Shutdown::Both); // it may have gone by itself
         self.end();
+    }
+
+    /// Whether it has closed its end, which then ends ours.
+    fn has_gone(&self) -> bool {
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        let readable = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+        let gone = readable && !matches!(self.stream.peek(&mut [0]), Ok(1..));
+        if gone {
+            self.hang_up();
+        }
+        gone
     }
 
     /// Until the end, or the reader has gone.

@@ -4,13 +4,12 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use memif::{CaptureInfo, Direction, Packet};
+use memif::{CaptureInfo, Direction, Packet, Timestamp};
 
 use super::*;
+use crate::events::Events;
+use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
-use crate::files::record::options::Limits;
-use crate::files::record::output::{Output, Put};
-use crate::files::record::{Feed, Setup, start};
 
 /// What it does with each packet, and how many it took.
 struct Stub(Box<dyn FnMut() -> Put + Send>, u64);
