@@ -340,7 +340,7 @@ pub struct Counts {
     /// Packets that passed and could not be read, or not be known to be whole.
     pub missed: u64,
     /// There may have been more of them: the counters of a ring have 16 bits, and a packet takes
-    /// an unknown number of slots.
+    /// an unknown number of slots, supposed to be no more than the longest that was seen.
     pub at_least: bool,
 }
 

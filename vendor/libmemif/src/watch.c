@@ -465,7 +465,8 @@ memif_ext_watch_look (memif_ext_watch_handle_t w, uint8_t *arena, uint32_t arena
 void
 memif_ext_watch_counts (memif_ext_watch_handle_t w, memif_ext_watch_counts_t *counts)
 {
-  const uint64_t slots = w->missed_slots, longest = w->longest;
+  /* As long as none was seen, a packet may have been as long as the ring. */
+  const uint64_t slots = w->missed_slots, longest = w->delivered ? w->longest : ring_size (w);
   /* Of each gap the last slots may belong to the packet whose end was seen. */
   const uint64_t shared = w->gaps * (longest - 1);
   counts->delivered = w->delivered;
