@@ -1,10 +1,15 @@
 //! Links between real peers: listed, and observed, without their notice.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use memif::pcap::CaptureReader;
 use memif::{Error, PacketSource};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::command::MEMIF;
 use crate::extcap::{home, with_home};
@@ -158,12 +163,24 @@ fn tshark_captures_a_link_that_is_there() {
     let own = dir.path().join("own.pcapng").display().to_string();
     let socket = link["socket"].as_str().unwrap();
     let observe = ["capture", "--observe", socket, "-w", &own, "tcp"];
-    let out = Command::new("timeout")
-        .args(["--foreground", "-s", "TERM", "3", MEMIF])
+    let mut observer = Command::new(MEMIF)
         .args(observe)
-        .output()
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let mut stderr = BufReader::new(observer.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("observing") {
+        assert!(stderr.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    // It stands still for longer than any packet stays in the ring.
+    let pid = Pid::from_raw(observer.id() as i32);
+    for signal in [Signal::SIGSTOP, Signal::SIGCONT, Signal::SIGTERM] {
+        kill(pid, signal).unwrap();
+        thread::sleep(Duration::from_millis(300));
+    }
+    stderr.read_to_string(&mut said).unwrap();
+    observer.wait().unwrap();
     let missed = said.lines().find(|line| line.ends_with("packets missed"));
     let mut words = missed.unwrap_or_else(|| panic!("{said}")).split(' ');
     let missed: u64 = words.find_map(|word| word.parse().ok()).unwrap();
