@@ -67,6 +67,8 @@ struct World<'a> {
     in_place: bool,
     /// Next slot to read, and whether that is known: no other call has read, no fault was met.
     read_next: Option<u16>,
+    /// Slots that the victim has left to the peer so far: then it goes on elsewhere.
+    overrun: u64,
     sending: Sending,
     /// Buffers of the 4.0 interface that the victim holds.
     reserved: Vec<memif_buffer_t>,
@@ -116,6 +118,7 @@ impl<'a> World<'a> {
             master,
             in_place: settings & 8 != 0,
             read_next: None,
+            overrun: 0,
             sending: Sending::default(),
             reserved: Vec::new(),
             number: 0,
@@ -182,6 +185,7 @@ impl<'a> World<'a> {
         self.link = Some(link);
         // Packets of earlier links may come first.
         self.read_next = (self.iface.links.get() == 1).then_some(0);
+        self.overrun = self.iface.overrun(0);
         self.sending = Sending::default();
         self.reserved.clear();
         self.honest = true;

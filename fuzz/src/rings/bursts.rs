@@ -26,7 +26,6 @@ impl World<'_> {
         let all: Option<Vec<Desc>> = self
             .rings()
             .map(|(ring, _)| (0..ring.size).map(|i| ring.desc(i)).collect());
-        let overrun = self.iface.overrun(0);
         let packets = match self.iface.receive_into(0, &mut arena, snaplen, count) {
             Ok(packets) => packets,
             Err(err) => {
@@ -41,8 +40,9 @@ impl World<'_> {
                 return;
             }
         };
-        if self.iface.overrun(0) != overrun {
-            self.read_next = None; // it has gone on elsewhere
+        // In this call, or as it waited or looked before.
+        if self.iface.overrun(0) != self.overrun {
+            self.read_next = None;
         }
         let (Some(mut slot), Some(all), Some(link)) = (self.read_next, all, &self.link) else {
             return;
