@@ -129,9 +129,8 @@ impl World<'_> {
         let Some((_, ring)) = self.rings() else {
             return;
         };
-        if self.master && !self.honest {
-            // It may have offered a place twice, or the rings themselves.
-            self.sending.done = ring.tail();
+        if !self.honest {
+            // It may have offered a place twice, or the rings themselves, or bent our counter.
             return;
         }
         let counter = if self.master {
