@@ -264,6 +264,9 @@ fn the_calls_of_wireshark() {
 /// Wireshark shows what went wrong only once its user has stopped it.
 #[test]
 fn a_capture_that_is_stopped_says_why_there_was_no_link() {
+    if !installed(&["bash", "sleep"]) {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("fifo");
     nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
