@@ -99,9 +99,9 @@ fn rounded(value: f64) -> String {
 }
 
 /// For nanoseconds: up to a minute, to a thousandth.
-pub(crate) fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Result<Histogram<u64>, Failure> {
     const MINUTE: u64 = 60_000_000_000;
-    Histogram::new_with_max(MINUTE, 3).expect("numbers that the crate allows")
+    Histogram::new_with_max(MINUTE, 3).map_err(|e| Failure::Failed(e.to_string()))
 }
 
 /// Runs this for each, in a thread of its own; the first in this one.

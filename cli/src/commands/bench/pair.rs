@@ -251,7 +251,7 @@ pub(super) fn receive(args: &RecvArgs) -> Result<Report, Failure> {
 fn receive_on(args: &RecvArgs, mut handle: PacketHandle) -> Result<Received, Failure> {
     let (mut packets, mut bytes, mut expected) = (0u64, 0u64, 0u64);
     let (mut lost, mut out_of_order) = (0u64, 0u64);
-    let mut times = args.latency.then(histogram);
+    let mut times = args.latency.then(histogram).transpose()?;
     let mut first = None;
     let mut last = Instant::now();
     loop {

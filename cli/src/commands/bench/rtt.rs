@@ -84,7 +84,7 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
     let mut handle = session.memif.packet_handle(0)?.with_burst(1);
     handle.set_rx_mode(args.rx_mode)?;
     let mut packet = vec![0; args.len.into()];
-    let mut times = histogram();
+    let mut times = histogram()?;
     let mut n = 0u64;
     let watch = Watch::start(handle.closer());
     let start = Instant::now();

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use memif::pcap::InterfaceInfo;
-use memif::{Burst, Eof, Error, PacketBuf, PacketSource};
+use memif::{Burst, Eof, Error, LinkType, PacketBuf, PacketSource};
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -106,6 +106,16 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     result.and(recordings.end())
 }
 
+fn of_the_same_type(path: &Path, this: LinkType, first: LinkType) -> Result<(), Failure> {
+    if this == first {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(Failure::Failed(format!(
+        "{path} holds {this}, the first {first}"
+    )))
+}
+
 /// One after the other, the first of which is open.
 fn read_files(
     args: &Args,
@@ -121,12 +131,7 @@ fn read_files(
             continue;
         }
         let mut file = input::open(path, events)?;
-        if file.link_type() != link_type {
-            let (this, others) = (path.display(), file.link_type());
-            return Err(Failure::Failed(format!(
-                "{this} holds {others}, the first {link_type}"
-            )));
-        }
+        of_the_same_type(path, file.link_type(), link_type)?;
         read_file(args, path, &mut file, events, recording)?;
     }
     Ok(())
@@ -146,12 +151,7 @@ fn read_merged(
     let mut inputs: Vec<_> = iter::once(first).chain(&mut others).collect();
     let mut interfaces = Vec::new();
     for (path, file) in paths.iter().zip(&inputs) {
-        if file.link_type() != link_type {
-            let (this, others) = (path.display(), file.link_type());
-            return Err(Failure::Failed(format!(
-                "{this} holds {others}, the first {link_type}"
-            )));
-        }
+        of_the_same_type(path, file.link_type(), link_type)?;
         let mut info = InterfaceInfo::new("file", link_type);
         info.description = path.display().to_string();
         info.snaplen = Some(args.snaplen);
