@@ -117,7 +117,7 @@ fn describe(
         id: LinkId(file),
         processes,
         sockets: possible,
-        memory: 0,
+        memory: regions::size(opened).unwrap_or(0),
         directions: of_rings(rings.len(), None),
         rings,
         view,

@@ -137,7 +137,7 @@ impl Link {
         &self.sockets
     }
 
-    /// Bytes of its memory: the rings, and the buffers that no other link has.
+    /// Bytes of its memory: the rings, and those buffers that can be told from other links'.
     pub fn memory(&self) -> u64 {
         self.memory
     }

@@ -3,7 +3,7 @@
 //! Descriptors name regions by number, and the file of rings is number 0. The others are files that
 //! both ends have mapped; which number each has was said on the control socket only.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::link::{Link, LinkId, refused};
@@ -43,7 +43,8 @@ pub(super) fn find(link: &Link, chosen: &[u64]) -> Result<Vec<OwnedFd>, Error> {
     if needed.is_empty() {
         return Ok(regions);
     }
-    let mut candidates = candidates(&mut holders, rings);
+    let mut ends: Vec<&mut Holder> = holders.iter_mut().collect();
+    let mut candidates = candidates(&mut ends, Some(rings));
     for (number, end) in (1u64..).zip(&needed) {
         let place = choose(&candidates, number, *end, needed.len(), rings, chosen)
             .map_err(|why| refused(link, &why))?;
@@ -110,11 +111,11 @@ fn choose(
 }
 
 /// What all the processes of a link share, but for files of rings; in the order of addresses.
-fn candidates(holders: &mut [Holder], rings: FileId) -> Vec<Candidate> {
+fn candidates(holders: &mut [&mut Holder], rings: Option<FileId>) -> Vec<Candidate> {
     let Some((first, others)) = holders.split_first_mut() else {
         return Vec::new();
     };
-    let mut seen = HashSet::from([rings]);
+    let mut seen: HashSet<FileId> = rings.into_iter().collect();
     // Of one process that is both ends, whatever is mapped twice.
     let times = |file| first.mappings.iter().filter(|m| m.file == file).count();
     let shared: Vec<FileId> = first
@@ -132,10 +133,9 @@ fn candidates(holders: &mut [Holder], rings: FileId) -> Vec<Candidate> {
         .filter_map(|file| {
             let opened = first.open(file).ok();
             let opened = opened.or_else(|| others.iter_mut().find_map(|h| h.open(file).ok()))?;
-            let size = rustix::fs::fstat(&opened).ok()?.st_size;
             Some(Candidate {
                 file,
-                size: u64::try_from(size).ok()?,
+                size: size(&opened)?,
                 address: first.address(file)?,
                 opened,
             })
@@ -146,28 +146,36 @@ fn candidates(holders: &mut [Holder], rings: FileId) -> Vec<Candidate> {
     candidates
 }
 
-/// Adds up the memory of links: files that no two of them may share.
+/// Bytes of a file.
+pub(super) fn size(file: &OwnedFd) -> Option<u64> {
+    u64::try_from(rustix::fs::fstat(file).ok()?.st_size).ok()
+}
+
+/// Adds up the memory of links. Those of the same processes share their candidates.
 pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
+    let mut groups: BTreeMap<Vec<u32>, Vec<&mut Link>> = BTreeMap::new();
     for link in links {
-        let LinkId(rings) = link.id;
-        let pid = link.processes.first().map(|p| p.pid);
-        let holder = holders.iter_mut().find(|h| Some(h.pid) == pid);
-        let Some(holder) = holder else { continue };
-        let beyond = match &link.view {
-            Ok(view) => needed(link, view).len() as u64,
-            Err(_) => 0,
-        };
-        for number in 0..=beyond {
-            let file = FileId {
-                inode: rings.inode + number,
-                ..rings
+        let mut pids: Vec<u32> = link.processes.iter().map(|p| p.pid).collect();
+        pids.sort_unstable();
+        groups.entry(pids).or_default().push(link);
+    }
+    for (pids, links) in groups {
+        let mut of_group: Vec<&mut Holder> = holders
+            .iter_mut()
+            .filter(|h| pids.contains(&h.pid))
+            .collect();
+        let candidates = candidates(&mut of_group, None);
+        for link in links {
+            let LinkId(rings) = link.id;
+            let needed = match &link.view {
+                Ok(view) => needed(link, view),
+                Err(_) => Vec::new(),
             };
-            if holder.address(file).is_some()
-                && let Ok(opened) = holder.open(file)
-                && let Ok(stat) = rustix::fs::fstat(&opened)
-            {
-                link.memory += u64::try_from(stat.st_size).unwrap_or(0);
-            }
+            let buffers = (1u64..).zip(&needed).filter_map(|(number, end)| {
+                choose(&candidates, number, *end, needed.len(), rings, &[]).ok()
+            });
+            let buffers: u64 = buffers.map(|place| candidates[place].size).sum();
+            link.memory += buffers;
         }
     }
 }

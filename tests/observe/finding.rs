@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use memif::observe::Direction;
 use memif::{MemifConfig, Role};
+use memif_hostile::peer::{BUFFER, LOG2, Memory, Message, P_REGION1, Plan, Step};
 
 use crate::common::{Pair, context, down, socket, until, up};
-use crate::traffic::{link_of, own_links, turn};
+use crate::traffic::{link_of, only_link, own_links, turn};
 
 #[test]
 fn a_link_is_found_while_it_is_up() {
@@ -38,6 +39,24 @@ fn a_link_is_found_while_it_is_up() {
     down(&pair.master);
     until("the end of the link", || !link.is_up());
     assert!(own_links().is_empty());
+}
+
+/// The kernel does not always number the two files of a link in a row.
+#[test]
+fn the_memory_of_the_only_link_is_known_whatever_the_inodes() {
+    let _turn = turn();
+    until("no link", || own_links().is_empty());
+    let (socket, context) = (socket(), context());
+    let master = MemifConfig::new(&socket).role(Role::Master);
+    let _master = context.create_interface(master).unwrap();
+    let mut plan = Plan::new(0);
+    let buffers = Memory::new(2 * (BUFFER << LOG2));
+    let size = buffers.len() as u64;
+    plan.steps[P_REGION1] = Step::new(Message::add_region(1, size), &[&buffers.fd]);
+    plan.regions[1] = buffers;
+    let rings = plan.regions[0].len() as u64;
+    let _slave = plan.up(&socket);
+    assert_eq!(only_link().memory(), rings + size);
 }
 
 #[test]

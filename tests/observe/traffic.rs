@@ -26,6 +26,11 @@ pub(crate) fn own_links() -> Vec<Link> {
 /// The link of this pair, which is the only one.
 pub(crate) fn link_of(pair: &Pair) -> Link {
     assert!(pair.master.is_link_up());
+    only_link()
+}
+
+/// The only link of this process, once there is no more than one.
+pub(crate) fn only_link() -> Link {
     let mut link = None;
     until("the only link", || {
         let mut links = own_links();
