@@ -43,6 +43,7 @@ mod output;
 mod packer;
 mod reader;
 mod record;
+mod records;
 
 pub use classic::write::PcapWriter;
 pub use file::{Compression, FileReader};
@@ -51,3 +52,4 @@ pub use filter::Filter;
 pub use ng::interface::InterfaceInfo;
 pub use ng::write::{InterfaceStatistics, PcapNgWriter};
 pub use reader::CaptureReader;
+pub use records::RecordFormat;

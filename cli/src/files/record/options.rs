@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use memif::pcap::Compression;
+use memif::pcap::{Compression, RecordFormat};
 
 use super::names::{Names, of_queue};
 use crate::failure::Failure;
@@ -141,18 +141,11 @@ pub(crate) enum Split {
     Queue,
 }
 
-/// How packets are laid down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Pcap,
-    PcapNg,
-}
-
 /// When a file is full, and when all is done.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(super) names: Names,
-    pub(super) format: Format,
+    pub(super) format: RecordFormat,
     pub(super) compression: Compression,
     pub(super) each_packet: bool,
     /// Those that compress.
@@ -272,9 +265,9 @@ impl RecordArgs {
         Ok(Some(Plan {
             names: Names::new(name, rotates)?,
             format: if classic {
-                Format::Pcap
+                RecordFormat::Pcap
             } else {
-                Format::PcapNg
+                RecordFormat::PcapNg
             },
             compression,
             each_packet: self.packet_buffered,
