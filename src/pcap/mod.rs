@@ -46,7 +46,7 @@ mod record;
 mod records;
 
 pub use classic::write::PcapWriter;
-pub use file::{Compression, FileReader};
+pub use file::{Compression, Effort, FileReader};
 #[cfg(feature = "filter")]
 pub use filter::Filter;
 pub use ng::interface::InterfaceInfo;

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::file::Compression;
+use super::file::{Compression, Effort};
 use super::packer::Packer;
 use crate::error::Error;
 
@@ -278,5 +278,5 @@ pub(super) fn create(path: &Path) -> Result<(Packer<File>, bool), Error> {
     let file = File::create(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
     let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
-    Ok((Packer::new(file, compression, 0)?, each))
+    Ok((Packer::new(file, compression, Effort::default())?, each))
 }

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::packet::link_type::LinkType;
 use crate::packet::source::PacketSink;
 use crate::packet::{CaptureInfo, Packet};
-use crate::pcap::file::Compression;
+use crate::pcap::file::{Compression, Effort};
 use crate::pcap::output::{Outgoing, create};
 use crate::pcap::packer::Packer;
 use crate::pcap::record::checked_snaplen;
@@ -121,23 +121,23 @@ impl<W: Write> PcapWriter<W> {
         link_type: LinkType,
         snaplen: Option<u32>,
     ) -> Result<Self, Error> {
-        Self::compressed_by(0, writer, compression, link_type, snaplen)
+        Self::compressed_by(Effort::default(), writer, compression, link_type, snaplen)
     }
 
-    /// Like [`compressed`](Self::compressed), by so many threads beside the caller's. They have up
-    /// to some megabytes each; [`flush`](PacketSink::flush) waits for them.
+    /// Like [`compressed`](Self::compressed), with so much effort.
     ///
     /// # Errors
     ///
-    /// As for `compressed`; [`Error::Io`] if a thread can't be started.
+    /// As for `compressed`; [`Error::Config`] for a level that there is not, and [`Error::Io`] if a
+    /// thread can't be started.
     pub fn compressed_by(
-        threads: u32,
+        effort: Effort,
         writer: W,
         compression: Compression,
         link_type: LinkType,
         snaplen: Option<u32>,
     ) -> Result<Self, Error> {
-        let packer = Packer::new(writer, compression, threads)?;
+        let packer = Packer::new(writer, compression, effort)?;
         Self::start(packer, None, link_type, snaplen)
     }
 
@@ -314,32 +314,34 @@ pub(in crate::pcap) fn head(
     info: &CaptureInfo,
     bytes: usize,
 ) -> Result<[u8; RECORD_HEADER], Error> {
-    let Ok(seconds) = u32::try_from(info.timestamp.seconds()) else {
-        return Err(Error::config(
-            "packet time",
-            format!(
-                "{} seconds, where pcap files end at {} (in the year 2106)",
-                info.timestamp,
-                u32::MAX
-            ),
-        ));
-    };
-    let Ok(length) = u32::try_from(info.length) else {
-        return Err(Error::config(
-            "packet length",
-            format!(
-                "{} bytes, where pcap files have room for {}",
-                info.length,
-                u32::MAX
-            ),
-        ));
-    };
+    let seconds = info.timestamp.seconds();
+    if seconds.max(info.length as u64) > u32::MAX.into() {
+        return Err(no_room(info));
+    }
     let mut head = [0; RECORD_HEADER];
-    let numbers = [seconds, info.timestamp.subsec_nanos(), bytes as u32, length];
+    let numbers = [
+        seconds as u32,
+        info.timestamp.subsec_nanos(),
+        bytes as u32,
+        info.length as u32,
+    ];
     for (field, number) in head.chunks_exact_mut(4).zip(numbers) {
         field.copy_from_slice(&number.to_ne_bytes());
     }
     Ok(head)
+}
+
+#[cold]
+fn no_room(info: &CaptureInfo) -> Error {
+    let most = u32::MAX;
+    if info.timestamp.seconds() > most.into() {
+        let time = info.timestamp;
+        let problem = format!("{time} seconds, where pcap files end at {most} (in the year 2106)");
+        return Error::config("packet time", problem);
+    }
+    let length = info.length;
+    let problem = format!("{length} bytes, where pcap files have room for {most}");
+    Error::config("packet length", problem)
 }
 
 /// The size of the file's header, or of a record according to its own length field.

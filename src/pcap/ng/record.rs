@@ -35,10 +35,7 @@ impl Frame {
         let padding = bytes.next_multiple_of(4) - bytes;
         let size = HEADER + bytes + padding + TRAILER;
         if size > MAX_RECORD {
-            return Err(Error::config(
-                "packet",
-                format!("{bytes} bytes; a record has {MAX_RECORD} at most"),
-            ));
+            return Err(too_long(bytes));
         }
         let time = info.timestamp.as_nanos();
         let original = u32::try_from(info.length).unwrap_or(u32::MAX);
@@ -64,6 +61,12 @@ impl Frame {
             size,
         })
     }
+}
+
+#[cold]
+fn too_long(bytes: usize) -> Error {
+    let problem = format!("{bytes} bytes; a record has {MAX_RECORD} at most");
+    Error::config("packet", problem)
 }
 
 /// The size of a block according to its own length field, and whether it is a packet.

@@ -25,7 +25,7 @@ use crate::packet::Packet;
 use crate::packet::direction::Direction;
 use crate::packet::source::PacketSink;
 use crate::packet::time::Timestamp;
-use crate::pcap::file::Compression;
+use crate::pcap::file::{Compression, Effort};
 use crate::pcap::output::{Outgoing, create};
 use crate::pcap::packer::Packer;
 use crate::pcap::record::checked_snaplen;
@@ -157,22 +157,22 @@ impl<W: Write> PcapNgWriter<W> {
         compression: Compression,
         interfaces: &[InterfaceInfo],
     ) -> Result<Self, Error> {
-        Self::compressed_by(0, writer, compression, interfaces)
+        Self::compressed_by(Effort::default(), writer, compression, interfaces)
     }
 
-    /// Like [`compressed`](Self::compressed), by so many threads beside the caller's. They have up
-    /// to some megabytes each; [`flush`](Self::flush) waits for them.
+    /// Like [`compressed`](Self::compressed), with so much effort.
     ///
     /// # Errors
     ///
-    /// As for `compressed`; [`Error::Io`] if a thread can't be started.
+    /// As for `compressed`; [`Error::Config`] for a level that there is not, and [`Error::Io`] if a
+    /// thread can't be started.
     pub fn compressed_by(
-        threads: u32,
+        effort: Effort,
         writer: W,
         compression: Compression,
         interfaces: &[InterfaceInfo],
     ) -> Result<Self, Error> {
-        let packer = Packer::new(writer, compression, threads)?;
+        let packer = Packer::new(writer, compression, effort)?;
         Self::start(packer, None, interfaces)
     }
 

@@ -119,13 +119,16 @@ impl OpenFile {
         } = Opened::of(plan, number, now)?;
         let (compression, each) = (plan.compression, plan.each_packet);
         // Who reads along is not to wait for others to come.
-        let threads = regular.as_ref().map_or(0, |_| plan.write_threads);
+        let mut effort = plan.effort;
+        if regular.is_none() {
+            effort.threads = 0;
+        }
         let writer = match plan.format {
             RecordFormat::Pcap => {
-                PcapWriter::compressed_by(threads, sink, compression, link_type, Some(snaplen))
+                PcapWriter::compressed_by(effort, sink, compression, link_type, Some(snaplen))
                     .map(|writer| Writer::Pcap(writer.flush_each(each)))
             }
-            RecordFormat::PcapNg => PcapNgWriter::compressed_by(threads, sink, compression, &[])
+            RecordFormat::PcapNg => PcapNgWriter::compressed_by(effort, sink, compression, &[])
                 .map(|writer| Writer::PcapNg(writer.flush_each(each))),
         };
         let writer = writer.map_err(|error| match error {

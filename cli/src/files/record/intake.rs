@@ -12,6 +12,15 @@ pub(super) struct Intake {
     pub(super) snaplen: u32,
 }
 
+/// Its first bytes.
+#[inline]
+pub(super) fn cut<'p>(packet: &Packet<'p>, bytes: usize) -> Packet<'p> {
+    match packet.data().get(..bytes) {
+        Some(data) if data.len() < packet.data().len() => Packet::new(data, packet.info()),
+        _ => *packet,
+    }
+}
+
 /// Packets that were looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Looked {
@@ -26,16 +35,12 @@ pub(super) struct Looked {
 }
 
 impl Intake {
-    /// What is to be recorded of a packet; `None` where the filter rejects it.
+    /// How many bytes of a packet are to be recorded; `None` where the filter rejects it.
     #[inline]
-    pub(super) fn look<'p>(&self, packet: &Packet<'p>) -> Option<Packet<'p>> {
+    pub(super) fn look(&self, packet: &Packet<'_>) -> Option<usize> {
         let data = packet.data();
-        self.filter.matches(data).then(|| {
-            Packet::new(
-                &data[..data.len().min(self.snaplen as usize)],
-                packet.info(),
-            )
-        })
+        let most = data.len().min(self.snaplen as usize);
+        self.filter.matches(data).then_some(most)
     }
 
     /// Counts a packet, of which so many bytes were accepted.

@@ -8,7 +8,7 @@ use memif::pcap::InterfaceInfo;
 use memif::{Direction, Packet, Timestamp};
 
 use super::buffer::{Group, Note};
-use super::intake::{Intake, Looked};
+use super::intake::{Intake, Looked, cut};
 use super::output::{Output, Put, Rings};
 use super::summary::Summary;
 use crate::failure::Failure;
@@ -64,10 +64,9 @@ impl State {
         for packet in packets {
             let packet = packet.borrow();
             let kept = intake.look(packet);
-            let bytes = kept.map(|kept| kept.data().len());
-            intake.count(&mut looked, packet, bytes);
-            if let Some(packet) = kept {
-                self.put(interface, way, &packet);
+            intake.count(&mut looked, packet, kept);
+            if let Some(bytes) = kept {
+                self.put(interface, way, &cut(packet, bytes));
             }
         }
         self.looked(interface, &looked, before);

@@ -7,7 +7,7 @@ use memif::pcap::RecordFormat;
 use memif::{Direction, Error, Packet, Timestamp};
 use memmap2::MmapMut;
 
-use crate::files::record::intake::{Intake, Looked};
+use crate::files::record::intake::{Intake, Looked, cut};
 use crate::files::record::output::Records;
 
 /// What a block has at least. Its pages are there once they are written to.
@@ -110,8 +110,8 @@ impl Block {
             _ => return Ok(Fate::NoRoom(0)),
         };
         let mut size = 0;
-        if let Some(kept) = &kept {
-            size = format.put(room, interface, way, kept)?;
+        if let Some(bytes) = kept {
+            size = format.put(room, interface, way, &cut(packet, bytes))?;
             if size > room.len() {
                 return Ok(Fate::NoRoom(size));
             }
@@ -128,7 +128,6 @@ impl Block {
         self.used += size;
         self.looked += 1;
         self.open.end = self.used;
-        let kept = kept.map(|packet| packet.data().len());
         intake.count(&mut self.open.looked, packet, kept);
         Ok(kept.map_or(Fate::Rejected, |_| Fate::Kept))
     }
