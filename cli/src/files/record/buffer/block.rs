@@ -117,10 +117,7 @@ impl Block {
             }
         }
         if is_new {
-            self.close();
-            self.runs += 1;
-            self.open.interface = interface;
-            self.open.looked = Looked::default();
+            self.begin_run(interface);
         }
         if self.open.looked.accepted == 0 {
             self.open.time = time;
@@ -130,6 +127,14 @@ impl Block {
         self.open.end = self.used;
         intake.count(&mut self.open.looked, packet, kept);
         Ok(kept.map_or(Fate::Rejected, |_| Fate::Kept))
+    }
+
+    #[inline(never)]
+    fn begin_run(&mut self, interface: u32) {
+        self.close();
+        self.runs += 1;
+        self.open.interface = interface;
+        self.open.looked = Looked::default();
     }
 
     /// The last run will not grow.

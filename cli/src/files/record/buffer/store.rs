@@ -193,12 +193,19 @@ impl Buffer {
                     Fate::Rejected => return Ok(0),
                     Fate::NoRoom(needed) => size = needed,
                 }
-                inner.ready_current();
-                *full = true;
             }
-            let no_memory = |e| Failure::Failed(format!("memory for packets: {e}"));
-            inner.current = Some(self.block(size).map_err(no_memory)?);
+            *full |= self.next_block(inner, size)?;
         }
+    }
+
+    /// For a record of so many bytes. True when the last is full.
+    #[cold]
+    #[inline(never)]
+    fn next_block(&self, inner: &mut Inner, bytes: usize) -> Result<bool, Failure> {
+        let full = inner.ready_current();
+        let no_memory = |e| Failure::Failed(format!("memory for packets: {e}"));
+        inner.current = Some(self.block(bytes).map_err(no_memory)?);
+        Ok(full)
     }
 
     pub(in super::super) fn note(&self, source: &Source, note: Note) {
@@ -348,11 +355,13 @@ impl Inner {
     }
 
     /// The block that is being filled goes to the others, unless there is nothing in it.
-    fn ready_current(&mut self) {
-        if let Some(mut block) = self.current.take_if(|block| !block.is_empty()) {
-            block.close();
-            self.ready.push_back(Item::Block(block));
-        }
+    fn ready_current(&mut self) -> bool {
+        let Some(mut block) = self.current.take_if(|block| !block.is_empty()) else {
+            return false;
+        };
+        block.close();
+        self.ready.push_back(Item::Block(block));
+        true
     }
 }
 
