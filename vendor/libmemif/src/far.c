@@ -1,7 +1,7 @@
 /* Whether the peer's core is far away, for those who send.
  *
  * Between cores with a common cache, packets go from one's own cache to the other's in a few ten
- * nanoseconds a line. Between those without, as on two sockets, it takes several hundred: there it
+ * nanoseconds a line. Between those without, as on two sockets, it takes more than a hundred: there it
  * is faster to write bursts past the cache, to memory, from where the peer's core reads ahead.
  *
  * The sender measures it by the way: how long it takes to read the peer's counter when the peer has
