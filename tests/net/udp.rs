@@ -92,8 +92,9 @@ async fn a_neighbour_that_is_not_there_holds_up_no_others() {
         soon(a.send_to(&[n], at(B, 9))).await.unwrap();
     }
     // Those that were queued behind one for nobody may be lost; later ones are not.
-    let mut buffer = [0; 20];
+    let (mut buffer, start) = ([0; 20], std::time::Instant::now());
     loop {
+        assert!(start.elapsed() < LONG, "the last one never comes");
         a.send_to(b"last", at(B, 9)).await.unwrap();
         let came = tokio::time::timeout(Duration::from_millis(5), b.recv_from(&mut buffer)).await;
         if came.is_ok_and(|read| read.unwrap().0 == 4) {
