@@ -35,6 +35,12 @@ fn a_pipe_that_is_not_read_holds_nobody_up() {
     // All packets were taken from the ring.
     replay.finish().good().says("sent 100000 packets");
     let full = capture.status("RssAnon:");
+    // Told though whoever writes is blocked.
+    wait_until("the numbers of all packets", || {
+        capture.signal(Signal::SIGUSR1);
+        capture.said().contains("100000 packets received")
+    });
+    assert!(capture.said().contains(" passed to the output so far"));
 
     let mut got = vec![0; BYTES];
     pipe.read_exact(&mut got).unwrap();

@@ -35,7 +35,9 @@ struct Shared {
     over: AtomicU64,
     /// Packets, and their bytes, that came after the end of a recording that ends nothing else.
     passed: [AtomicU64; 2],
-    asked: Mutex<Vec<Request>>,
+    asked: Mutex<Vec<(Request, Instant)>>,
+    /// With a buffer: what is told while whoever writes is blocked.
+    passed_on: Mutex<Summary>,
     events: Events,
     ends_command: bool,
 }
@@ -60,6 +62,7 @@ impl Recording {
             state: Mutex::new(state),
             done: AtomicBool::new(false),
             asked: Mutex::default(),
+            passed_on: Mutex::default(),
             events: events.clone(),
             ends_command,
         }))
@@ -177,6 +180,14 @@ impl Recording {
         self.buffer().map(Buffer::load)
     }
 
+    /// What there was before whoever writes was blocked, and what has come since.
+    pub(super) fn summary_meanwhile(&self) -> Summary {
+        let mut summary = lock(&self.0.passed_on).clone();
+        summary.received += self.buffer().map_or(0, Buffer::packets);
+        summary.load = self.load();
+        summary
+    }
+
     pub(super) fn summary(&self, state: &State, at_end: bool) -> Summary {
         let [packets, bytes] = self.0.passed.each_ref().map(|n| n.load(Ordering::Relaxed));
         let mut summary = state.summary(at_end);
@@ -190,8 +201,12 @@ impl Recording {
         summary
     }
 
-    /// What signals have asked for.
-    pub(super) fn asked(&self) -> MutexGuard<'_, Vec<Request>> {
+    pub(super) fn ask(&self, request: Request) {
+        self.asked().push((request, Instant::now()));
+    }
+
+    /// What signals have asked for, and when.
+    pub(super) fn asked(&self) -> MutexGuard<'_, Vec<(Request, Instant)>> {
         lock(&self.0.asked)
     }
 
@@ -222,6 +237,9 @@ impl Recording {
     pub(super) fn after(&self, mut state: MutexGuard<'_, State>) {
         let left = state.left.unwrap_or(u64::MAX);
         self.0.left.store(left, Ordering::Release);
+        if self.0.buffer.is_some() {
+            *lock(&self.0.passed_on) = state.passed_on();
+        }
         if !state.is_done() {
             return;
         }

@@ -39,7 +39,7 @@ impl<'a> Recordings<'a> {
         let all = Arc::clone(&this.all);
         events.on_request(move |request| {
             for recording in lock(&all).iter() {
-                recording.asked().push(request);
+                recording.ask(request);
             }
         })?;
         Ok(this)
