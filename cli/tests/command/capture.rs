@@ -72,6 +72,24 @@ fn a_count_of_several_queues_together() {
     replay.finish();
 }
 
+/// A pcapng file that is read along would grow by a block for each peer otherwise.
+#[test]
+fn a_peer_that_comes_again_is_described_once() {
+    let place = Place::new();
+    let (file, out) = (place.text("in.pcap"), place.text("out.pcapng"));
+    write_numbered(&file, 0, 10, &[64]);
+    let capture = start_capture(&place, "master", &["-c", "30", "-w", &out]);
+    for _ in 0..3 {
+        start_replay(&place, "slave", &["--topspeed", &file])
+            .finish()
+            .good();
+    }
+    capture.finish().good();
+    let mut reader = CaptureReader::open(&out).unwrap();
+    let packets = std::iter::from_fn(|| reader.read_packet().ok().map(|_| ())).count();
+    assert_eq!((packets, reader.interfaces().len()), (30, 1));
+}
+
 #[test]
 fn a_master_captures_every_queue_that_a_slave_brings() {
     let place = Place::new();
