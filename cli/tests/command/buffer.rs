@@ -40,7 +40,7 @@ fn a_pipe_that_is_not_read_holds_nobody_up() {
         capture.signal(Signal::SIGUSR1);
         capture.said().contains("100000 packets received")
     });
-    assert!(capture.said().contains(" passed to the output so far"));
+    capture.wait_said(" passed to the output so far", 1);
 
     let mut got = vec![0; BYTES];
     pipe.read_exact(&mut got).unwrap();

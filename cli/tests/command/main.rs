@@ -37,5 +37,6 @@ mod stopped;
 mod streams;
 mod tcp;
 mod terminal;
+mod threads;
 mod unnoticed;
 mod usage;
