@@ -1,7 +1,7 @@
 //! `memif bridge`: joins two endpoints, and looks at what passes between them.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use memif::RxMode;
@@ -9,6 +9,7 @@ use memif::RxMode;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::record::{Feed, Recording};
+use crate::lock::lock;
 use crate::report::{count, notice};
 
 mod ends;
@@ -178,9 +179,7 @@ impl Way<'_> {
                     // Before it is recorded, which may end the bridge: it has left the ring.
                     let mut sent = (0, 0);
                     let sink = &self.sinks[to.sink_for(self.queue)];
-                    let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                    let result = sink.send(&packets, &mut sent);
-                    drop(sink);
+                    let result = lock(sink).send(&packets, &mut sent);
                     let lost = (packets.len() - sent.0) as u64;
                     self.passed
                         .packets

@@ -1,6 +1,6 @@
 //! `memif capture`: what tcpdump does.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::files::input;
 use crate::files::record::{Feed, Output, Recorder, Recording, Recordings, Setup, Summary};
 use crate::link::session::{Linked, Session};
+use crate::lock::lock;
 use crate::print::Lines;
 use crate::report::notice;
 use crate::values::some_time;
@@ -126,7 +127,7 @@ fn read_memif(args: &Args, session: &Session, recordings: &Recordings<'_>) -> Re
     thread::scope(|scope| {
         // A thread for each queue that a link brings, but for the first.
         let follow = || {
-            let mut started = started.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut started = lock(&started);
             for queue in *started..session.rx_queues() {
                 scope.spawn(move || reader.read(queue, &|| {}));
                 *started = queue + 1;
