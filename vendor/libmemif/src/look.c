@@ -12,6 +12,8 @@
  * there is nothing. memif_ext_rx_wait looks for itself; for those that sleep in a loop of their
  * own the control thread does. */
 #define _GNU_SOURCE
+#include <poll.h>
+
 #include "control.h"
 
 void
@@ -33,6 +35,13 @@ looks_begin (sock_t *s)
     }
 }
 
+static bool
+is_signalled (int efd)
+{
+  struct pollfd p = { .fd = efd, .events = POLLIN };
+  return poll (&p, 1, 0) > 0;
+}
+
 /* Whether it was armed since the last time. The interface's reference keeps the ring mapped, so
  * this needs no lock; who is woken without need looks and sleeps again. */
 static bool
@@ -46,8 +55,9 @@ look (queue_t *q, const link_ring_t *r)
   if (armed_at && (uint16_t) armed_at != counter)
     {
       queue_attention (q);
-      if (q->event || atomic_load_explicit (&q->clears, memory_order_relaxed))
-	eventfd_signal (r->efd); /* it is this that is polled */
+      /* Where it is this that is polled. */
+      if ((q->event || atomic_load_explicit (&q->clears, memory_order_relaxed)) && !is_signalled (r->efd))
+	eventfd_signal (r->efd);
     }
   return fresh;
 }

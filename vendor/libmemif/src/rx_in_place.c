@@ -96,6 +96,8 @@ hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
 	    queue_arm (q);
 	  published = rx_published (q);
 	}
+      /* All that is published will have been handed out: for look.c. */
+      atomic_store_explicit (&q->armed_at, SLEEPS_ON | q->peer, memory_order_relaxed);
     }
   if (published > 0)
     {

@@ -17,7 +17,7 @@ queue_arm (queue_t *q)
   atomic_store_explicit (&q->ring->flags, flags & (uint16_t) ~RING_NO_INTERRUPT,
 			 memory_order_relaxed);
   q->armed = true;
-  const bool watched = atomic_load_explicit (&q->watched, memory_order_relaxed);
+  const bool watched = q->conn->on_interrupt || atomic_load_explicit (&q->watched, memory_order_relaxed);
   atomic_store_explicit (&q->armed_at, SLEEPS_ON | q->next, memory_order_relaxed);
   if (watched)
     atomic_store_explicit (&q->fresh, true, memory_order_relaxed);

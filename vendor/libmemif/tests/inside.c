@@ -118,6 +118,45 @@ memory_for_packets_holds_one_at_least (void)
   pair_close (&p);
 }
 
+static int
+read_all (memif_conn_handle_t conn, void *ctx, uint16_t qid)
+{
+  side_t *side = ctx;
+  memif_ext_packet_t packet;
+  uint16_t received;
+  do
+    {
+      OK (memif_ext_rx_burst (conn, qid, bytes, sizeof bytes, sizeof bytes, &packet, 1, &received));
+      side->interrupts[qid] += received;
+    }
+  while (received);
+  return 0;
+}
+
+/* A sender without a fence may take a receiver that has just gone to sleep for one that is awake. */
+static void
+a_program_with_on_interrupt_gets_what_nobody_told_of (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .on_interrupt = read_all });
+  ring_t *ring = ((conn_t *) p.slave.conn)->tx[0].ring;
+  for (unsigned packet = 1; packet <= 3; packet++)
+    {
+      const uint16_t asleep = atomic_load (&ring->flags);
+      EQUAL (asleep & RING_NO_INTERRUPT, 0);
+      atomic_store (&ring->flags, asleep | RING_NO_INTERRUPT);
+      OK (send_packet (p.slave.conn, 0, packet, 64));
+      atomic_store (&ring->flags, asleep);
+      const uint64_t start = now_ms ();
+      while (p.master.interrupts[0] < packet)
+	{
+	  CHECK (now_ms () - start < LONG_MS);
+	  OK (memif_poll_event (p.master.sock, 10));
+	}
+    }
+  pair_close (&p);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -127,6 +166,7 @@ main (int argc, char **argv)
     { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
+    { "a_program_with_on_interrupt_gets_what_nobody_told_of", a_program_with_on_interrupt_gets_what_nobody_told_of },
   };
   return RUN (argc, argv, tests);
 }
