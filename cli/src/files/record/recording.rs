@@ -185,6 +185,7 @@ impl Recording {
         let mut summary = lock(&self.0.passed_on).clone();
         summary.received += self.buffer().map_or(0, Buffer::packets);
         summary.load = self.load();
+        summary.what = "passed to the output so far".into();
         summary
     }
 

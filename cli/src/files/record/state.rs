@@ -203,7 +203,6 @@ impl State {
         Summary {
             time: self.first.map_or(Duration::ZERO, |first| first.elapsed()),
             done: self.output.packets().0,
-            what: "passed to the output so far".into(),
             ..self.seen.clone()
         }
     }
