@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use memif::{Burst, MemifConfig};
+use memif::{Burst, MemifConfig, Wait};
 
 #[test]
 fn both_sides_count_what_passed() {
@@ -101,8 +101,18 @@ fn a_receive_ring_that_was_found_full_is_counted() {
         let mut to = pair.side(other(reader)).tx_queue(0).unwrap();
         let mut from = pair.side(reader).rx_queue(0).unwrap();
         let mut burst = Burst::new(4);
-        for (sent, full) in [(15, 0), (16, 1), (1, 1), (16, 2)] {
+        // Whoever sees it first: one that waits, or one that reads.
+        for (sent, waits, full) in [
+            (15, false, 0),
+            (16, false, 1),
+            (1, true, 1),
+            (16, true, 2),
+            (16, false, 3),
+        ] {
             assert_eq!(to.tx_burst(&vec![[0; 60]; sent]).unwrap(), sent);
+            if waits {
+                assert_eq!(from.wait(Some(LONG)).unwrap(), Wait::Ready);
+            }
             while from.rx_burst(&mut burst).unwrap() > 0 {}
             let found = pair.side(reader).stats().rx_queues[0].ring_full;
             assert_eq!(found, full, "{reader}, {sent}");

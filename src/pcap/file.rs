@@ -48,6 +48,31 @@ impl Compression {
     }
 }
 
+/// How hard a compressor tries, and in how many threads.
+///
+/// ```
+/// use memif::LinkType;
+/// use memif::pcap::{Compression, Effort, PcapWriter};
+///
+/// let mut effort = Effort::default();
+/// (effort.threads, effort.level) = (2, Some(1));
+/// # if cfg!(feature = "compress") {
+/// let (file, zstd) = (Vec::new(), Compression::Zstd);
+/// PcapWriter::compressed_by(effort, file, zstd, LinkType::ETHERNET, None)?.close()?;
+/// # }
+/// # Ok::<(), memif::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Effort {
+    /// Threads beside the caller's, which have up to some megabytes each, and which a flush waits
+    /// for. With 0 the caller's does it.
+    pub threads: u32,
+    /// As the tools of the compression have it: 0 to 9 for gzip, usually 6; for Zstandard 1 to 22,
+    /// usually 3, and below 0 for those in a hurry.
+    pub level: Option<i32>,
+}
+
 /// A file that is decompressed while it is read, if its first bytes show that it is compressed.
 ///
 /// Without the feature `compress` the bytes are returned as they are.

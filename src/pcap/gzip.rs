@@ -32,7 +32,7 @@ pub(super) struct ParallelGzip<W> {
 }
 
 impl<W: Write> ParallelGzip<W> {
-    pub(super) fn new(writer: W, threads: usize) -> io::Result<Self> {
+    pub(super) fn new(writer: W, level: Compression, threads: usize) -> io::Result<Self> {
         let (jobs, todo) = channel::<Job>();
         let todo = Arc::new(Mutex::new(todo));
         for _ in 0..threads {
@@ -43,7 +43,7 @@ impl<W: Write> ParallelGzip<W> {
                     let job = todo.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok((block, result)) = job else { return };
                     // Whoever waited for it may have gone.
-                    let _ = compressed(&block).map(|bytes| result.send(bytes));
+                    let _ = compressed(&block, level).map(|bytes| result.send(bytes));
                 }
             })?;
         }
@@ -130,8 +130,8 @@ impl<W: Write> Write for ParallelGzip<W> {
     }
 }
 
-fn compressed(block: &[u8]) -> io::Result<Vec<u8>> {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+fn compressed(block: &[u8], level: Compression) -> io::Result<Vec<u8>> {
+    let mut packer = GzEncoder::new(Vec::new(), level);
     packer.write_all(block)?;
     packer.finish()
 }
@@ -171,7 +171,8 @@ mod tests {
     fn what_goes_in_comes_out_after_errors_too() {
         for size in [0, 1, BLOCK - 1, BLOCK, 7 * BLOCK + 5] {
             let bytes: Vec<u8> = (0..size).map(|n| (n / 7 % 251) as u8).collect();
-            let mut packer = ParallelGzip::new(Stuttering(Vec::new(), 0), 2).unwrap();
+            let mut packer =
+                ParallelGzip::new(Stuttering(Vec::new(), 0), Compression::fast(), 2).unwrap();
             let mut left = &bytes[..];
             while !left.is_empty() {
                 if let Ok(count) = packer.write(left) {

@@ -43,11 +43,13 @@ mod output;
 mod packer;
 mod reader;
 mod record;
+mod records;
 
 pub use classic::write::PcapWriter;
-pub use file::{Compression, FileReader};
+pub use file::{Compression, Effort, FileReader};
 #[cfg(feature = "filter")]
 pub use filter::Filter;
 pub use ng::interface::InterfaceInfo;
 pub use ng::write::{InterfaceStatistics, PcapNgWriter};
 pub use reader::CaptureReader;
+pub use records::RecordFormat;

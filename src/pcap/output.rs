@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use super::file::Compression;
+use super::file::{Compression, Effort};
 use super::packer::Packer;
 use crate::error::Error;
 
@@ -52,26 +52,33 @@ impl Pending {
     }
 
     fn write_to(&mut self, writer: &mut impl Write) -> io::Result<()> {
-        while self.taken < self.bytes.len() {
-            match writer.write(&self.bytes[self.taken..]) {
-                Ok(0) => {
-                    self.settle();
-                    return Err(io::ErrorKind::WriteZero.into());
-                }
-                Ok(count) => self.taken += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.settle();
-                    return Err(error);
-                }
-            }
+        if let Err(error) = write_on(writer, &self.bytes, &mut self.taken) {
+            self.settle();
+            return Err(error);
         }
-        self.packets_out = self.packets_in;
-        self.bytes_out = self.bytes_in;
+        self.all_written();
         self.bytes.clear();
         self.taken = 0;
         self.boundary = 0;
         Ok(())
+    }
+
+    /// Writes records, once nothing is held. What can't be written is held.
+    fn write_through(&mut self, writer: &mut impl Write, records: &[u8]) -> io::Result<()> {
+        let mut taken = 0;
+        if let Err(error) = write_on(writer, records, &mut taken) {
+            self.bytes.extend_from_slice(records);
+            self.taken = taken;
+            self.settle();
+            return Err(error);
+        }
+        self.all_written();
+        Ok(())
+    }
+
+    fn all_written(&mut self) {
+        self.packets_out = self.packets_in;
+        self.bytes_out = self.bytes_in;
     }
 
     /// Counts the records that have been written completely.
@@ -87,6 +94,19 @@ impl Pending {
             self.packets_out += u64::from(packet);
         }
     }
+}
+
+/// Writes from `taken` on, and moves it.
+fn write_on(writer: &mut impl Write, bytes: &[u8], taken: &mut usize) -> io::Result<()> {
+    while *taken < bytes.len() {
+        match writer.write(&bytes[*taken..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => *taken += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A writer, and the records that are still to be written to it.
@@ -142,6 +162,26 @@ impl<W: Write> Outgoing<W> {
             self.flush()
         } else {
             Ok(())
+        }
+    }
+
+    /// Takes whole records. A few are held; many are written as they are.
+    pub(super) fn records(&mut self, records: &[u8], packets: u64) -> Result<(), Error> {
+        const MANY: usize = 32 << 10;
+        if records.len() < MANY {
+            self.make_room(records.len())?;
+            self.pending.bytes.extend_from_slice(records);
+            self.pending.appended(records.len(), packets);
+        } else {
+            self.guarded(|writer, pending| {
+                pending.write_to(writer)?;
+                pending.appended(records.len(), packets);
+                pending.write_through(writer, records)
+            })?;
+        }
+        match self.flush_each {
+            true => self.flush(),
+            false => Ok(()),
         }
     }
 
@@ -238,5 +278,5 @@ pub(super) fn create(path: &Path) -> Result<(Packer<File>, bool), Error> {
     let file = File::create(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
     let each = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
-    Ok((Packer::new(file, compression, 0)?, each))
+    Ok((Packer::new(file, compression, Effort::default())?, each))
 }

@@ -1,8 +1,10 @@
 //! Writers that compress.
 
 use std::io::{self, Write};
+#[cfg(feature = "compress")]
+use std::ops::RangeInclusive;
 
-use super::file::Compression;
+use super::file::{Compression, Effort};
 #[cfg(feature = "compress")]
 use super::gzip::ParallelGzip;
 use crate::error::Error;
@@ -18,33 +20,37 @@ pub(super) enum Packer<W: Write> {
     Zstd(Box<zstd::Encoder<'static, W>>),
 }
 
-/// The default level of Zstandard.
+/// The usual levels.
+#[cfg(feature = "compress")]
+const GZIP_LEVEL: i32 = 6;
 #[cfg(feature = "compress")]
 const ZSTD_LEVEL: i32 = 3;
 
 impl<W: Write> Packer<W> {
-    /// Compresses in so many threads beside the caller's; with 0, in that.
-    pub(super) fn new(writer: W, compression: Compression, threads: u32) -> Result<Self, Error> {
+    pub(super) fn new(writer: W, compression: Compression, effort: Effort) -> Result<Self, Error> {
         #[cfg(not(feature = "compress"))]
-        let _ = threads;
+        let _ = effort;
         #[cfg(feature = "compress")]
         let starting = |e| Error::io("starting to compress", e);
         Ok(match compression {
             Compression::None => Self::Plain(writer),
             #[cfg(feature = "compress")]
-            Compression::Gzip if threads > 0 => {
-                let packer = ParallelGzip::new(writer, threads as usize).map_err(starting)?;
-                Self::ParallelGzip(Box::new(packer))
+            Compression::Gzip => {
+                let level = level(effort, GZIP_LEVEL, 0..=9)?;
+                let level = flate2::Compression::new(level.unsigned_abs());
+                match effort.threads as usize {
+                    0 => Self::Gzip(flate2::write::GzEncoder::new(writer, level)),
+                    threads => {
+                        let packer = ParallelGzip::new(writer, level, threads);
+                        Self::ParallelGzip(Box::new(packer.map_err(starting)?))
+                    }
+                }
             }
             #[cfg(feature = "compress")]
-            Compression::Gzip => Self::Gzip(flate2::write::GzEncoder::new(
-                writer,
-                flate2::Compression::default(),
-            )),
-            #[cfg(feature = "compress")]
             Compression::Zstd => {
-                let mut encoder = zstd::Encoder::new(writer, ZSTD_LEVEL).map_err(starting)?;
-                encoder.multithread(threads).map_err(starting)?;
+                let level = level(effort, ZSTD_LEVEL, zstd::compression_level_range())?;
+                let mut encoder = zstd::Encoder::new(writer, level).map_err(starting)?;
+                encoder.multithread(effort.threads).map_err(starting)?;
                 Self::Zstd(Box::new(encoder))
             }
             #[cfg(not(feature = "compress"))]
@@ -96,6 +102,17 @@ impl<W: Write> Packer<W> {
             Self::Zstd(packer) => packer.finish(),
         }
     }
+}
+
+#[cfg(feature = "compress")]
+fn level(effort: Effort, usual: i32, range: RangeInclusive<i32>) -> Result<i32, Error> {
+    let level = effort.level.unwrap_or(usual);
+    if range.contains(&level) {
+        return Ok(level);
+    }
+    let (least, most) = (range.start(), range.end());
+    let problem = format!("{level}, where {least} to {most} are possible");
+    Err(Error::config("compression level", problem))
 }
 
 impl<W: Write> Write for Packer<W> {

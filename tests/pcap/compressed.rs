@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use memif::pcap::{
-    CaptureReader, Compression, FileReader, InterfaceInfo, PcapNgWriter, PcapWriter,
+    CaptureReader, Compression, Effort, FileReader, InterfaceInfo, PcapNgWriter, PcapWriter,
 };
 use memif::{CaptureInfo, Error, LinkType, Packet, PacketSink, PacketSource, Timestamp};
 
@@ -190,13 +190,15 @@ fn closing_returns_the_writer_beneath() {
 #[test]
 fn threads_pack_the_same() {
     let dir = tempfile::tempdir().unwrap();
-    for threads in [0, 1, 3] {
+    for (threads, level) in [(0, None), (1, Some(1)), (3, Some(9))] {
+        let mut effort = Effort::default();
+        (effort.threads, effort.level) = (threads, level);
         for (name, compression) in KINDS {
             let path = dir.path().join(name);
             let file = File::create(&path).unwrap();
             let ethernet = LinkType::ETHERNET;
             let mut writer =
-                PcapWriter::compressed_by(threads, file, compression, ethernet, None).unwrap();
+                PcapWriter::compressed_by(effort, file, compression, ethernet, None).unwrap();
             for n in 0..50_000_u32 {
                 let bytes = n.to_be_bytes().repeat(20);
                 let packet = Packet::whole(&bytes, Timestamp::from_nanos(n.into()));
@@ -212,4 +214,22 @@ fn threads_pack_the_same() {
             assert_eq!((packets, end.is_eof()), (50_000, true), "{name}, {threads}");
         }
     }
+}
+
+#[test]
+fn levels_are_checked() {
+    let pack = |compression, level| {
+        let mut effort = Effort::default();
+        effort.level = Some(level);
+        PcapWriter::compressed_by(effort, Vec::new(), compression, LinkType::ETHERNET, None)
+    };
+    for (compression, level) in [
+        (Compression::Gzip, 10),
+        (Compression::Gzip, -1),
+        (Compression::Zstd, 23),
+    ] {
+        let error = pack(compression, level).unwrap_err();
+        assert!(error.to_string().contains(&level.to_string()), "{error}");
+    }
+    assert!(pack(Compression::Zstd, -5).is_ok());
 }

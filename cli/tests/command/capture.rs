@@ -97,14 +97,14 @@ fn a_master_captures_every_queue_that_a_slave_brings() {
     let place = Place::new();
     let (file, out) = (place.text("in.pcap"), place.text("out.pcapng"));
     write_numbered(&file, 0, 300, &[64]);
-    let capture = start_capture(&place, "master", &["-c", "700", "-w", &out]);
-    // The second brings more than the first, and sends on the last of them.
-    for queues in [1, 3] {
+    let capture = start_capture(&place, "master", &["-c", "1300", "-w", &out]);
+    // Each brings one more than the one before, and sends on that first.
+    for queues in 1..=4 {
         let context = Context::new("peer").unwrap();
         let slave = MemifConfig::new(place.socket()).queues(1, queues);
         let slave = context.create_interface(slave).unwrap();
         slave.wait_link_up(None).unwrap();
-        for queue in 0..queues {
+        for queue in (0..queues).rev() {
             let mut handle = slave.packet_handle(queue).unwrap();
             for n in 0..100 {
                 handle.write_packet_timeout(&[n; 64], None).unwrap();
@@ -112,10 +112,10 @@ fn a_master_captures_every_queue_that_a_slave_brings() {
         }
         slave.close();
     }
-    let options = ["--queues", "3", "--topspeed", "--limit", "300", &file];
+    let options = ["--queues", "4", "--topspeed", "--limit", "300", &file];
     start_replay(&place, "slave", &options).finish().good();
-    capture.finish().good().says("700 packets written");
-    let mut seen = [0; 3];
+    capture.finish().good().says("1300 packets written");
+    let mut seen = [0; 4];
     let mut file = CaptureReader::open(&out).unwrap();
     while let Ok(packet) = file.read_packet() {
         let interface = packet.info().interface_index as usize;
@@ -124,7 +124,7 @@ fn a_master_captures_every_queue_that_a_slave_brings() {
         seen[queue.parse::<usize>().unwrap()] += 1;
     }
     assert!(
-        seen.iter().all(|n| *n >= 100) && seen.iter().sum::<i32>() == 700,
+        seen.iter().all(|n| *n >= 100) && seen.iter().sum::<i32>() == 1300,
         "{seen:?}"
     );
 }

@@ -73,26 +73,33 @@ fn each_reader_gets_a_whole_file() {
 
 #[test]
 fn a_reader_that_is_too_slow_is_dropped_by_itself() {
+    /// What may wait for a reader, 16 MiB, has room for so many of 1500 bytes.
+    const PART: u64 = 5000;
+    const PARTS: u64 = 8;
     let place = Place::new();
     let file = place.text("in.pcap");
-    // More than 16 MiB, and what the kernel holds.
-    write_numbered(&file, 0, 40_000, &[1500]);
-    let (capture, address) = serve(&place, &["--once", "--pcap"]);
-    let _slow = TcpStream::connect(&address).unwrap();
-    let mut fast = TcpStream::connect(&address).unwrap();
-    let fast = thread::spawn(move || {
-        let mut bytes = Vec::new();
-        fast.read_to_end(&mut bytes).unwrap();
-        bytes
-    });
-    // So that any reader that reads keeps up.
-    start_replay(&place, "slave", &["--pps", "10000", &file])
-        .finish()
-        .good();
+    let (capture, address) = serve(&place, &["--pcap"]);
+    let connect = || {
+        let stream = TcpStream::connect(&address).unwrap();
+        wait_until("a header", || stream.peek(&mut [0; 24]).unwrap() == 24);
+        stream
+    };
+    let (_slow, mut fast) = (connect(), connect());
+    let mut bytes = vec![0; 24];
+    fast.read_exact(&mut bytes).unwrap();
+    for part in 0..PARTS {
+        write_numbered(&file, part * PART, (part + 1) * PART, &[1500]);
+        let options = ["--topspeed", &file];
+        start_replay(&place, "slave", &options).finish().good();
+        // So that it never has more than a part to read.
+        let start = bytes.len();
+        bytes.resize(start + PART as usize * (16 + 1500), 0);
+        fast.read_exact(&mut bytes[start..]).unwrap();
+    }
+    capture.signal(Signal::SIGINT);
     let ended = capture.finish().good().says("40000 packets written");
     let ended = ended.says("2 readers, of which 1 dropped as too slow");
     ended.says("0 packets dropped by this side");
-    let bytes = fast.join().unwrap();
     assert_numbered(&all(CaptureReader::new(&bytes[..]).unwrap()), 0, 40_000);
 }
 

@@ -10,10 +10,10 @@ use pcap_file::{DataLink, Endianness};
 
 use super::{FILE_HEADER, RECORD_HEADER};
 use crate::error::Error;
-use crate::packet::Packet;
 use crate::packet::link_type::LinkType;
 use crate::packet::source::PacketSink;
-use crate::pcap::file::Compression;
+use crate::packet::{CaptureInfo, Packet};
+use crate::pcap::file::{Compression, Effort};
 use crate::pcap::output::{Outgoing, create};
 use crate::pcap::packer::Packer;
 use crate::pcap::record::checked_snaplen;
@@ -121,23 +121,23 @@ impl<W: Write> PcapWriter<W> {
         link_type: LinkType,
         snaplen: Option<u32>,
     ) -> Result<Self, Error> {
-        Self::compressed_by(0, writer, compression, link_type, snaplen)
+        Self::compressed_by(Effort::default(), writer, compression, link_type, snaplen)
     }
 
-    /// Like [`compressed`](Self::compressed), by so many threads beside the caller's. They have up
-    /// to some megabytes each; [`flush`](PacketSink::flush) waits for them.
+    /// Like [`compressed`](Self::compressed), with so much effort.
     ///
     /// # Errors
     ///
-    /// As for `compressed`; [`Error::Io`] if a thread can't be started.
+    /// As for `compressed`; [`Error::Config`] for a level that there is not, and [`Error::Io`] if a
+    /// thread can't be started.
     pub fn compressed_by(
-        threads: u32,
+        effort: Effort,
         writer: W,
         compression: Compression,
         link_type: LinkType,
         snaplen: Option<u32>,
     ) -> Result<Self, Error> {
-        let packer = Packer::new(writer, compression, threads)?;
+        let packer = Packer::new(writer, compression, effort)?;
         Self::start(packer, None, link_type, snaplen)
     }
 
@@ -147,6 +147,18 @@ impl<W: Write> PcapWriter<W> {
     pub fn flush_each(mut self, each: bool) -> Self {
         self.out.flush_each = each;
         self
+    }
+
+    /// Writes whole records of so many packets, as
+    /// [`RecordFormat::Pcap`](crate::pcap::RecordFormat::Pcap) makes them. What is many goes to the
+    /// underlying writer as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if they can't be written. They were accepted if
+    /// [`packets_accepted`](Self::packets_accepted) counts them.
+    pub fn write_records(&mut self, records: &[u8], packets: u64) -> Result<(), Error> {
+        self.out.records(records, packets)
     }
 
     /// The number of packets that have been written completely.
@@ -266,43 +278,12 @@ impl<W: Write> PacketSink for PcapWriter<W> {
     /// writing fails. The packet was accepted if [`packets_accepted`](PcapWriter::packets_accepted)
     /// counts it; do not write it again in this case.
     fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
-        let info = packet.info();
-        let Ok(seconds) = u32::try_from(info.timestamp.seconds()) else {
-            return Err(Error::config(
-                "packet time",
-                format!(
-                    "{} seconds, where pcap files end at {} (in the year 2106)",
-                    info.timestamp,
-                    u32::MAX
-                ),
-            ));
-        };
-        let Ok(length) = u32::try_from(info.length) else {
-            return Err(Error::config(
-                "packet length",
-                format!(
-                    "{} bytes, where pcap files have room for {}",
-                    info.length,
-                    u32::MAX
-                ),
-            ));
-        };
         let data = &packet.data()[..packet.data().len().min(self.snaplen as usize)];
-        let size = RECORD_HEADER + data.len();
+        let head = head(&packet.info(), data.len())?;
+        let size = head.len() + data.len();
         self.out.make_room(size)?;
-        // Written by hand, because this is the hot path and the header is only four numbers.
-        let mut header = [0; RECORD_HEADER];
-        let numbers = [
-            seconds,
-            info.timestamp.subsec_nanos(),
-            data.len() as u32,
-            length,
-        ];
-        for (field, number) in header.chunks_exact_mut(4).zip(numbers) {
-            field.copy_from_slice(&number.to_ne_bytes());
-        }
         let bytes = &mut self.out.pending.bytes;
-        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(&head);
         bytes.extend_from_slice(data);
         self.out.packet_appended(size)
     }
@@ -326,8 +307,45 @@ impl<W: Write> fmt::Debug for PcapWriter<W> {
     }
 }
 
+/// What is before a packet's data. Written by hand, because this is the hot path and it is only
+/// four numbers.
+#[inline]
+pub(in crate::pcap) fn head(
+    info: &CaptureInfo,
+    bytes: usize,
+) -> Result<[u8; RECORD_HEADER], Error> {
+    let seconds = info.timestamp.seconds();
+    if seconds.max(info.length as u64) > u32::MAX.into() {
+        return Err(no_room(info));
+    }
+    let mut head = [0; RECORD_HEADER];
+    let numbers = [
+        seconds as u32,
+        info.timestamp.subsec_nanos(),
+        bytes as u32,
+        info.length as u32,
+    ];
+    for (field, number) in head.chunks_exact_mut(4).zip(numbers) {
+        field.copy_from_slice(&number.to_ne_bytes());
+    }
+    Ok(head)
+}
+
+#[cold]
+fn no_room(info: &CaptureInfo) -> Error {
+    let most = u32::MAX;
+    if info.timestamp.seconds() > most.into() {
+        let time = info.timestamp;
+        let problem = format!("{time} seconds, where pcap files end at {most} (in the year 2106)");
+        return Error::config("packet time", problem);
+    }
+    let length = info.length;
+    let problem = format!("{length} bytes, where pcap files have room for {most}");
+    Error::config("packet length", problem)
+}
+
 /// The size of the file's header, or of a record according to its own length field.
-fn measure(bytes: &[u8], first: bool) -> Option<(usize, bool)> {
+pub(in crate::pcap) fn measure(bytes: &[u8], first: bool) -> Option<(usize, bool)> {
     if first {
         return Some((FILE_HEADER, false));
     }

@@ -3,4 +3,5 @@
 pub(super) mod interface;
 mod options;
 pub(super) mod read;
+pub(super) mod record;
 pub(super) mod write;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pcap_file::pcapng::PcapNgWriter as Blocks;
+use pcap_file::pcapng::blocks::PcapNgBlock;
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption, InterfaceTsResolution,
 };
@@ -15,19 +16,19 @@ use pcap_file::pcapng::blocks::interface_statistics::{
 };
 use pcap_file::pcapng::blocks::opt_common::CommonOption;
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
-use pcap_file::pcapng::blocks::{ENHANCED_PACKET_BLOCK, PcapNgBlock};
 use pcap_file::{DataLink, Endianness};
 
 use super::interface::InterfaceInfo;
+use super::record::{Frame, measure};
 use crate::error::Error;
 use crate::packet::Packet;
 use crate::packet::direction::Direction;
 use crate::packet::source::PacketSink;
 use crate::packet::time::Timestamp;
-use crate::pcap::file::Compression;
+use crate::pcap::file::{Compression, Effort};
 use crate::pcap::output::{Outgoing, create};
 use crate::pcap::packer::Packer;
-use crate::pcap::record::{MAX_RECORD, checked_snaplen};
+use crate::pcap::record::checked_snaplen;
 
 /// The counts of an interface at the end of a capture.
 ///
@@ -50,12 +51,39 @@ pub struct InterfaceStatistics {
     /// How many of these passed the capture's filter.
     pub accepted: u64,
     /// How often the ring was found full, so that the peer may have dropped packets. A comment in
-    /// the file says so.
+    /// the file says so, and what the next two are, unless they are 0.
     pub found_full: u64,
+    /// The longest time between two reads of the ring.
+    pub longest_pause: Duration,
+    /// Bytes that waited to be written at most.
+    pub buffered: u64,
     /// When the capture started.
     pub start: Timestamp,
     /// When it ended.
     pub end: Timestamp,
+}
+
+impl InterfaceStatistics {
+    /// What the format has no option for.
+    fn comment(&self) -> String {
+        let mut parts = Vec::new();
+        match self.found_full {
+            0 => {}
+            1 => parts.push("ring found full once: the peer may have dropped packets".into()),
+            n => parts.push(format!(
+                "ring found full {n} times: the peer may have dropped packets"
+            )),
+        }
+        if !self.longest_pause.is_zero() {
+            let pause = self.longest_pause.as_secs_f64() * 1e3;
+            parts.push(format!("longest time between two reads {pause:.3} ms"));
+        }
+        if self.buffered > 0 {
+            let most = self.buffered.div_ceil(1024);
+            parts.push(format!("up to {most} KiB waited to be written"));
+        }
+        parts.join("; ")
+    }
 }
 
 /// Writes a pcapng file with several interfaces, times in nanoseconds, and the direction of each
@@ -91,13 +119,6 @@ pub struct PcapNgWriter<W: Write> {
     /// One for each interface.
     snaplens: Vec<u32>,
 }
-
-/// Bytes from the start of a packet block to its data.
-const PACKET_HEADER: usize = 28;
-/// Bytes after the data: the option for the direction, the end of options, and the block's length
-/// again.
-const PACKET_TRAILER: usize = 16;
-const OPTION_FLAGS: u16 = 2;
 
 impl PcapNgWriter<File> {
     /// Creates a capture file, or truncates an existing one, with these interfaces, numbered from
@@ -136,22 +157,22 @@ impl<W: Write> PcapNgWriter<W> {
         compression: Compression,
         interfaces: &[InterfaceInfo],
     ) -> Result<Self, Error> {
-        Self::compressed_by(0, writer, compression, interfaces)
+        Self::compressed_by(Effort::default(), writer, compression, interfaces)
     }
 
-    /// Like [`compressed`](Self::compressed), by so many threads beside the caller's. They have up
-    /// to some megabytes each; [`flush`](Self::flush) waits for them.
+    /// Like [`compressed`](Self::compressed), with so much effort.
     ///
     /// # Errors
     ///
-    /// As for `compressed`; [`Error::Io`] if a thread can't be started.
+    /// As for `compressed`; [`Error::Config`] for a level that there is not, and [`Error::Io`] if a
+    /// thread can't be started.
     pub fn compressed_by(
-        threads: u32,
+        effort: Effort,
         writer: W,
         compression: Compression,
         interfaces: &[InterfaceInfo],
     ) -> Result<Self, Error> {
-        let packer = Packer::new(writer, compression, threads)?;
+        let packer = Packer::new(writer, compression, effort)?;
         Self::start(packer, None, interfaces)
     }
 
@@ -225,40 +246,26 @@ impl<W: Write> PcapNgWriter<W> {
         };
         let info = packet.info();
         let data = &packet.data()[..packet.data().len().min(*snaplen as usize)];
-        let padding = data.len().next_multiple_of(4) - data.len();
-        let size = PACKET_HEADER + data.len() + padding + PACKET_TRAILER;
-        if size > MAX_RECORD {
-            let bytes = data.len();
-            return Err(Error::config(
-                "packet",
-                format!("{bytes} bytes; a record has {MAX_RECORD} at most"),
-            ));
-        }
-        self.out.make_room(size)?;
-        // Written by hand, because this is the hot path.
-        let time = info.timestamp.as_nanos();
-        let original = u32::try_from(info.length).unwrap_or(u32::MAX);
-        let head = [
-            ENHANCED_PACKET_BLOCK,
-            size as u32,
-            interface,
-            (time >> 32) as u32,
-            time as u32,
-            data.len() as u32,
-            original,
-        ];
-        let flags: u32 = match direction {
-            Direction::Inbound => 1,
-            Direction::Outbound => 2,
-            Direction::Unknown => 0,
-        };
-        let option = u32::from_ne_bytes(halves(OPTION_FLAGS, 4));
+        let frame = Frame::new(interface, direction, &info, data.len())?;
+        self.out.make_room(frame.size)?;
         let bytes = &mut self.out.pending.bytes;
-        bytes.extend_from_slice(&numbers::<PACKET_HEADER>(&head));
+        bytes.extend_from_slice(&frame.head);
         bytes.extend_from_slice(data);
-        bytes.extend_from_slice(&[0; 3][..padding]);
-        bytes.extend_from_slice(&numbers::<PACKET_TRAILER>(&[option, flags, 0, size as u32]));
-        self.out.packet_appended(size)
+        bytes.extend_from_slice(&[0; 3][..frame.padding]);
+        bytes.extend_from_slice(&frame.tail);
+        self.out.packet_appended(frame.size)
+    }
+
+    /// Writes whole records of so many packets, as
+    /// [`RecordFormat::PcapNg`](crate::pcap::RecordFormat::PcapNg) makes them, of interfaces that
+    /// were added. What is many goes to the underlying writer as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if they can't be written. They were accepted if
+    /// [`packets_accepted`](Self::packets_accepted) counts them.
+    pub fn write_records(&mut self, records: &[u8], packets: u64) -> Result<(), Error> {
+        self.out.records(records, packets)
     }
 
     /// Writes the counts of an interface. Call it at the end of the file.
@@ -285,13 +292,9 @@ impl<W: Write> PcapNgWriter<W> {
             Option::IsbIfDrop(counts.dropped),
             Option::IsbFilterAccept(counts.accepted),
         ];
-        if counts.found_full > 0 {
-            let times = match counts.found_full {
-                1 => "once".to_owned(),
-                times => format!("{times} times"),
-            };
-            let text = format!("ring found full {times}: the peer may have dropped packets");
-            options.push(Option::Common(CommonOption::Comment(text.into())));
+        let comment = counts.comment();
+        if !comment.is_empty() {
+            options.push(Option::Common(CommonOption::Comment(comment.into())));
         }
         self.block(InterfaceStatisticsBlock {
             interface_id: interface,
@@ -437,25 +440,6 @@ impl<W: Write> fmt::Debug for PcapNgWriter<W> {
             .field("out", &self.out)
             .finish_non_exhaustive()
     }
-}
-
-/// The size of a block according to its own length field.
-fn measure(bytes: &[u8], _first: bool) -> Option<(usize, bool)> {
-    let number = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
-    Some((number(4)? as usize, number(0)? == ENHANCED_PACKET_BLOCK))
-}
-
-fn halves(first: u16, second: u16) -> [u8; 4] {
-    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    [a, b, c, d]
-}
-
-fn numbers<const BYTES: usize>(numbers: &[u32]) -> [u8; BYTES] {
-    let mut bytes = [0; BYTES];
-    for (field, number) in bytes.chunks_exact_mut(4).zip(numbers) {
-        field.copy_from_slice(&number.to_ne_bytes());
-    }
-    bytes
 }
 
 fn unencoded(error: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "rx.h"
 
 void
 queue_arm (queue_t *q)
@@ -179,6 +180,7 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
   int result = -1;
   queue_enter (q);
   queue_heed (q);
+  const bool news = q->peer == q->next; /* what is found was not known before */
   while (q->pending && q->state == QUEUE_DRAINING && rx_published (q) == 0)
     queue_drained (q);
   /* Acquire: the waiter sees what its waker did before. */
@@ -196,8 +198,13 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
       if (rx_published (q) != 0)
 	result = MEMIF_EXT_WAIT_READY;
     }
-  if (result == MEMIF_EXT_WAIT_READY && q->armed && q->state == QUEUE_UP)
-    queue_disarm (q); /* its event goes when the queue is armed again */
+  if (result == MEMIF_EXT_WAIT_READY && q->state == QUEUE_UP)
+    {
+      if (news)
+	rx_note_full (q, (uint16_t) (q->peer - q->next));
+      if (q->armed)
+	queue_disarm (q); /* its event goes when the queue is armed again */
+    }
   queue_leave (q);
   return result;
 }

@@ -108,7 +108,7 @@ impl Feed {
             }
             Some((buffer, source)) => {
                 let packets = packets.into_iter().map(|packet| *packet.borrow());
-                buffer.put(source, interface, way, packets);
+                buffer.put(source, (interface, way), packets);
             }
             None => {
                 self.recording

@@ -7,10 +7,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
-use memif::pcap::{Compression, InterfaceInfo, InterfaceStatistics, PcapNgWriter, PcapWriter};
-use memif::{Direction, Error, LinkType, Packet, PacketSink};
+use memif::pcap::{
+    Compression, InterfaceInfo, InterfaceStatistics, PcapNgWriter, PcapWriter, RecordFormat,
+};
+use memif::{Error, LinkType, PacketSink};
 
-use super::options::{Format, Plan};
+use super::options::Plan;
+use super::output::Records;
 use super::serve::Server;
 use crate::failure::Failure;
 use crate::files::tcp;
@@ -116,13 +119,16 @@ impl OpenFile {
         } = Opened::of(plan, number, now)?;
         let (compression, each) = (plan.compression, plan.each_packet);
         // Who reads along is not to wait for others to come.
-        let threads = regular.as_ref().map_or(0, |_| plan.write_threads);
+        let mut effort = plan.effort;
+        if regular.is_none() {
+            effort.threads = 0;
+        }
         let writer = match plan.format {
-            Format::Pcap => {
-                PcapWriter::compressed_by(threads, sink, compression, link_type, Some(snaplen))
+            RecordFormat::Pcap => {
+                PcapWriter::compressed_by(effort, sink, compression, link_type, Some(snaplen))
                     .map(|writer| Writer::Pcap(writer.flush_each(each)))
             }
-            Format::PcapNg => PcapNgWriter::compressed_by(threads, sink, compression, &[])
+            RecordFormat::PcapNg => PcapNgWriter::compressed_by(effort, sink, compression, &[])
                 .map(|writer| Writer::PcapNg(writer.flush_each(each))),
         };
         let writer = writer.map_err(|error| match error {
@@ -142,17 +148,14 @@ impl OpenFile {
         })
     }
 
-    #[inline]
-    pub(super) fn put(
-        &mut self,
-        packet: &Packet<'_>,
-        interface: u32,
-        direction: Direction,
-    ) -> Result<(), Error> {
+    pub(super) fn put(&mut self, records: Records<'_>) -> Result<(), Error> {
         match &mut self.writer {
-            Writer::Pcap(writer) => writer.write_packet(packet),
+            Writer::Pcap(writer) => writer.write_records(records.bytes, records.packets),
             Writer::PcapNg(writer) => {
-                writer.write_packet_on(self.base + interface, direction, packet)
+                if self.base > 0 {
+                    records.format.renumber(records.bytes, self.base);
+                }
+                writer.write_records(records.bytes, records.packets)
             }
         }
     }
@@ -188,7 +191,7 @@ impl OpenFile {
     pub(super) fn counts_size(&self) -> u64 {
         match &self.writer {
             Writer::Pcap(_) => 0,
-            Writer::PcapNg(_) => 192,
+            Writer::PcapNg(_) => 384,
         }
     }
 

@@ -5,6 +5,7 @@ mod buffer;
 mod closing;
 mod feed;
 mod file;
+mod intake;
 mod names;
 mod options;
 mod output;

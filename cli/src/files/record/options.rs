@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use memif::pcap::Compression;
+use memif::pcap::{Compression, Effort, RecordFormat};
 
 use super::names::{Names, of_queue};
 use crate::failure::Failure;
@@ -59,6 +59,14 @@ pub(crate) struct RecordArgs {
     /// CPUs, 1 to 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=64))]
     write_threads: Option<u32>,
+    /// How hard to compress: 0 to 9 for .gz; for .zst 1 to 22, or below 0 to be faster still
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        allow_negative_numbers = true
+    )]
+    level: i32,
     /// Write each packet to the file immediately
     #[arg(short = 'U', long)]
     packet_buffered: bool,
@@ -141,22 +149,14 @@ pub(crate) enum Split {
     Queue,
 }
 
-/// How packets are laid down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Pcap,
-    PcapNg,
-}
-
 /// When a file is full, and when all is done.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(super) names: Names,
-    pub(super) format: Format,
+    pub(super) format: RecordFormat,
     pub(super) compression: Compression,
     pub(super) each_packet: bool,
-    /// Those that compress.
-    pub(super) write_threads: u32,
+    pub(super) effort: Effort,
     pub(super) after_file: Option<String>,
     /// Of one file; without limits `u64::MAX`.
     pub(super) bytes: u64,
@@ -272,16 +272,13 @@ impl RecordArgs {
         Ok(Some(Plan {
             names: Names::new(name, rotates)?,
             format: if classic {
-                Format::Pcap
+                RecordFormat::Pcap
             } else {
-                Format::PcapNg
+                RecordFormat::PcapNg
             },
             compression,
             each_packet: self.packet_buffered,
-            write_threads: self.write_threads.unwrap_or_else(|| {
-                let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-                cpus.saturating_sub(1).clamp(1, 8) as u32
-            }),
+            effort: self.effort(),
             after_file: self.after_file.clone(),
             bytes: bytes.or(stop_at_size).unwrap_or(u64::MAX),
             packets: packets.unwrap_or(u64::MAX),
@@ -290,6 +287,16 @@ impl RecordArgs {
             keep: keep.map(|n| n as usize),
             last,
         }))
+    }
+
+    fn effort(&self) -> Effort {
+        let mut effort = Effort::default();
+        effort.level = Some(self.level);
+        effort.threads = self.write_threads.unwrap_or_else(|| {
+            let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+            cpus.saturating_sub(1).clamp(1, 8) as u32
+        });
+        effort
     }
 
     /// Bytes that may wait to be written to files; what is printed is written at once.

@@ -6,18 +6,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Zoned;
 use memif::Direction;
-use memif::pcap::{InterfaceInfo, InterfaceStatistics};
+use memif::pcap::{InterfaceInfo, InterfaceStatistics, RecordFormat};
 use memif::{Error, LinkType, Packet, Timestamp};
 
 use super::closing::Closing;
 use super::file::OpenFile;
 use super::options::Plan;
-use super::output::{Output, Put, Rings};
+use super::output::{Output, Put, Records, Rings};
+use super::summary::Load;
 use crate::failure::Failure;
 use crate::report::count;
-
-/// Bytes that a packet has in a file beyond its own, at most.
-const OVERHEAD: u64 = 48;
 
 /// Writes files, a new one when the last is full.
 pub(crate) struct Recorder {
@@ -28,7 +26,11 @@ pub(crate) struct Recorder {
     /// Of each interface, since the capture began or the interface was first described.
     counts: Vec<InterfaceStatistics>,
     rings: Option<Rings>,
+    /// How often these were found full, when the interfaces were described.
+    full_before: Vec<u64>,
     current: OpenFile,
+    /// For a packet that comes by itself.
+    record: Vec<u8>,
     /// When the file is to be followed by the next, whatever is in it.
     deadline: Option<Instant>,
     /// How many files there have been.
@@ -51,7 +53,9 @@ impl Recorder {
             interfaces: Vec::new(),
             counts: Vec::new(),
             rings: None,
+            full_before: Vec::new(),
             current,
+            record: Vec::new(),
             deadline: None,
             number: 1,
             closing: Closing::new(&plan),
@@ -85,14 +89,36 @@ impl Recorder {
         Ok(())
     }
 
+    /// How many of these the file has room for: one at least.
+    fn fitting(&self, records: &Records<'_>) -> (usize, u64) {
+        let before = self.current.packets_accepted();
+        let end = self.counts.len() as u64 * self.current.counts_size();
+        let bytes = (self.plan.bytes).saturating_sub(self.current.bytes_accepted() + end);
+        let fits = records.within(bytes, self.plan.packets.saturating_sub(before));
+        match before {
+            0 if fits.1 == 0 => records.within(u64::MAX, 1),
+            _ => fits,
+        }
+    }
+
     fn end_counts(&mut self) -> Result<(), Error> {
-        let end = Timestamp::now();
-        let full = self.rings.as_ref().map_or_else(Vec::new, |rings| rings());
+        let (full, load) = self.look_at_rings();
         for (number, counts) in self.counts.iter_mut().enumerate() {
-            counts.end = end;
-            counts.found_full = full.get(number).copied().unwrap_or(0);
+            let times = |full: &[u64]| full.get(number).copied().unwrap_or(0);
+            counts.end = Timestamp::now();
+            counts.found_full = times(&full).saturating_sub(times(&self.full_before));
+            if let Some(load) = &load {
+                counts.longest_pause = Duration::from_secs_f64(load.longest_pause);
+                counts.buffered = load.highest as u64;
+            }
         }
         self.current.statistics(&self.counts)
+    }
+
+    fn look_at_rings(&self) -> (Vec<u64>, Option<Load>) {
+        self.rings
+            .as_ref()
+            .map_or_else(Default::default, |rings| rings())
     }
 
     fn set_deadline(&mut self) {
@@ -120,6 +146,7 @@ impl Output for Recorder {
         count.start = Timestamp::now();
         self.counts = vec![count; interfaces.len()];
         self.interfaces = interfaces;
+        self.full_before = self.look_at_rings().0;
         Ok(())
     }
 
@@ -131,23 +158,49 @@ impl Output for Recorder {
         self.counts.get_mut(interface as usize)
     }
 
-    #[inline]
     fn put(&mut self, packet: &Packet<'_>, from: u32, way: Direction) -> Result<Put, Failure> {
-        let packets = self.current.packets_accepted();
-        if packets > 0 {
-            let end = self.counts.len() as u64 * self.current.counts_size();
-            let bytes = self.current.bytes_accepted() + packet.len() as u64 + OVERHEAD;
-            if bytes + end > self.plan.bytes || packets >= self.plan.packets {
+        let mut record = std::mem::take(&mut self.record);
+        let size = loop {
+            let size = self.plan.format.put(&mut record, from, way, packet)?;
+            if size <= record.len() {
+                break size;
+            }
+            record.resize(size, 0);
+        };
+        let put = self.put_records(Records {
+            format: self.plan.format,
+            bytes: &mut record[..size],
+            packets: 1,
+            interface: from,
+        });
+        self.record = record;
+        put
+    }
+
+    fn format(&self) -> Option<RecordFormat> {
+        Some(self.plan.format)
+    }
+
+    fn put_records(&mut self, mut records: Records<'_>) -> Result<Put, Failure> {
+        let (number, described) = (records.interface, self.interfaces.len());
+        if self.plan.format == RecordFormat::PcapNg && number as usize >= described {
+            let problem = format!("interface {number} of {described} was not described");
+            return Err(Failure::Failed(problem));
+        }
+        while records.packets > 0 {
+            let (bytes, packets) = self.fitting(&records);
+            if packets == 0 {
                 if self.number >= self.plan.last {
                     return Ok(Put::Full);
                 }
                 self.next_file()?;
+                continue;
             }
+            let (now, later) = records.split(bytes, packets);
+            self.current.put(now).map_err(|e| self.current.failure(e))?;
+            records = later;
         }
-        match self.current.put(packet, from, way) {
-            Ok(()) => Ok(Put::Taken),
-            Err(e) => Err(self.current.failure(e)),
-        }
+        Ok(Put::Taken)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -23,7 +23,7 @@ pub(crate) struct Recording(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     /// Without one, who brings packets writes them.
-    buffer: Option<Buffer>,
+    buffer: Option<Arc<Buffer>>,
     /// The thread that empties the buffer.
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Packets that are still wanted, `u64::MAX` for all that come.
@@ -55,10 +55,10 @@ impl Recording {
             stop_at: buffer.as_ref().and_then(|_| state.stop_at.take()),
             over: AtomicU64::new(0),
             passed: Default::default(),
-            buffer,
+            buffer: buffer.map(Arc::new),
             writer: Mutex::default(),
             left: AtomicU64::new(state.left.unwrap_or(u64::MAX)),
-            filters: !state.filter.is_open(),
+            filters: !state.intake.filter.is_open(),
             state: Mutex::new(state),
             done: AtomicBool::new(false),
             asked: Mutex::default(),
@@ -73,7 +73,7 @@ impl Recording {
     }
 
     pub(super) fn buffer(&self) -> Option<&Buffer> {
-        self.0.buffer.as_ref()
+        self.0.buffer.as_deref()
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -115,12 +115,13 @@ impl Recording {
 
     /// Packets that are still wanted, without those in the buffer; `None`: all that come.
     pub(super) fn left(&self) -> Option<u64> {
-        // In this order: what is written in between is not wanted twice.
-        let buffered = self.0.buffer.as_ref().map_or(0, Buffer::packets);
-        match self.0.left.load(Ordering::Acquire) {
-            u64::MAX => None,
-            left => Some(left.saturating_sub(buffered)),
+        if self.0.left.load(Ordering::Relaxed) == u64::MAX {
+            return None;
         }
+        // In this order: what is written in between is not wanted twice.
+        let buffered = self.buffer().map_or(0, Buffer::packets);
+        let left = self.0.left.load(Ordering::Acquire);
+        Some(left.saturating_sub(buffered))
     }
 
     /// Whether whole packets are looked at before they are cut.
@@ -135,7 +136,8 @@ impl Recording {
 
     /// How often the rings of the interfaces were found full so far.
     pub(crate) fn watch_rings(&self, rings: impl Fn() -> Vec<u64> + Send + Sync + 'static) {
-        let rings: Rings = Arc::new(rings);
+        let buffer = self.0.buffer.clone();
+        let rings: Rings = Arc::new(move || (rings(), buffer.as_deref().map(Buffer::load)));
         let mut state = self.state();
         state.output.watch_rings(&rings);
         state.rings = Some(rings);
@@ -172,7 +174,8 @@ impl Recording {
         state.end();
         state.output.wait();
         let summary = self.summary(&state, true);
-        (summary, state.failure.take().map_or(Ok(()), Err))
+        let failure = state.failure.take().or_else(|| state.unread.take());
+        (summary, failure.map_or(Ok(()), Err))
     }
 
     /// How full the buffer was, where there is one.
@@ -224,12 +227,18 @@ impl Recording {
         lock(&self.0.state)
     }
 
+    /// When its time ended, if it has.
+    pub(super) fn over(&self) -> Option<Timestamp> {
+        match self.0.over.load(Ordering::Acquire) {
+            0 => None,
+            over => Some(Timestamp::from_nanos(over)),
+        }
+    }
+
     /// Does it, and what follows from the end of the recording if that was it.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
-        if let over @ 1.. = self.0.over.load(Ordering::Acquire) {
-            state.over = Some(Timestamp::from_nanos(over));
-        }
+        state.over = state.over.or_else(|| self.over());
         let result = act(&mut state);
         self.after(state);
         result

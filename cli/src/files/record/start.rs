@@ -1,10 +1,12 @@
 //! How a recording begins.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use super::buffer::Buffer;
+use super::intake::Intake;
 use super::options::Limits;
 use super::output::Output;
 use super::recording::Recording;
@@ -48,19 +50,27 @@ pub(super) fn begin(
 ) -> Result<Recording, Failure> {
     let (pipe, is_read_along) = (output.pipe(), output.is_read_along());
     let duration = setup.limits.duration;
+    let seen = Summary {
+        rejected: (!setup.filter.is_open()).then_some(0),
+        snaplen: setup.snaplen,
+        ..Summary::default()
+    };
+    let intake = Arc::new(Intake {
+        filter: setup.filter,
+        snaplen: setup.snaplen,
+    });
+    // What takes only packets has none.
+    let buffer = setup.buffer.zip(output.format());
+    let buffer = buffer.map(|(limit, format)| Buffer::new(limit, format, Arc::clone(&intake)));
     let state = State {
         output,
         left: setup.limits.packets,
         stop_at: duration.and_then(|time| Instant::now().checked_add(time)),
-        seen: Summary {
-            rejected: (!setup.filter.is_open()).then_some(0),
-            snaplen: setup.snaplen,
-            ..Summary::default()
-        },
-        filter: setup.filter,
-        snaplen: setup.snaplen,
+        seen,
+        intake: Arc::clone(&intake),
         first: None,
         failure: None,
+        unread: None,
         full: false,
         over: None,
         ended: false,
@@ -68,7 +78,6 @@ pub(super) fn begin(
         on_dropped: None,
         rings: None,
     };
-    let buffer = setup.buffer.map(Buffer::new);
     let recording = Recording::new(state, buffer, events, setup.ends_command);
     if recording.buffer().is_some() {
         let this = recording.clone();

@@ -1,30 +1,32 @@
 //! What becomes of packets: filtered, counted, written, or past a limit.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memif::pcap::InterfaceInfo;
 use memif::{Direction, Packet, Timestamp};
 
-use super::buffer::Note;
+use super::buffer::{Group, Note};
+use super::intake::{Intake, Looked, cut};
 use super::output::{Output, Put, Rings};
 use super::summary::Summary;
 use crate::failure::Failure;
-use crate::files::filter::PacketFilter;
 
 /// Tells of packets of an interface that went nowhere.
 pub(super) type OnDropped = Box<dyn Fn(u32, u64) + Send>;
 
 pub(super) struct State {
     pub(super) output: Box<dyn Output>,
-    pub(super) filter: PacketFilter,
-    pub(super) snaplen: u32,
+    pub(super) intake: Arc<Intake>,
     pub(super) left: Option<u64>,
     /// Without a buffer.
     pub(super) stop_at: Option<Instant>,
     pub(super) seen: Summary,
     pub(super) first: Option<Instant>,
     pub(super) failure: Option<Failure>,
+    /// Why a reader has ended.
+    pub(super) unread: Option<Failure>,
     /// A limit has been reached.
     pub(super) full: bool,
     /// With a buffer: the time ended then. What came before is still written.
@@ -56,18 +58,66 @@ impl State {
         interface: u32,
         way: Direction,
         packets: impl IntoIterator<Item = P>,
-    ) -> u64 {
-        self.first.get_or_insert_with(Instant::now);
-        let before = (self.seen.received, self.seen.rejected, self.missing());
+    ) {
+        let intake = Arc::clone(&self.intake);
+        let (mut looked, before) = (Looked::default(), self.missing());
         for packet in packets {
-            self.put(interface, way, packet.borrow());
+            let packet = packet.borrow();
+            let kept = intake.look(packet);
+            intake.count(&mut looked, packet, kept);
+            if let Some(bytes) = kept {
+                self.put(interface, way, &cut(packet, bytes));
+            }
         }
-        let received = self.seen.received - before.0;
-        let rejected = self.seen.rejected.unwrap_or(0) - before.1.unwrap_or(0);
-        let missing = self.missing() - before.2;
+        self.looked(interface, &looked, before);
+    }
+
+    /// As `take`, of what a reader has looked at.
+    pub(super) fn take_group(&mut self, group: Group<'_>) {
+        let (interface, packets) = (group.records.interface, group.records.packets);
+        let before = self.missing();
+        self.full |= packets > 0 && self.over.is_some_and(|over| over < group.time);
+        if self.failure.is_some() {
+            self.seen.lost += packets;
+        } else if self.is_finished() {
+            self.seen.discarded += packets;
+        } else if packets > 0 {
+            let (bytes, wanted) = group
+                .records
+                .within(u64::MAX, self.left.unwrap_or(u64::MAX));
+            let taken = self.output.packets().0;
+            let put = self
+                .output
+                .put_records(group.records.split(bytes, wanted).0);
+            let taken = self.output.packets().0 - taken;
+            self.left = self.left.map(|left| left - taken);
+            match put {
+                Ok(put) => {
+                    self.full |= put == Put::Full;
+                    self.seen.discarded += packets - taken;
+                }
+                Err(failure) => {
+                    self.seen.lost += packets - taken;
+                    self.fail(failure);
+                }
+            }
+        }
+        self.looked(interface, &group.looked, before);
+    }
+
+    /// Counts what has been dealt with.
+    fn looked(&mut self, interface: u32, looked: &Looked, missing_before: u64) {
+        self.first.get_or_insert_with(Instant::now);
+        self.seen.received += looked.packets;
+        self.seen.bytes += looked.bytes;
+        let rejected = looked.packets - looked.accepted;
+        self.seen.rejected = self.seen.rejected.map(|n| n + rejected);
+        self.seen.cut += looked.cut;
+        self.seen.cut_before += looked.cut_before;
+        let missing = self.missing() - missing_before;
         if let Some(counts) = self.output.counts(interface) {
-            counts.received += received;
-            counts.accepted += received - rejected;
+            counts.received += looked.packets;
+            counts.accepted += looked.accepted;
             counts.dropped += missing;
         }
         if missing > 0
@@ -78,7 +128,6 @@ impl State {
         if self.output.is_read_along() || std::mem::take(&mut self.flush) {
             self.let_out(|output| output.idle());
         }
-        missing
     }
 
     pub(super) fn describe(&mut self, interfaces: Vec<InterfaceInfo>) {
@@ -92,16 +141,21 @@ impl State {
     pub(super) fn note(&mut self, note: Note) {
         let (interface, packets) = match note {
             Note::Interfaces(interfaces) => return self.describe(interfaces),
-            Note::Failed(failure) => return self.fail(failure),
+            Note::Failed(failure) => {
+                // What was brought is still written, whatever its time.
+                self.over.get_or_insert(Timestamp::from_nanos(u64::MAX));
+                self.unread.get_or_insert(failure);
+                return;
+            }
             Note::Missed(interface, packets, at_least) => {
                 let (before, uncertain) = self.seen.missed.unwrap_or_default();
                 self.seen.missed = Some((before + packets, uncertain || at_least));
                 (interface, packets)
             }
-            Note::Lost(interface, packets, error) => {
+            Note::Lost(interface, packets, failure) => {
                 self.seen.received += packets;
                 self.seen.lost += packets;
-                self.fail(Failure::Failed(format!("memory for packets: {error}")));
+                self.fail(failure);
                 (interface, packets)
             }
         };
@@ -117,32 +171,16 @@ impl State {
 
     #[inline]
     fn put(&mut self, interface: u32, way: Direction, packet: &Packet<'_>) {
-        let info = packet.info();
-        self.seen.received += 1;
-        self.seen.bytes += info.length as u64;
-        if !self.filter.matches(packet) {
-            self.seen.rejected = self.seen.rejected.map(|n| n + 1);
-            return;
-        }
         if self.failure.is_some() {
             self.seen.lost += 1;
             return;
         }
-        self.full |= self.over.is_some_and(|over| over < info.timestamp);
+        self.full |= self.over.is_some_and(|over| over < packet.info().timestamp);
         if self.is_finished() {
             self.seen.discarded += 1;
             return;
         }
-        let most = self.snaplen as usize;
-        let data = &packet.data()[..packet.data().len().min(most)];
-        if data.len() < info.length {
-            match data.len() == most {
-                true => self.seen.cut += 1,
-                false => self.seen.cut_before += 1,
-            }
-        }
-        let packet = Packet::new(data, info);
-        match self.output.put(&packet, interface, way) {
+        match self.output.put(packet, interface, way) {
             Ok(Put::Taken) => self.left = self.left.map(|n| n - 1),
             Ok(Put::Full) => {
                 self.full = true;
@@ -216,7 +254,10 @@ impl State {
             lost: self.seen.lost + (taken - done),
             done,
             what: self.output.what_was_done(),
-            found_full: self.rings.as_ref().map_or(0, |rings| rings().iter().sum()),
+            found_full: self
+                .rings
+                .as_ref()
+                .map_or(0, |rings| rings().0.iter().sum()),
             ..self.seen.clone()
         }
     }

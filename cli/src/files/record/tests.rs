@@ -4,8 +4,10 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use memif::pcap::RecordFormat;
 use memif::{CaptureInfo, Direction, Packet, Timestamp};
 
+use super::output::Records;
 use super::*;
 use crate::events::Events;
 use crate::failure::Failure;
@@ -19,6 +21,17 @@ impl Output for Stub {
         let put = (self.0)();
         self.1 += u64::from(put == Put::Taken);
         Ok(put)
+    }
+
+    fn format(&self) -> Option<RecordFormat> {
+        Some(RecordFormat::Pcap)
+    }
+
+    fn put_records(&mut self, records: Records<'_>) -> Result<Put, Failure> {
+        let any = Packet::default();
+        let mut puts = (0..records.packets).map(|_| self.put(&any, 0, Direction::Unknown));
+        puts.find(|put| !matches!(put, Ok(Put::Taken)))
+            .unwrap_or(Ok(Put::Taken))
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
@@ -50,17 +63,14 @@ const BUFFER: usize = 1 << 20;
 
 fn recording(
     put: impl FnMut() -> Put + Send + 'static,
-    duration: Option<Duration>,
+    limits: Limits,
     ends_command: bool,
 ) -> (Recording, Events) {
     let events = Events::start().unwrap();
     let setup = Setup {
         filter: PacketFilter::default(),
         snaplen: 65535,
-        limits: Limits {
-            packets: None,
-            duration,
-        },
+        limits,
         buffer: Some(BUFFER),
         ends_command,
     };
@@ -86,7 +96,7 @@ fn bring_all(recording: &Recording) -> u64 {
 
 #[test]
 fn a_writer_that_panics_ends_the_recording() {
-    let (recording, events) = recording(|| panic!("as it should"), None, true);
+    let (recording, events) = recording(|| panic!("as it should"), Limits::default(), true);
     let brought = bring_all(&recording);
     assert!(events.is_stopped());
     let (seen, result) = recording.end();
@@ -111,7 +121,7 @@ fn what_comes_after_the_end_is_counted_and_not_kept() {
             Put::Taken
         }
     };
-    let (recording, events) = recording(put, None, false);
+    let (recording, events) = recording(put, Limits::default(), false);
     let mut feed = Feed::new(&recording);
     let mut brought = 0;
     while !recording.is_done() || brought < 10_000 {
@@ -141,8 +151,11 @@ fn blocked() -> (mpsc::Sender<()>, impl FnMut() -> Put + Send) {
 fn a_time_ends_while_the_writer_is_blocked() {
     for ends_command in [true, false] {
         let (go, put) = blocked();
-        let time = Some(Duration::from_millis(20));
-        let (recording, events) = recording(put, time, ends_command);
+        let limits = Limits {
+            duration: Some(Duration::from_millis(20)),
+            ..Limits::default()
+        };
+        let (recording, events) = recording(put, limits, ends_command);
         let brought = bring_all(&recording);
         assert_eq!(events.is_stopped(), ends_command);
         drop(go);
@@ -151,5 +164,47 @@ fn a_time_ends_while_the_writer_is_blocked() {
         assert_eq!(seen.received, brought);
         assert_eq!(seen.done + seen.discarded, brought);
         assert!(seen.done > 0);
+    }
+}
+
+#[test]
+fn a_reader_that_fails_costs_nothing_that_others_brought() {
+    let (go, put) = blocked();
+    let (recording, events) = recording(put, Limits::default(), true);
+    let [mut one, mut other] = [(); 2].map(|()| Feed::new(&recording));
+    bring(&mut one, 100);
+    other.fail(Failure::Failed("as it should".into()));
+    bring(&mut one, 100);
+    drop(go);
+    let (seen, result) = recording.end();
+    assert!(events.is_stopped());
+    let failed = matches!(&result, Err(Failure::Failed(why)) if why == "as it should");
+    assert!(failed, "{result:?}");
+    assert_eq!((seen.received, seen.done, seen.lost), (200, 200, 0));
+}
+
+/// Whoever brings the last one: the others learn that it is done, and not before.
+#[test]
+fn readers_go_on_until_all_that_is_wanted_was_written() {
+    for _ in 0..20 {
+        let limits = Limits {
+            packets: Some(500),
+            ..Limits::default()
+        };
+        let (recording, _events) = recording(|| Put::Taken, limits, true);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let mut feed = Feed::new(&recording);
+                    while feed.wanted() != Some(0) {
+                        bring(&mut feed, 1);
+                    }
+                    assert!(recording.is_done());
+                });
+            }
+        });
+        let (seen, result) = recording.end();
+        result.unwrap();
+        assert_eq!((seen.done, seen.received - seen.discarded), (500, 500));
     }
 }

@@ -7,21 +7,23 @@ use super::recording::Recording;
 pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool) {
     buffer.attach();
     let mut heads = Heads::default();
-    let (mut idle, mut flush) = (false, false);
+    let (mut idle, mut flush, mut gathered) = (false, false, false);
     loop {
         // Before what it is about is taken.
         let closing = buffer.is_closing();
-        idle |= buffer.take_idle();
         flush |= buffer.take_flush();
-        let filled = heads.fill(buffer);
+        let asked = closing || flush || is_read_along || buffer.is_waited_for();
+        let all = std::mem::take(&mut gathered) || asked;
+        idle |= all && buffer.take_idle();
+        let filled = heads.fill(buffer, all);
         if filled {
             let write = |next: Next<'_>| {
                 recording.with(|state| match next {
-                    Next::Packets(group) => drop(state.take(group.interface, group.way, group)),
+                    Next::Packets(group) => state.take_group(group),
                     Next::Note(note) => state.note(note),
                 });
             };
-            while heads.next(buffer, write) {}
+            while heads.next(buffer, recording.over(), write) {}
             // What was there before a flush was asked for has been written, though more may have come.
             if !flush {
                 continue;
@@ -41,6 +43,6 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
         if closing {
             return;
         }
-        buffer.sleep(!is_read_along);
+        gathered = buffer.sleep(!is_read_along);
     }
 }

@@ -1,39 +1,75 @@
-//! Private memory for packets on their way to a file.
+//! Private memory for packets on their way to a file, laid down as they will be in it.
 
 use std::io;
+use std::ops::Range;
 
-use memif::{CaptureInfo, Direction, Packet, Timestamp};
+use memif::pcap::RecordFormat;
+use memif::{Direction, Error, Packet, Timestamp};
 use memmap2::MmapMut;
+
+use crate::files::record::intake::{Intake, Looked, cut};
+use crate::files::record::output::Records;
 
 /// What a block has at least. Its pages are there once they are written to.
 pub(super) const BLOCK: usize = 128 << 10;
 
-/// Before each packet: time, bytes kept, length, interface, direction.
-const HEAD: usize = 24;
-/// Where a packet begins.
-const ALIGNED: usize = 8;
+/// What is known of a run, at the end of the block's memory.
+const RUN: usize = 7 * size_of::<u64>();
 
-/// Packets, one after the other. Its memory is given back when it is dropped.
+/// Packets that were looked at, after which the writer is to know of them, if none was wanted.
+const ENOUGH: u32 = 1 << 20;
+
+/// Records from the front, what is known of them from the back. Its memory is given back when it is
+/// dropped.
 pub(super) struct Block {
     memory: MmapMut,
     used: usize,
+    /// Those at the end; the last is still open.
+    runs: usize,
+    open: Run,
+    /// Packets that were looked at.
+    looked: u32,
+    /// Bytes of records, and runs, that were taken.
+    taken: (usize, usize),
 }
 
-/// A packet of a block, and where it came from.
-pub(super) struct Entry<'a> {
-    pub(super) packet: Packet<'a>,
-    pub(super) interface: u32,
-    pub(super) way: Direction,
-    /// Where the next begins.
-    pub(super) end: usize,
+/// What became of a packet.
+pub(super) enum Fate {
+    Kept,
+    Rejected,
+    /// For so many bytes.
+    NoRoom(usize),
+}
+
+/// Packets of one interface and time, as those of a burst are; and what was rejected after them.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    time: Timestamp,
+    interface: u32,
+    /// Of its records.
+    end: usize,
+    looked: Looked,
+}
+
+/// Packets of an interface.
+pub(in super::super) struct Group<'a> {
+    /// Of the first.
+    pub(in super::super) time: Timestamp,
+    pub(in super::super) looked: Looked,
+    /// Those that were accepted.
+    pub(in super::super) records: Records<'a>,
 }
 
 impl Block {
-    /// With room for a packet of so many bytes.
-    pub(super) fn for_packet(bytes: usize) -> io::Result<Self> {
+    /// With room for a record of so many bytes.
+    pub(super) fn for_record(bytes: usize) -> io::Result<Self> {
         Ok(Self {
-            memory: MmapMut::map_anon(BLOCK.max(HEAD + bytes))?,
+            memory: MmapMut::map_anon(BLOCK.max(bytes + 2 * RUN))?,
             used: 0,
+            runs: 0,
+            open: Run::default(),
+            looked: 0,
+            taken: (0, 0),
         })
     }
 
@@ -41,73 +77,158 @@ impl Block {
         self.memory.len()
     }
 
-    /// Whether this one packet would have room, were there no others.
+    /// Whether this one record would have room, were there no others.
     pub(super) fn suits(&self, bytes: usize) -> bool {
-        self.memory.len() >= HEAD + bytes
+        self.memory.len() >= bytes + 2 * RUN
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.used == 0
-    }
-
-    pub(super) fn used(&self) -> usize {
-        self.used
+        self.runs == 0
     }
 
     pub(super) fn clear(&mut self) {
-        self.used = 0;
+        (self.used, self.runs, self.looked, self.taken) = (0, 0, 0, (0, 0));
     }
 
-    /// False where there is no room for it.
+    /// Looks at a packet, and keeps what is to be recorded of it.
     #[inline]
-    pub(super) fn put(&mut self, interface: u32, way: Direction, packet: &Packet<'_>) -> bool {
-        let data = packet.data();
-        let Some(room) = self.memory.get_mut(self.used..) else {
-            return false;
+    pub(super) fn put(
+        &mut self,
+        format: RecordFormat,
+        intake: &Intake,
+        (interface, way): (u32, Direction),
+        packet: &Packet<'_>,
+    ) -> Result<Fate, Error> {
+        let kept = intake.look(packet);
+        let time = packet.info().timestamp;
+        let is_apart = kept.is_some() && self.open.looked.accepted > 0 && self.open.time != time;
+        let is_new = self.runs == 0 || self.open.interface != interface || is_apart;
+        let end = (self.runs + usize::from(is_new)) * RUN;
+        let end = self.memory.len().saturating_sub(end);
+        let room = match self.memory.get_mut(self.used..end) {
+            Some(room) if self.looked < ENOUGH => room,
+            _ => return Ok(Fate::NoRoom(0)),
         };
-        if room.len() < HEAD + data.len() {
-            return false;
+        let mut size = 0;
+        if let Some(bytes) = kept {
+            size = format.put(room, interface, way, &cut(packet, bytes))?;
+            if size > room.len() {
+                return Ok(Fate::NoRoom(size));
+            }
         }
-        let info = packet.info();
-        let way = match way {
-            Direction::Inbound => 1u32,
-            Direction::Outbound => 2,
-            _ => 0,
-        };
-        let length = u32::try_from(info.length).unwrap_or(u32::MAX);
-        let (head, rest) = room.split_at_mut(HEAD);
-        head[..8].copy_from_slice(&info.timestamp.as_nanos().to_ne_bytes());
-        let numbers = [data.len() as u32, length, interface, way];
-        for (field, number) in head[8..24].chunks_exact_mut(4).zip(numbers) {
-            field.copy_from_slice(&number.to_ne_bytes());
+        if is_new {
+            self.begin_run(interface);
         }
-        rest[..data.len()].copy_from_slice(data);
-        self.used = (self.used + HEAD + data.len()).next_multiple_of(ALIGNED);
-        true
+        if self.open.looked.accepted == 0 {
+            self.open.time = time;
+        }
+        self.used += size;
+        self.looked += 1;
+        self.open.end = self.used;
+        intake.count(&mut self.open.looked, packet, kept);
+        Ok(kept.map_or(Fate::Rejected, |_| Fate::Kept))
     }
 
-    /// The packet that begins here.
-    #[inline]
-    pub(super) fn at(&self, start: usize) -> Option<Entry<'_>> {
-        if start >= self.used {
-            return None;
+    #[inline(never)]
+    fn begin_run(&mut self, interface: u32) {
+        self.close();
+        self.runs += 1;
+        self.open.interface = interface;
+        self.open.looked = Looked::default();
+    }
+
+    /// The last run will not grow.
+    pub(super) fn close(&mut self) {
+        if self.runs > 0 {
+            let (at, run) = (self.run_at(self.runs - 1), self.open);
+            if let Some(to) = self.memory.get_mut(at) {
+                run.save(to);
+            }
         }
-        let (head, rest) = self.memory.get(start..)?.split_at_checked(HEAD)?;
-        let number = |at: usize| Some(u32::from_ne_bytes(*head.get(at..)?.first_chunk()?));
-        let captured = number(8)? as usize;
-        let time = Timestamp::from_nanos(u64::from_ne_bytes(*head.first_chunk()?));
-        let mut info = CaptureInfo::whole(number(12)? as usize, time);
-        info.capture_length = captured;
-        let way = match number(20)? {
-            1 => Direction::Inbound,
-            2 => Direction::Outbound,
-            _ => Direction::Unknown,
-        };
-        Some(Entry {
-            packet: Packet::new(rest.get(..captured)?, info),
-            interface: number(16)?,
-            way,
-            end: (start + HEAD + captured).next_multiple_of(ALIGNED),
+    }
+
+    fn run_at(&self, number: usize) -> Range<usize> {
+        let end = self.memory.len() - number * RUN;
+        end - RUN..end
+    }
+
+    /// Of a block that is closed.
+    fn next_run(&self) -> Option<Run> {
+        let (_, number) = self.taken;
+        let at = (number < self.runs).then(|| self.run_at(number))?;
+        self.memory.get(at).map(Run::load)
+    }
+
+    /// The time of what comes next, if anything does.
+    pub(super) fn time(&self) -> Option<Timestamp> {
+        self.next_run().map(|run| run.time)
+    }
+
+    /// Takes what comes next: of one interface, and such that all of it or nothing came after each
+    /// of these moments.
+    pub(super) fn take(
+        &mut self,
+        format: RecordFormat,
+        moments: [Option<Timestamp>; 2],
+    ) -> Option<Group<'_>> {
+        let first = self.next_run()?;
+        let (start, mut looked) = (self.taken.0, Looked::default());
+        let is_after = |run: &Run| moments.map(|moment| moment.is_some_and(|at| at < run.time));
+        while let Some(run) = self.next_run()
+            && run.interface == first.interface
+            && is_after(&run) == is_after(&first)
+        {
+            looked += run.looked;
+            self.taken = (run.end, self.taken.1 + 1);
+        }
+        let bytes = self.memory.get_mut(start..self.taken.0)?;
+        Some(Group {
+            time: first.time,
+            looked,
+            records: Records {
+                format,
+                bytes,
+                packets: looked.accepted,
+                interface: first.interface,
+            },
         })
+    }
+}
+
+impl Run {
+    fn save(&self, to: &mut [u8]) {
+        let Looked {
+            packets,
+            bytes,
+            accepted,
+            cut,
+            cut_before,
+        } = self.looked;
+        let place = u64::from(self.interface) << 32 | self.end as u64;
+        let time = self.time.as_nanos();
+        let numbers = [time, place, packets, bytes, accepted, cut, cut_before];
+        for (to, number) in to.chunks_exact_mut(8).zip(numbers) {
+            to.copy_from_slice(&number.to_ne_bytes());
+        }
+    }
+
+    fn load(from: &[u8]) -> Self {
+        let mut numbers = [0; RUN / 8];
+        for (number, from) in numbers.iter_mut().zip(from.as_chunks().0) {
+            *number = u64::from_ne_bytes(*from);
+        }
+        let [time, place, packets, bytes, accepted, cut, cut_before] = numbers;
+        Self {
+            time: Timestamp::from_nanos(time),
+            interface: (place >> 32) as u32,
+            end: place as u32 as usize,
+            looked: Looked {
+                packets,
+                bytes,
+                accepted,
+                cut,
+                cut_before,
+            },
+        }
     }
 }

@@ -8,6 +8,7 @@ mod block;
 mod merge;
 mod store;
 
+pub(super) use block::Group;
 pub(super) use merge::{Heads, Next};
 pub(super) use store::{Buffer, Note, Source};
 

@@ -7,11 +7,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use memif::pcap::InterfaceInfo;
+use memif::pcap::{InterfaceInfo, RecordFormat};
 use memif::{Direction, Packet, Timestamp};
 
-use super::block::{BLOCK, Block};
+use super::block::{BLOCK, Block, Fate};
 use crate::failure::Failure;
+use crate::files::record::intake::Intake;
 use crate::files::record::summary::Load;
 
 /// Blocks that are kept for the next packets.
@@ -28,11 +29,13 @@ pub(in super::super) enum Note {
     Missed(u32, u64, bool),
     /// The reader has failed.
     Failed(Failure),
-    /// So many packets of an interface found no memory.
-    Lost(u32, u64, io::Error),
+    /// So many packets of an interface could not be kept.
+    Lost(u32, u64, Failure),
 }
 
 pub(in super::super) struct Buffer {
+    pub(super) format: RecordFormat,
+    intake: Arc<Intake>,
     limit: usize,
     /// Of blocks with packets.
     pub(super) used: AtomicUsize,
@@ -81,8 +84,10 @@ pub(super) enum Item {
 
 impl Buffer {
     /// Of about so many bytes: a reader that finds room may still put a burst.
-    pub(in super::super) fn new(limit: usize) -> Self {
+    pub(in super::super) fn new(limit: usize, format: RecordFormat, intake: Arc<Intake>) -> Self {
         Self {
+            format,
+            intake,
             limit,
             used: AtomicUsize::new(0),
             highest: AtomicUsize::new(0),
@@ -143,41 +148,64 @@ impl Buffer {
         *waiting -= 1;
     }
 
-    /// Copies packets, in order.
+    /// Keeps what is wanted of packets of an interface and direction, in order.
     pub(in super::super) fn put<'p>(
         &self,
         source: &Source,
-        interface: u32,
-        way: Direction,
+        from: (u32, Direction),
         packets: impl Iterator<Item = Packet<'p>>,
     ) {
-        let (mut count, mut full, mut lost) = (0, false, None);
+        let (mut kept, mut full, mut lost) = (0, false, None);
         let mut inner = lock(&source.inner);
         for packet in packets {
-            while lost.is_none() {
-                let current = inner.current.as_mut();
-                if current.is_some_and(|block| block.put(interface, way, &packet)) {
-                    count += 1;
-                    break;
-                }
-                let last = inner.current.take();
-                full |= last.is_some();
-                inner.ready.extend(last.map(Item::Block));
-                match self.block(packet.data().len()) {
-                    Ok(block) => inner.current = Some(block),
-                    Err(error) => lost = Some((0, error)),
-                }
+            match &mut lost {
+                Some((lost, _)) => *lost += 1,
+                None => match self.keep(&mut inner, from, &packet, &mut full) {
+                    Ok(packets) => kept += packets,
+                    Err(failure) => lost = Some((1, failure)),
+                },
             }
-            lost.iter_mut().for_each(|(lost, _)| *lost += 1);
         }
-        if let Some((lost, error)) = lost {
-            inner.note(Note::Lost(interface, lost, error));
+        if let Some((lost, failure)) = lost {
+            inner.note(Note::Lost(from.0, lost, failure));
         }
         drop(inner);
-        self.packets.fetch_add(count, Ordering::AcqRel);
+        self.packets.fetch_add(kept, Ordering::AcqRel);
         if full {
             self.wake();
         }
+    }
+
+    /// Returns 1 if the packet is wanted.
+    #[inline]
+    fn keep(
+        &self,
+        inner: &mut Inner,
+        from: (u32, Direction),
+        packet: &Packet<'_>,
+        full: &mut bool,
+    ) -> Result<i64, Failure> {
+        let mut size = 0;
+        loop {
+            if let Some(block) = &mut inner.current {
+                match block.put(self.format, &self.intake, from, packet)? {
+                    Fate::Kept => return Ok(1),
+                    Fate::Rejected => return Ok(0),
+                    Fate::NoRoom(needed) => size = needed,
+                }
+            }
+            *full |= self.next_block(inner, size)?;
+        }
+    }
+
+    /// For a record of so many bytes. True when the last is full.
+    #[cold]
+    #[inline(never)]
+    fn next_block(&self, inner: &mut Inner, bytes: usize) -> Result<bool, Failure> {
+        let full = inner.ready_current();
+        let no_memory = |e| Failure::Failed(format!("memory for packets: {e}"));
+        inner.current = Some(self.block(bytes).map_err(no_memory)?);
+        Ok(full)
     }
 
     pub(in super::super) fn note(&self, source: &Source, note: Note) {
@@ -197,7 +225,7 @@ impl Buffer {
 
     fn block(&self, bytes: usize) -> io::Result<Block> {
         let spare = lock(&self.spare).pop_if(|block| block.suits(bytes));
-        let block = spare.map_or_else(|| Block::for_packet(bytes), Ok)?;
+        let block = spare.map_or_else(|| Block::for_record(bytes), Ok)?;
         let used = self.used.fetch_add(block.size(), Ordering::AcqRel) + block.size();
         self.highest.fetch_max(used, Ordering::Relaxed);
         Ok(block)
@@ -226,6 +254,11 @@ impl Buffer {
         self.wake();
     }
 
+    /// Whether a reader waits for what is there to be dealt with.
+    pub(in super::super) fn is_waited_for(&self) -> bool {
+        *lock(&self.waiting) > 0
+    }
+
     pub(in super::super) fn take_idle(&self) -> bool {
         self.idle.swap(false, Ordering::SeqCst)
     }
@@ -234,9 +267,9 @@ impl Buffer {
         self.flush.swap(false, Ordering::SeqCst)
     }
 
-    /// Sleeps until there is something to do. Packets that come in small numbers may gather a
-    /// little, so that they are written together.
-    pub(in super::super) fn sleep(&self, may_gather: bool) {
+    /// Sleeps until there is something to do; whether all that there is may be taken. Packets that
+    /// come in small numbers may gather a little, so that they are written together.
+    pub(in super::super) fn sleep(&self, may_gather: bool) -> bool {
         self.sleep.store(ASLEEP, Ordering::SeqCst);
         while self.sleep.load(Ordering::SeqCst) == ASLEEP
             && !self.is_asked()
@@ -244,13 +277,16 @@ impl Buffer {
         {
             thread::park();
         }
+        let mut all = !may_gather;
         if may_gather && self.idle.load(Ordering::SeqCst) {
             self.sleep.store(GATHERING, Ordering::SeqCst);
             if !self.is_asked() {
                 thread::park_timeout(GATHER);
             }
+            all = !self.is_asked();
         }
         self.sleep.store(AWAKE, Ordering::SeqCst);
+        all
     }
 
     /// Whether there is what does not wait.
@@ -258,7 +294,7 @@ impl Buffer {
         let sources = lock(&self.sources);
         self.closing.load(Ordering::SeqCst)
             || self.flush.load(Ordering::SeqCst)
-            || *lock(&self.waiting) > 0
+            || self.is_waited_for()
             || sources.iter().any(|s| !lock(&s.inner).ready.is_empty())
     }
 
@@ -277,7 +313,7 @@ impl Buffer {
         }
         drop(spare);
         self.used.fetch_sub(size, Ordering::AcqRel);
-        if *lock(&self.waiting) > 0 {
+        if self.is_waited_for() {
             self.room.notify_all();
         }
     }
@@ -302,19 +338,30 @@ impl Source {
         }
     }
 
-    /// All that is there.
-    pub(super) fn take(&self, to: &mut VecDeque<Item>) {
+    /// What is there; the block that is being filled too, if all is to be taken.
+    pub(super) fn take(&self, to: &mut VecDeque<Item>, all: bool) {
         let mut inner = lock(&self.inner);
+        if all {
+            inner.ready_current();
+        }
         to.append(&mut inner.ready);
-        to.extend(inner.current.take().map(Item::Block));
     }
 }
 
 impl Inner {
     fn note(&mut self, note: Note) {
-        let last = self.current.take().filter(|block| !block.is_empty());
-        self.ready.extend(last.map(Item::Block));
+        self.ready_current();
         self.ready.push_back(Item::Note(Timestamp::now(), note));
+    }
+
+    /// The block that is being filled goes to the others, unless there is nothing in it.
+    fn ready_current(&mut self) -> bool {
+        let Some(mut block) = self.current.take_if(|block| !block.is_empty()) else {
+            return false;
+        };
+        block.close();
+        self.ready.push_back(Item::Block(block));
+        true
     }
 }
 

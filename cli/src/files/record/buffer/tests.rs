@@ -1,13 +1,27 @@
 //! What goes in comes out: once, in order, within the memory that was given.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use memif::pcap::RecordFormat;
 use memif::{CaptureInfo, Direction, Packet, Timestamp};
 
 use super::block::BLOCK;
 use super::store::{SPARE, lock};
 use super::*;
+use crate::files::filter::PacketFilter;
+use crate::files::record::intake::Intake;
+
+const FORMAT: RecordFormat = RecordFormat::PcapNg;
+
+fn buffer(limit: usize) -> Buffer {
+    let intake = Intake {
+        filter: PacketFilter::default(),
+        snaplen: u32::MAX,
+    };
+    Buffer::new(limit, FORMAT, Arc::new(intake))
+}
 
 /// A packet of this time, length and number.
 fn put(buffer: &Buffer, source: &Source, time: u64, length: usize, number: u32) {
@@ -15,36 +29,44 @@ fn put(buffer: &Buffer, source: &Source, time: u64, length: usize, number: u32) 
     data[..4].copy_from_slice(&number.to_ne_bytes());
     let info = CaptureInfo::whole(data.len() + 1, Timestamp::from_nanos(time));
     let packet = Packet::new(&data, info);
-    buffer.put(source, number, Direction::Outbound, [packet].into_iter());
+    buffer.put(source, (number, Direction::Outbound), [packet].into_iter());
 }
 
 /// The numbers of all that is there, as the writer gets them.
 fn take(buffer: &Buffer, heads: &mut Heads) -> Vec<u32> {
     let mut numbers = Vec::new();
-    while heads.fill(buffer) {
-        let more = |next: Next<'_>| match next {
+    while heads.fill(buffer, true) {
+        let mut more = |next: Next<'_>| match next {
             Next::Note(Note::Missed(number, ..)) => numbers.push(number),
             Next::Note(_) => panic!("another note"),
             Next::Packets(group) => {
-                let (interface, way) = (group.interface, group.way);
-                for packet in group {
-                    let number = u32::from_ne_bytes(*packet.data().first_chunk().unwrap());
-                    assert_eq!((interface, way), (number, Direction::Outbound));
-                    assert_eq!(packet.info().length, packet.data().len() + 1);
-                    assert!(packet.data()[4..].iter().all(|byte| *byte == number as u8));
+                let mut left = &group.records.bytes[..];
+                for _ in 0..group.records.packets {
+                    let (record, rest) = left.split_at(FORMAT.first(left).unwrap());
+                    let at = |at: usize| u32::from_ne_bytes(*record[at..].first_chunk().unwrap());
+                    let (captured, number) = (at(20) as usize, at(28));
+                    assert_eq!((at(8), at(24)), (number, captured as u32 + 1));
+                    let data = &record[28..28 + captured];
+                    assert!(data[4..].iter().all(|byte| *byte == number as u8));
                     numbers.push(number);
+                    left = rest;
                 }
+                assert_eq!(left, [0; 0]);
+                let looked = group.looked;
+                assert_eq!(
+                    (looked.packets, looked.accepted, looked.cut_before),
+                    (group.records.packets, looked.packets, looked.packets)
+                );
             }
         };
-        let mut more = more;
-        while heads.next(buffer, &mut more) {}
+        while heads.next(buffer, None, &mut more) {}
     }
     numbers
 }
 
 #[test]
 fn readers_are_merged_by_time() {
-    let buffer = Buffer::new(1 << 20);
+    let buffer = buffer(1 << 20);
     let sources = [(); 3].map(|()| buffer.add_source());
     for (source, time) in [
         (0, 1),
@@ -72,7 +94,7 @@ fn readers_are_merged_by_time() {
 #[test]
 fn memory_is_bounded_and_given_back() {
     let limit = 1 << 20;
-    let buffer = Buffer::new(limit);
+    let buffer = buffer(limit);
     let source = buffer.add_source();
     let mut heads = Heads::default();
     for round in 0..3 {
@@ -94,7 +116,7 @@ fn memory_is_bounded_and_given_back() {
 
 #[test]
 fn a_packet_that_is_larger_than_a_block_has_one_of_its_own() {
-    let buffer = Buffer::new(BLOCK);
+    let buffer = buffer(BLOCK);
     let source = buffer.add_source();
     for (number, length) in [(0, 60), (1, 3 * BLOCK), (2, 60), (3, 2 * BLOCK)] {
         put(&buffer, &source, 1, length, number);
@@ -114,7 +136,7 @@ fn a_packet_that_is_larger_than_a_block_has_one_of_its_own() {
 #[test]
 fn nobody_misses_a_wake_up() {
     const EACH: u32 = 20_000;
-    let buffer = Buffer::new(256 << 10);
+    let buffer = buffer(256 << 10);
     let read = AtomicU64::new(0);
     let failed = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -3,9 +3,12 @@
 use std::os::fd::OwnedFd;
 
 use memif::Timestamp;
-use memif::pcap::InterfaceStatistics;
+use memif::pcap::{InterfaceStatistics, RecordFormat};
 
 use super::*;
+use crate::files::filter::PacketFilter;
+use crate::files::record::buffer::{Buffer, Heads, Next};
+use crate::files::record::output::Records;
 
 /// Takes so many packets, then is full or fails.
 struct Limited {
@@ -26,6 +29,13 @@ impl Output for Limited {
         self.left -= 1;
         self.taken += 1;
         Ok(Put::Taken)
+    }
+
+    fn put_records(&mut self, records: Records<'_>) -> Result<Put, Failure> {
+        let any = Packet::default();
+        let mut puts = (0..records.packets).map(|_| self.put(&any, 0, Direction::Unknown));
+        puts.find(|put| !matches!(put, Ok(Put::Taken)))
+            .unwrap_or(Ok(Put::Taken))
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
@@ -50,7 +60,7 @@ impl Output for Limited {
 
     /// One of them did not get where it belongs.
     fn packets(&self) -> (u64, u64) {
-        (self.taken, self.taken - u64::from(self.fails))
+        (self.taken, self.taken.saturating_sub(self.fails.into()))
     }
 
     fn what_was_done(&self) -> String {
@@ -66,13 +76,16 @@ fn state(left: u64, fails: bool, limit: Option<u64>) -> State {
             taken: 0,
             counts: InterfaceStatistics::default(),
         }),
-        filter: PacketFilter::default(),
-        snaplen: 40,
+        intake: Arc::new(Intake {
+            filter: PacketFilter::default(),
+            snaplen: 40,
+        }),
         left: limit,
         stop_at: None,
         seen: Summary::default(),
         first: None,
         failure: None,
+        unread: None,
         full: false,
         over: None,
         on_dropped: None,
@@ -82,44 +95,65 @@ fn state(left: u64, fails: bool, limit: Option<u64>) -> State {
     }
 }
 
-/// Twelve of 60 bytes, of which the last had been 100 and was cut before it came here.
-fn take(state: &mut State) -> u64 {
+/// Twelve of 60 bytes, of which the last had been 100 and was cut before it came here; one by one,
+/// or as they come out of a buffer.
+fn take(state: &mut State, buffered: bool) {
     let packets = (0..12).map(|n| {
         let length = if n == 11 { 30 } else { 60 };
         let mut info = memif::CaptureInfo::whole(length, Timestamp::default());
         info.length = if n == 11 { 100 } else { 60 };
         Packet::new(&[0; 60][..length], info)
     });
-    state.take(0, Direction::Inbound, packets)
+    if !buffered {
+        return state.take(0, Direction::Inbound, packets);
+    }
+    let buffer = Buffer::new(1 << 20, RecordFormat::PcapNg, Arc::clone(&state.intake));
+    let source = buffer.add_source();
+    buffer.put(&source, (0, Direction::Inbound), packets);
+    let mut heads = Heads::default();
+    assert!(heads.fill(&buffer, true));
+    heads.next(&buffer, state.over, |next| match next {
+        Next::Packets(group) => state.take_group(group),
+        Next::Note(_) => panic!("a note"),
+    });
 }
 
 #[test]
 fn every_packet_is_in_one_of_the_counts() {
-    // Full, failed, and at the limit: how many are done, discarded, lost.
-    for (mut state, done, discarded, lost) in [
-        (state(100, false, None), 12, 0, 0),
-        (state(10, false, None), 10, 2, 0),
-        (state(10, true, None), 9, 0, 3),
-        (state(100, false, Some(7)), 7, 5, 0),
+    // Full, failed, at the limit, and after the end: how many are done, discarded, lost.
+    for (make, done, discarded, lost) in [
+        ((100, false, None, None), 12, 0, 0),
+        ((10, false, None, None), 10, 2, 0),
+        ((10, true, None, None), 9, 0, 3),
+        ((100, false, Some(7), None), 7, 5, 0),
+        ((100, false, None, Some(0)), 12, 0, 0),
     ] {
-        assert_eq!(take(&mut state), 12 - state.output.packets().0);
-        let seen = state.summary(true);
-        assert_eq!((seen.received, seen.bytes), (12, 11 * 60 + 100));
-        assert_eq!(
-            (seen.done, seen.discarded, seen.lost),
-            (done, discarded, lost)
-        );
-        let counts = state.output.counts(0).unwrap();
-        assert_eq!((counts.received, counts.accepted), (12, 12));
-        // Before the end what is not flushed counts as done.
-        assert_eq!(counts.dropped, discarded + lost - u64::from(lost > 0));
-        assert_eq!(state.is_done(), discarded + lost > 0);
+        for buffered in [false, true] {
+            let (left, fails, limit, over) = make;
+            let mut state = state(left, fails, limit);
+            state.over = over.map(Timestamp::from_nanos);
+            take(&mut state, buffered);
+            let seen = state.summary(true);
+            assert_eq!((seen.received, seen.bytes), (12, 11 * 60 + 100));
+            assert_eq!(
+                (seen.done, seen.discarded, seen.lost),
+                (done, discarded, lost)
+            );
+            let counts = state.output.counts(0).unwrap();
+            assert_eq!((counts.received, counts.accepted), (12, 12));
+            // Before the end what is not flushed counts as done.
+            assert_eq!(counts.dropped, discarded + lost - u64::from(lost > 0));
+            let is_done = discarded + lost > 0 || over.is_some();
+            assert_eq!(state.is_done(), is_done);
+        }
     }
 }
 
 #[test]
 fn packets_cut_here_are_told_from_those_cut_before() {
-    let mut state = state(100, false, None);
-    take(&mut state);
-    assert_eq!((state.seen.cut, state.seen.cut_before), (11, 1));
+    for buffered in [false, true] {
+        let mut state = state(100, false, None);
+        take(&mut state, buffered);
+        assert_eq!((state.seen.cut, state.seen.cut_before), (11, 1));
+    }
 }
