@@ -1,7 +1,7 @@
 //! What all commands that record have in common: limits, the clock, failures, numbers, the end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use super::state::State;
 use super::summary::{Load, Summary};
 use crate::events::{Events, Request};
 use crate::failure::Failure;
+use crate::lock::lock;
 use crate::report::notice_later;
 
 /// Takes packets from any thread, by feeds. Clones are the same.
@@ -271,8 +272,4 @@ impl Recording {
             ));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
