@@ -33,8 +33,9 @@
 //!   memory. Everything above it is safe Rust.
 //!
 //! `pcap` reads and writes capture files (feature `pcap`). `phy` has the device for smoltcp
-//! (feature `smoltcp`). `stream` reads and writes in a tokio runtime (feature `tokio`). `observe`
-//! reads links between other processes (feature `observe`).
+//! (feature `smoltcp`). `stream` reads and writes in a tokio runtime (feature `tokio`). `net` is a
+//! host with TCP, UDP and ping in a tokio runtime (feature `net`). `observe` reads links between
+//! other processes (feature `observe`).
 //!
 //! The [`manual`] explains the concepts, helps to choose modes and sizes, and says how to set up
 //! peers and what to do when no packets arrive.
@@ -66,6 +67,8 @@ mod interface;
 mod interrupts;
 mod link;
 pub mod manual;
+#[cfg(feature = "net")]
+pub mod net;
 #[cfg(feature = "observe")]
 pub mod observe;
 mod packet;

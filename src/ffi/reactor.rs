@@ -56,7 +56,7 @@ impl Timer {
         Readable::new(unsafe { OwnedFd::from_raw_fd(fd) }).map(Self)
     }
 
-    /// Starts the timer. It fires once, after this time (more than zero, less than a second).
+    /// Starts the timer. It fires once, after this time, in place of what was set before.
     pub(crate) fn start(&self, after: Duration) -> io::Result<()> {
         let never = libc::timespec {
             tv_sec: 0,
@@ -65,7 +65,8 @@ impl Timer {
         let spec = libc::itimerspec {
             it_interval: never,
             it_value: libc::timespec {
-                tv_sec: 0,
+                tv_sec: after.as_secs().min(i32::MAX as u64) as libc::time_t,
+                // No time at all would stop it.
                 tv_nsec: after.subsec_nanos().max(1).into(),
             },
         };

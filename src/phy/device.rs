@@ -11,7 +11,7 @@ use super::segment::Layout;
 use super::settings::{DEFAULT_BURST, MAX_FRAME, Segmentation};
 use super::stats::DeviceStats;
 use crate::config::IfMode;
-use crate::error::Error;
+use crate::error::{Eof, Error};
 use crate::interface::Memif;
 use crate::link::rx_mode::RxMode;
 use crate::queue::{Burst, RxQueue};
@@ -53,6 +53,7 @@ pub struct MemifDevice {
     max_burst_size: Option<Option<usize>>,
     /// The number of waits in a row in which only the transmit side was stuck.
     pub(super) tries: u32,
+    closed: bool,
 }
 
 impl MemifDevice {
@@ -88,6 +89,7 @@ impl MemifDevice {
             mtu: 1500,
             max_burst_size: None,
             tries: 0,
+            closed: false,
         })
     }
 
@@ -171,6 +173,41 @@ impl MemifDevice {
         self.next < self.burst.len()
     }
 
+    /// The next packet, which [`receive`](Device::receive) passes on or [`skip`](Self::skip) drops.
+    #[cfg(feature = "net")]
+    pub(crate) fn peek(&mut self) -> Option<&[u8]> {
+        let index = self.next_packet()?;
+        Some(self.burst.get(index)?.data())
+    }
+
+    /// Drops the packet that [`peek`](Self::peek) has shown.
+    #[cfg(feature = "net")]
+    pub(crate) fn skip(&mut self) {
+        self.next += 1;
+        self.out.stats.rx_dropped += 1;
+    }
+
+    /// Whether the stack would get a transmit token.
+    #[cfg(feature = "net")]
+    pub(crate) fn may_send(&mut self) -> bool {
+        self.out.may_send()
+    }
+
+    #[cfg(feature = "net")]
+    pub(crate) fn is_link_up(&mut self) -> bool {
+        self.out.queue.is_up()
+    }
+
+    /// Whether the interface was found closed, with every packet read: nothing will come any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The number of links that there have been so far. After a change the peer may be another.
+    pub fn links(&self) -> u64 {
+        self.out.queue.links()
+    }
+
     /// The index of the next packet in the burst.
     fn next_packet(&mut self) -> Option<usize> {
         loop {
@@ -183,7 +220,6 @@ impl MemifDevice {
                 return None;
             }
             let index = self.next;
-            self.next += 1;
             let packet = self.burst.get(index)?;
             let stats = &mut self.out.stats;
             let large = self.out.segmentation != Segmentation::Off;
@@ -193,10 +229,9 @@ impl MemifDevice {
                         .is_some_and(|layout| layout.announces_too_little(&packet))
             {
                 stats.rx_dropped += 1;
+                self.next += 1;
                 continue;
             }
-            stats.rx_packets += 1;
-            stats.rx_bytes += packet.len() as u64;
             return Some(index);
         }
     }
@@ -207,8 +242,9 @@ impl MemifDevice {
         match self.rx.rx_burst(&mut self.burst) {
             Ok(0) => None,
             Ok(_) => Some(()),
-            Err(Error::Eof(_)) => {
+            Err(Error::Eof(reason)) => {
                 self.out.down = true;
+                self.closed = reason == Eof::Closed;
                 None
             }
             Err(error) => {
@@ -231,7 +267,10 @@ impl Device for MemifDevice {
 
     fn receive(&mut self, _timestamp: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         let index = self.next_packet()?;
+        self.next += 1;
         let packet = self.burst.get(index)?.data();
+        self.out.stats.rx_packets += 1;
+        self.out.stats.rx_bytes += packet.len() as u64;
         let tx = TxToken {
             outgoing: &mut self.out,
             segment_size: None,

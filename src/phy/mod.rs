@@ -51,6 +51,7 @@
 //! accept them, they are sent whole, as chains of buffers ([`Segmentation::Whole`]). For other
 //! peers the device cuts them ([`Segmentation::Cut`]).
 
+mod announce;
 mod device;
 mod outgoing;
 mod segment;
@@ -59,6 +60,7 @@ mod shared;
 mod stats;
 mod wait;
 
+pub use announce::announce;
 pub use device::MemifDevice;
 pub use settings::{DEFAULT_BURST, Segmentation};
 pub use shared::SharedDevice;

@@ -15,7 +15,8 @@ pub struct DeviceStats {
     /// The number of their bytes.
     pub rx_bytes: u64,
     /// The number of packets not passed to the stack: those longer than 64 KiB, and, while
-    /// segmentation is on, SYNs that announce segments of less than 64 bytes.
+    /// segmentation is on, SYNs that announce segments of less than 64 bytes; on a host of `net`
+    /// also SYNs that its backlog has no room for.
     pub rx_dropped: u64,
     /// The number of errors while receiving, for example because the peer broke the protocol; see
     /// [`MemifDevice::take_error`](super::MemifDevice::take_error).

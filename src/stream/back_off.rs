@@ -18,7 +18,7 @@ const SCHEDULE: Schedule = Schedule {
 
 /// Tries again at once, then after other tasks have run, then after 50 µs and more, up to 1.6 ms.
 #[derive(Debug, Default)]
-pub(super) struct BackOff {
+pub(crate) struct BackOff {
     tries: u32,
     timer: Option<Timer>,
     running: bool,
@@ -26,13 +26,13 @@ pub(super) struct BackOff {
 
 impl BackOff {
     /// An attempt succeeded.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.tries = 0;
         self.running = false;
     }
 
     /// An attempt failed. Ready when it is time for the next; otherwise the task is woken then.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if !self.running {
             self.tries = self.tries.saturating_add(1);
             match SCHEDULE.pause(self.tries) {

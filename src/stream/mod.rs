@@ -101,7 +101,7 @@
 //! # }
 //! ```
 
-mod back_off;
+pub(crate) mod back_off;
 mod batch;
 mod read;
 mod write;

@@ -15,6 +15,7 @@ use floors::{House, Source, read};
 const LIBRARY: House = House {
     floors: &[
         &["manual"],
+        &["net"],
         &["handle", "observe", "stream", "phy"],
         &["context", "interface"],
         &["interrupts", "pcap"],

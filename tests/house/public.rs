@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 /// What may be there, by the folder that it is in.
-const ALLOWED: [(&str, &[&str]); 2] = [
+const ALLOWED: [(&str, &[&str]); 3] = [
+    ("net/", &["tokio"]),
     ("phy/", &["smoltcp"]),
     ("stream/", &["futures_core", "futures_sink"]),
 ];

@@ -1,16 +1,16 @@
 //! `memif respond`: a host of its own at the other end of a memif, by smoltcp.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
 
 use memif::phy::smoltcp;
 use memif::phy::{self, MemifDevice};
 use memif::{IfMode, RxMode};
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, Route, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -28,6 +28,9 @@ const BUFFER: usize = 256 << 10;
 /// A peer that says nothing for so long has gone.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How soon a new link is noticed.
+const LOOKS: Duration = Duration::from_millis(500);
 
 /// What every link of IPv6 has to carry.
 const LEAST_MTU_IPV6: u16 = 1280;
@@ -48,15 +51,18 @@ pub(crate) struct Args {
     /// IPv4 address and prefix length
     #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = cidr::<Ipv4Cidr>, required_unless_present = "ip6")]
     ip: Option<Ipv4Cidr>,
-    /// IPv6 address and prefix length
+    /// IPv6 address and prefix length, beside the link-local one, which is made from the MAC
     #[arg(long, value_name = "ADDRESS/LENGTH", value_parser = cidr::<Ipv6Cidr>)]
     ip6: Option<Ipv6Cidr>,
     /// Ethernet address [default: 02:fe and the IPv4 address]
     #[arg(long, value_name = "MAC", value_parser = mac)]
     mac: Option<Mac>,
-    /// IPv4 address of the default router
+    /// Address of the default router, of IPv4 or IPv6; may be given for each
     #[arg(long, value_name = "ADDRESS")]
-    gateway: Option<Ipv4Addr>,
+    gateway: Vec<IpAddr>,
+    /// Router for a network; may be repeated
+    #[arg(long, value_name = "NETWORK/LENGTH=ROUTER", value_parser = route)]
+    route: Vec<Route>,
     /// MTU, 576 to 65535
     #[arg(long, default_value_t = 1500, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
     mtu: u16,
@@ -75,6 +81,44 @@ fn cidr<T: FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| {
         format!("'{text}' is not an address with a prefix length, such as 192.168.1.1/24")
     })
+}
+
+fn route(text: &str) -> Result<Route, String> {
+    let parts = text.split_once('=');
+    let parts = parts.and_then(|(network, router)| {
+        let network: IpCidr = network.parse().ok()?;
+        Some((network, router.parse::<IpAddr>().ok()?))
+    });
+    let (network, router) = parts.ok_or_else(|| {
+        format!("'{text}' is not a network and its router, such as 10.0.0.0/8=192.168.1.254")
+    })?;
+    via(network, router)
+}
+
+fn via(cidr: IpCidr, router: IpAddr) -> Result<Route, String> {
+    let via_router = IpAddress::from(router);
+    // smoltcp takes no other.
+    if !via_router.is_unicast() || via_router.version() != cidr.address().version() {
+        return Err(format!("{router} is not a router for {cidr}"));
+    }
+    Ok(Route {
+        cidr,
+        via_router,
+        preferred_until: None,
+        expires_at: None,
+    })
+}
+
+/// The routes of the options.
+fn routes(args: &Args) -> Result<Vec<Route>, Failure> {
+    let gateways = args.gateway.iter().map(|router| {
+        let all = match router {
+            IpAddr::V4(_) => IpCidr::new(IpAddress::v4(0, 0, 0, 0), 0),
+            IpAddr::V6(_) => IpCidr::new(IpAddress::v6(0, 0, 0, 0, 0, 0, 0, 0), 0),
+        };
+        via(all, *router).map_err(Failure::Usage)
+    });
+    gateways.chain(args.route.iter().map(|r| Ok(*r))).collect()
 }
 
 fn mac(text: &str) -> Result<Mac, String> {
@@ -108,6 +152,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             args.mtu
         )));
     }
+    let routes = routes(args)?;
     let events = Events::start()?;
     let session = args.endpoint.of_one_queue().open(&events, args.quiet)?;
     let _serving = args.metrics.serve("respond", &[&session], None, &events)?;
@@ -126,16 +171,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     config.random_seed = since.unwrap_or_default().as_nanos() as u64;
     let mut iface = Interface::new(config, &mut device, Instant::now());
-    let local = args.ip6.and_then(|ip6| link_local(ip6, mac));
+    let has_ip6 = args.endpoint.mode != IfMode::Ip && args.mtu >= LEAST_MTU_IPV6;
+    let local = has_ip6.then(|| link_local(args.ip6, mac)).flatten();
     iface.update_ip_addrs(|list| {
         for address in addresses.iter().chain(&local) {
-            // There is room for these three.
+            // There is room for eight.
             let _ = list.push(*address);
         }
     });
-    if let Some(gateway) = args.gateway {
-        let added = iface.routes_mut().add_default_ipv4_route(gateway);
-        added.map_err(|_| Failure::Failed("the table of routes is full".into()))?;
+    let mut fit = true;
+    iface.routes_mut().update(|list| {
+        fit = routes.iter().all(|route| list.push(*route).is_ok());
+    });
+    if !fit {
+        return Err(Failure::Usage(format!(
+            "{} routes are too many",
+            routes.len()
+        )));
     }
 
     let mut sockets = SocketSet::new(Vec::new());
@@ -154,14 +206,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             _ => notice(format_args!("Answering as {list}")),
         }
     }
+    let mut links = 0;
     loop {
-        iface.poll(Instant::now(), &mut device, &mut sockets);
+        let now = Instant::now();
+        if links != device.links() && session.memif.is_link_up() {
+            links = device.links();
+            // The peer may be another one. This is how the stack forgets its neighbours.
+            iface.update_ip_addrs(|_| ());
+            let own: Vec<IpCidr> = iface.ip_addrs().to_vec();
+            phy::announce(&mut device, EthernetAddress(mac.0), &own, now);
+        }
+        iface.poll(now, &mut device, &mut sockets);
         for service in &mut services {
             service.serve(&mut sockets);
         }
         let stats = device.stats();
         session.dropped.set(0, stats.rx_dropped + stats.tx_dropped);
-        match phy::sleep(&mut device, &mut iface, &sockets) {
+        let delay = phy::poll_delay(&mut device, &mut iface, &sockets, Instant::now());
+        // A link that comes up wakes nobody before its first packet.
+        let delay = delay.map_or(LOOKS, |delay| delay.min(LOOKS));
+        match phy::wait(&mut device, Some(delay)) {
             Err(e) if e.is_eof() => break,
             slept => slept?,
         }
@@ -181,13 +245,13 @@ fn default_mac(ip: Option<Ipv4Cidr>) -> Mac {
     Mac([0x02, 0xfe, a, b, c, d])
 }
 
-/// The address that every host of IPv6 has beside this one: neighbours ask from theirs.
-fn link_local(ip6: Ipv6Cidr, Mac([a, b, c, d, e, f]): Mac) -> Option<IpCidr> {
+/// The address that every host of IPv6 has, unless it is given one: neighbours ask from theirs.
+fn link_local(ip6: Option<Ipv6Cidr>, Mac([a, b, c, d, e, f]): Mac) -> Option<IpCidr> {
     let words = [[a ^ 2, b], [c, 0xff], [0xfe, d], [e, f]].map(u16::from_be_bytes);
     let [w, x, y, z] = words;
     let address = Ipv6Addr::new(0xfe80, 0, 0, 0, w, x, y, z);
-    let given = ip6.address().is_unicast_link_local();
-    (!given).then(|| IpCidr::Ipv6(Ipv6Cidr::new(address, 64)))
+    let given = ip6.is_some_and(|ip6| ip6.address().is_unicast_link_local());
+    (!given).then(|| IpCidr::Ipv6(Ipv6Cidr::new(address, 10)))
 }
 
 /// A connection of a service, or the readiness for one.
@@ -331,8 +395,21 @@ mod tests {
         let ip = cidr("10.0.0.9/8").unwrap();
         let mac = default_mac(Some(ip));
         assert_eq!(mac.to_string(), "02:fe:0a:00:00:09");
-        let local = link_local(cidr("fd00::1/64").unwrap(), mac).unwrap();
-        assert_eq!(local.to_string(), "fe80::fe:aff:fe00:9/64");
-        assert_eq!(link_local(cidr("fe80::1/64").unwrap(), mac), None);
+        for ip6 in [None, Some(cidr("fd00::1/64").unwrap())] {
+            let local = link_local(ip6, mac).unwrap();
+            assert_eq!(local.to_string(), "fe80::fe:aff:fe00:9/10");
+        }
+        assert_eq!(link_local(cidr("fe80::1/64").ok(), mac), None);
+        let way = route("10.0.0.0/8=192.168.1.254").unwrap();
+        assert_eq!(way.via_router.to_string(), "192.168.1.254");
+        assert!(route("fd00::/8=fe80::1").is_ok());
+        for wrong in [
+            "10.0.0.0/8",
+            "10.0.0.0=1.1.1.1",
+            "10.0.0.0/8=fe80::1",
+            "::/0=ff02::1",
+        ] {
+            assert!(route(wrong).is_err(), "{wrong}");
+        }
     }
 }

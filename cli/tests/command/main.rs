@@ -29,6 +29,7 @@ mod process;
 mod refusals;
 mod replay;
 mod replay_options;
+mod respond;
 mod restarts;
 mod resume;
 mod rotation;

@@ -168,7 +168,8 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->efd = r->efd;
   q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->least = q->untaken = 0;
   q->idle = 0;
-  q->chained = false;
+  q->chained = q->far = false;
+  q->samples = q->far_samples = 0;
   q->fault = FAULT_NONE;
   q->state = QUEUE_UP;
   if (!q->rx)

@@ -55,6 +55,7 @@ struct queue
   _Atomic bool gate;	  /* any: somebody else wants, or has, the queue */
   _Atomic bool attention; /* any: the wake descriptor may be readable */
   bool slave, rx;	  /* made */
+  bool far;		  /* owner, tx: see far.c */
   uint16_t least; /* owner, tx master: the fewest slots that were offered again at a time; 0: none yet */
   queue_state_t state;	  /* link */
   fault_t fault;	  /* owner */
@@ -80,6 +81,7 @@ struct queue
   bool chained;	   /* owner, master: chains were handed out or cleared since the link came up */
   _Atomic bool polling; /* any, with queue_lock: the receive mode asked for */
   /* Sending: */
+  uint8_t until_measured; /* owner: bursts until far.c measures again */
   uint16_t reclaimed;	/* owner, slave: first slot whose buffer is not back among the spare ones */
   uint16_t num_spare[2]; /* owner, slave */
   own_t *spare[2];	/* link; owner: what they hold */
@@ -107,6 +109,7 @@ struct queue
   pending_link_t *pending; /* made; link: links after this one, oldest first */
   uint16_t num_pending;	/* link */
   /* Sending: */
+  uint8_t samples, far_samples; /* owner: of far.c */
   uint16_t untaken; /* link, down: what the peer had not taken when the link went down */
 };
 

@@ -78,9 +78,7 @@ tx_free_slots (queue_t *q)
     return q->fault == FAULT_NEW ? -1 : 0;
   unsigned size = q->mask + 1u;
   uint16_t reserved = (uint16_t) (q->next - q->done);
-  /* The peer has read the buffers, or written the descriptors, before the counter: acquire. */
-  uint16_t peer = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head,
-					memory_order_acquire);
+  uint16_t peer = tx_peer_counter (q);
   uint16_t held = q->slave ? (uint16_t) (q->done - peer)	/* published, not taken */
 			   : (uint16_t) (peer - q->done); /* offered, not published */
   /* Buffers come back slot by slot, so a counter that goes back would give some twice. */
@@ -149,9 +147,7 @@ uint16_t
 tx_untaken (const queue_t *q)
 {
   uint16_t size = (uint16_t) (q->mask + 1u);
-  /* Acquire, as in tx_free_slots: what is taken has been read. */
-  uint16_t peer = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head,
-					memory_order_acquire);
+  uint16_t peer = tx_peer_counter (q);
   uint16_t held = q->slave ? (uint16_t) (q->done - peer) : (uint16_t) (peer - q->done);
   if (held > size)
     return size; /* nonsense: nobody knows */

@@ -40,6 +40,18 @@ tx_most (const queue_t *q)
 /* Tells observers how many slots linger; none where more than tx_most are to be written at once. */
 void tx_promise (queue_t *q, uint16_t slots);
 
+/* The slots that the peer has read, or offered, before the counter: acquire. */
+static inline uint16_t
+tx_peer_counter (const queue_t *q)
+{
+  return atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head, memory_order_acquire);
+}
+
+/* far.c: times a read of the peer's counter. After a burst was copied, so that the peer may have
+ * changed it, and before the ring's own line is touched, which the processor fetches with it. */
+void tx_measure (queue_t *q);
+void tx_learn_distance (queue_t *q, uint64_t ns);
+
 void tx_wake_peer (queue_t *q);
 
 /* Makes slots up to q->done visible to the peer, and wakes it if it asked for that. */

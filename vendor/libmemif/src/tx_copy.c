@@ -1,7 +1,81 @@
 /* Sending copies of the program's packets: memif_ext_tx_burst. */
 #define _GNU_SOURCE
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 #include "control.h"
 #include "tx.h"
+
+/* Packets of a burst from which on it is written past the cache for a peer that is far. What is
+ * written so arrives later, which only a burst makes up for. */
+enum { FAR_BURST = 16, LINE = 64 };
+
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+static inline bool
+goes_far (const queue_t *q, uint16_t count)
+{
+  return count >= FAR_BURST && q->far;
+}
+
+/* Before what was written so is published: it is in no order with other writes. */
+static inline void
+far_end (void)
+{
+  _mm_sfence ();
+}
+
+static inline void
+write_line (uint8_t *to, const uint8_t *from)
+{
+  for (size_t i = 0; i < LINE; i += sizeof (__m128i))
+    _mm_stream_si128 ((__m128i *) (void *) (to + i), _mm_loadu_si128 ((const __m128i *) (const void *) (from + i)));
+}
+
+/* Writes whole lines, the last one filled with zeros: so much room must be there. */
+static inline void
+copy_far (uint8_t *to, const uint8_t *from, size_t n)
+{
+  for (; n >= LINE; to += LINE, from += LINE, n -= LINE)
+    write_line (to, from);
+  if (n == 0)
+    return;
+  uint8_t last[LINE] = { 0 };
+  memcpy (last, from, n);
+  write_line (to, last);
+}
+#else
+static inline bool
+goes_far (const queue_t *q, uint16_t count)
+{
+  (void) q, (void) count;
+  return false;
+}
+
+static inline void
+far_end (void)
+{
+}
+
+static inline void
+copy_far (uint8_t *to, const uint8_t *from, size_t n)
+{
+  copy_bytes (to, from, n);
+}
+#endif
+
+/* Of a slave's own buffers, which take whole lines. */
+#define OWN_ROOM SIZE_MAX
+
+/* Into a buffer of so many bytes. */
+static inline void
+copy_into (uint8_t *to, size_t room, const uint8_t *from, size_t n, bool far)
+{
+  if (far && ((uintptr_t) to % LINE) == 0 && ((n - 1) | (LINE - 1)) < room)
+    copy_far (to, from, n);
+  else
+    copy_bytes (to, from, n);
+}
 
 /* Whether a packet that did not fit can't fit even into an empty ring. A master
  * knows the largest buffer it was offered (slots not offered now hold lengths of
@@ -16,7 +90,7 @@ too_large (const queue_t *q, uint32_t length, unsigned free_slots)
 
 /* Copies a packet into the next slots. -1 after a fault; nothing is published yet. */
 static int
-copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
+copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots, bool far)
 {
   for (uint16_t slot = q->next; left; slot++)
     {
@@ -36,9 +110,10 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
 	  if (!(to = tx_offered_at (q, slot, &d)))
 	    return -1;
 	}
+      const size_t room = q->slave ? OWN_ROOM : d.length;
       if (d.length > left)
 	d.length = left;
-      copy_bytes (to, from, d.length);
+      copy_into (to, room, from, d.length, far);
       from += d.length;
       left -= d.length;
       d.flags = left ? DESC_NEXT : 0;
@@ -50,8 +125,8 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots)
 /* What most bursts are: packets of one buffer each, sent by a slave into slots that
  * are known to be free. Stops before the first that is not. Works on copies of
  * the queue's fields, which the compiler could not keep over writes of bytes. */
-static uint16_t __attribute__ ((noinline))
-copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
+static inline uint16_t __attribute__ ((always_inline))
+copy_singles_to (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, bool far)
 {
   const uint32_t buffer_size = q->buffer_size;
   const uint32_t small_size = q->small_size;
@@ -73,7 +148,7 @@ copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
 	break;
       const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
       own[next & own_mask] = b;
-      copy_bytes (base + own_offset (b), data, len);
+      copy_into (base + own_offset (b), OWN_ROOM, data, len, far);
       desc_write (&desc[next & mask],
 		  (desc_t){ .region = region, .offset = own_offset (b), .length = len });
     }
@@ -81,6 +156,18 @@ copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
   q->num_spare[0] = (uint16_t) num_large;
   q->next = (uint16_t) next;
   return (uint16_t) (packet - packets);
+}
+
+static uint16_t __attribute__ ((noinline))
+copy_singles_in (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
+{
+  return copy_singles_to (q, packets, count, false);
+}
+
+static uint16_t __attribute__ ((noinline))
+copy_singles_far (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
+{
+  return copy_singles_to (q, packets, count, true);
 }
 
 /* The same for one packet, without the preparations. */
@@ -98,8 +185,10 @@ copy_one (queue_t *q, const memif_ext_slice_t *p)
 }
 
 static inline void
-publish (queue_t *q)
+publish (queue_t *q, bool far)
 {
+  if (far)
+    far_end ();
   q->done = q->next;
   tx_publish (q);
 }
@@ -128,7 +217,7 @@ slots_with_room (queue_t *q, uint32_t length, int *err)
 
 /* Whatever is not a single, from packet n on. Returns how many packets are in. */
 static uint16_t __attribute__ ((noinline))
-copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t count, int *err)
+copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t count, bool far, int *err)
 {
   for (; n < count && q->fault == FAULT_NONE; n++)
     {
@@ -144,11 +233,11 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
       if (slots + (uint16_t) (q->next - q->done) > tx_most (q))
 	{
 	  if (q->next != q->done)
-	    publish (q);
+	    publish (q, far);
 	  if (slots > tx_most (q))
 	    tx_promise (q, 0);
 	}
-      if (copy_in (q, p->data, p->len, slots) < 0)
+      if (copy_in (q, p->data, p->len, slots, far) < 0)
 	break;
       q->next = (uint16_t) (q->next + slots);
     }
@@ -170,6 +259,7 @@ send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
 {
   int err = MEMIF_ERR_SUCCESS;
   uint16_t n = 0;
+  const bool far = goes_far (q, count);
 
   if (q->state != QUEUE_UP)
     return queue_lacking (q) ? MEMIF_ERR_NOBUF_RING : MEMIF_ERR_DISCONNECTED;
@@ -182,12 +272,18 @@ send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
       /* Not for each packet, as the counter is in the peer's cache; but often
        * enough to use few buffers again and again. */
       if ((uint16_t) (q->next - q->peer) < RECLAIM_AFTER || tx_free_slots (q) >= 0)
-	n = count == 1 ? copy_one (q, packets) : copy_singles_in (q, packets, count);
+	n = count == 1 ? copy_one (q, packets)
+	    : far      ? copy_singles_far (q, packets, count)
+		       : copy_singles_in (q, packets, count);
     }
   if (n < count)
-    n = copy_others (q, packets, n, count, &err);
+    n = copy_others (q, packets, n, count, far, &err);
   if (q->next != q->done)
-    publish (q);
+    {
+      if (count >= FAR_BURST && q->until_measured-- == 0)
+	tx_measure (q);
+      publish (q, far);
+    }
   *sent = n;
   if (__builtin_expect (q->fault != FAULT_NONE && n == 0, 0))
     return tell_fault (q);

@@ -1,0 +1,358 @@
+//! What the driver and the sockets share: the stack, the device, and who waits for what.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+
+use smoltcp::iface::{Interface, PollResult, SocketSet};
+use smoltcp::phy::{Device, Medium};
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint};
+use tokio::sync::Notify;
+
+use super::addresses::Addresses;
+use super::backlog::{Backlog, Full};
+use super::flow::Flow;
+use super::settings::{Settings, now};
+use super::slots::{Bound, Event, Kind, Slots};
+use crate::phy::{MemifDevice, announce};
+
+/// How many packets are received, and how many sent, before the other gets its turn.
+const TURN: usize = 64;
+/// A socket that wants something that can't be done now is asked again after this time.
+const AGAIN: Duration = Duration::from_millis(1);
+
+pub(super) struct State {
+    pub(super) iface: Interface,
+    pub(super) device: MemifDevice,
+    medium: Medium,
+    mac: Option<EthernetAddress>,
+    /// For packets that no socket gets.
+    nobody: SocketSet<'static>,
+    pub(super) settings: Settings,
+    pub(super) addresses: Addresses,
+    pub(super) slots: Slots,
+    /// Those that may have something to send, in turn.
+    dirty: VecDeque<usize>,
+    /// Those that wait for the Ethernet address of a neighbour.
+    unresolved: Vec<usize>,
+    /// A packet came that may have told of a neighbour.
+    resolved: bool,
+    /// By local and remote address.
+    pub(super) connections: HashMap<(IpEndpoint, IpEndpoint), usize>,
+    pub(super) orphans: BTreeSet<(Instant, usize)>,
+    pub(super) listeners: HashMap<Bound, Backlog>,
+    pub(super) udp: HashMap<Bound, usize>,
+    pub(super) pings: HashMap<u16, usize>,
+    pub(super) next_port: u16,
+    pub(super) next_ident: u16,
+    /// The link that the neighbours were learnt from.
+    link: u64,
+    is_up: bool,
+    pub(super) driver: Option<Waker>,
+    /// Nobody has the host or one of its sockets any more.
+    pub(super) abandoned: bool,
+    ended: Option<Ended>,
+    /// Notified when the last orphan has gone.
+    pub(super) drained: Arc<Notify>,
+}
+
+/// Why the host does not work any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Closed,
+    Runtime,
+}
+
+impl Ended {
+    pub(super) fn error(self) -> io::Error {
+        let why = match self {
+            Self::Closed => "the memif interface is closed",
+            Self::Runtime => "the runtime that the host was started in has ended",
+        };
+        io::Error::new(io::ErrorKind::NotConnected, why)
+    }
+}
+
+/// What the driver waits for next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing: there is more to do.
+    More,
+    /// Packets, a socket, or this time.
+    Wait(Option<Instant>),
+    /// The same, or room in the ring.
+    Room(Option<Instant>),
+    End,
+}
+
+impl State {
+    pub(super) fn new(
+        iface: Interface,
+        device: MemifDevice,
+        mac: Option<EthernetAddress>,
+        settings: Settings,
+        addresses: Addresses,
+        seed: u64,
+    ) -> Self {
+        Self {
+            iface,
+            medium: device.capabilities().medium,
+            device,
+            mac,
+            nobody: SocketSet::new(Vec::new()),
+            settings,
+            addresses,
+            slots: Slots::default(),
+            dirty: VecDeque::new(),
+            unresolved: Vec::new(),
+            resolved: false,
+            connections: HashMap::new(),
+            orphans: BTreeSet::new(),
+            listeners: HashMap::new(),
+            udp: HashMap::new(),
+            pings: HashMap::new(),
+            next_port: (seed >> 32) as u16,
+            next_ident: seed as u16,
+            link: 0,
+            is_up: false,
+            driver: None,
+            abandoned: false,
+            ended: None,
+            drained: Arc::default(),
+        }
+    }
+
+    /// Fails once the host does not work any more.
+    pub(super) fn works(&self) -> io::Result<()> {
+        self.ended.map_or(Ok(()), |ended| Err(ended.error()))
+    }
+
+    /// Ends all waiting.
+    pub(super) fn end(&mut self, ended: Ended) {
+        self.ended.get_or_insert(ended);
+        for id in self.slots.ids() {
+            match self.slots.get(id).map(|slot| &mut slot.kind) {
+                Some(Kind::Tcp(connection)) => connection.wake(true, true),
+                Some(Kind::Udp(datagrams)) => datagrams.notify.notify_waiters(),
+                Some(Kind::Sender(sender)) => sender.notify.notify_waiters(),
+                Some(Kind::Ping(notify)) => notify.notify_waiters(),
+                None => {}
+            }
+        }
+        for backlog in self.listeners.values() {
+            backlog.notify.notify_waiters();
+        }
+        self.drained.notify_waiters();
+    }
+
+    /// A socket has something to do for the driver.
+    pub(super) fn kick(&mut self, id: usize) {
+        self.mark(id);
+        if !self.device.is_link_up() {
+            self.settle(id, now(), Event::Stuck);
+        }
+        self.wake_driver();
+    }
+
+    pub(super) fn wake_driver(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    pub(super) fn mark(&mut self, id: usize) {
+        if let Some(slot) = self.slots.get(id)
+            && !slot.dirty
+        {
+            slot.dirty = true;
+            self.dirty.push_back(id);
+        }
+    }
+
+    /// What was read may have made room that the peer does not know of.
+    pub(super) fn kick_if_due(&mut self, id: usize) {
+        let now = now();
+        let Some(slot) = self.slots.get(id) else {
+            return;
+        };
+        if !slot.dirty
+            && self
+                .iface
+                .poll_at(now, &slot.set)
+                .is_some_and(|at| at <= now)
+        {
+            self.kick(id);
+        }
+    }
+
+    /// Whether the driver has a reason to go on with what the device has.
+    pub(super) fn has_input(&mut self, was_up: bool) -> bool {
+        self.device.peek().is_some()
+            || self.device.is_closed()
+            || self.device.is_link_up() != was_up
+    }
+
+    /// One turn: receives, sends, and says what to wait for.
+    pub(super) fn turn(&mut self, now: Instant) -> Next {
+        self.look_at_link(now);
+        let received = self.receive(now);
+        if self.device.is_closed() {
+            self.end(Ended::Closed);
+            return Next::End;
+        }
+        while let Some(id) = self.slots.rung(now) {
+            self.expire(id, now);
+            self.mark(id);
+            if !self.is_up {
+                self.settle(id, now, Event::Stuck);
+            }
+        }
+        if std::mem::take(&mut self.resolved) {
+            for id in std::mem::take(&mut self.unresolved) {
+                if let Some(slot) = self.slots.get(id) {
+                    slot.unresolved = false;
+                }
+                self.mark(id);
+            }
+        }
+        let sent = self.send(now);
+        self.device.publish();
+        if received == TURN || sent == TURN {
+            return Next::More;
+        }
+        let unpublished = self.device.unpublished() > 0;
+        if self.abandoned && self.slots.len() == 0 && !unpublished {
+            return Next::End;
+        }
+        let alarm = self.slots.next_alarm();
+        match self.device.is_link_up() {
+            true if unpublished || !self.dirty.is_empty() => Next::Room(alarm),
+            _ => Next::Wait(alarm),
+        }
+    }
+
+    /// After a reconnect the peer may be another one, which knows nobody.
+    fn look_at_link(&mut self, now: Instant) {
+        let link = self.device.links();
+        let was_up = std::mem::replace(&mut self.is_up, self.device.is_link_up());
+        if was_up && !self.is_up {
+            for id in self.dirty.iter().copied().collect::<Vec<_>>() {
+                self.settle(id, now, Event::Stuck);
+            }
+        }
+        if self.link == link || !self.is_up {
+            return;
+        }
+        self.link = link;
+        // This is how the stack forgets its neighbours.
+        self.iface.update_ip_addrs(|_| ());
+        if let Some(mac) = self.mac {
+            let addresses: Vec<IpCidr> = self.iface.ip_addrs().to_vec();
+            announce(&mut self.device, mac, &addresses, now);
+        }
+    }
+
+    fn receive(&mut self, now: Instant) -> usize {
+        for count in 0..TURN {
+            let Some(frame) = self.device.peek() else {
+                return count;
+            };
+            let flow = Flow::of(frame, self.medium);
+            let id = match flow {
+                Flow::Tcp {
+                    local,
+                    remote,
+                    opens,
+                } => match self.connections.get(&(local, remote)) {
+                    Some(id) => Some(*id),
+                    None if opens => match self.open(local, remote, now) {
+                        Ok(id) => id,
+                        // The peer tries again.
+                        Err(Full) => {
+                            self.device.skip();
+                            continue;
+                        }
+                    },
+                    None => None,
+                },
+                Flow::Udp { local } => {
+                    let exactly = Bound {
+                        addr: Some(local.addr),
+                        port: local.port,
+                    };
+                    let any = Bound {
+                        addr: None,
+                        port: local.port,
+                    };
+                    let found = self.udp.get(&exactly).or_else(|| self.udp.get(&any));
+                    found.copied()
+                }
+                Flow::Echo { ident } => self.pings.get(&ident).copied(),
+                Flow::Other => {
+                    self.resolved = true;
+                    None
+                }
+            };
+            let slot = id.and_then(|id| Some((id, self.slots.get(id)?)));
+            let Some((id, slot)) = slot else {
+                let nobody = &mut self.nobody;
+                self.iface
+                    .poll_ingress_single(now, &mut self.device, nobody);
+                continue;
+            };
+            self.iface
+                .poll_ingress_single(now, &mut self.device, &mut slot.set);
+            self.mark(id);
+            self.settle(id, now, Event::Heard);
+        }
+        TURN
+    }
+
+    fn send(&mut self, now: Instant) -> usize {
+        let mut sent = 0;
+        // Each of those that are there now has one look at least.
+        let mut looks = self.dirty.len() + TURN;
+        while sent < TURN && looks > 0 && self.device.may_send() {
+            looks -= 1;
+            let Some(id) = self.dirty.pop_front() else {
+                break;
+            };
+            let Some(slot) = self.slots.get(id) else {
+                continue;
+            };
+            if !std::mem::take(&mut slot.dirty) {
+                continue;
+            }
+            if slot.is_over(now) {
+                continue;
+            }
+            let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+            let wanted = due(self.iface.poll_at(now, &slot.set));
+            let result = (self.iface).poll_egress(now, &mut self.device, &mut slot.set);
+            if result == PollResult::SocketStateChanged {
+                sent += 1;
+                self.mark(id);
+                self.settle(id, now, Event::Sent);
+                continue;
+            }
+            let mut at = self.iface.poll_at(now, &slot.set);
+            if due(at) {
+                at = Some(now + AGAIN);
+            }
+            if wanted && !std::mem::replace(&mut slot.unresolved, true) {
+                self.unresolved.push(id);
+            }
+            if let Some(at) = at {
+                self.slots.alarm(id, at);
+            }
+            let event = match wanted {
+                true => Event::Stuck,
+                false => Event::Other,
+            };
+            self.settle(id, now, event);
+        }
+        sent
+    }
+}

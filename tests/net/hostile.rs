@@ -1,0 +1,176 @@
+//! What a peer may send.
+
+use etherparse::PacketBuilder;
+use memif::PacketHandle;
+
+use super::*;
+
+const PEER: [u8; 6] = [2, 0, 0, 0, 0, 9];
+const HOST: [u8; 6] = [2, 0xfe, 10, 0, 0, 2];
+
+/// A host, and a peer that writes its packets itself.
+struct Scene {
+    _pair: Pair,
+    host: Net,
+    peer: PacketHandle,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let pair = Pair::with(|c| c);
+        let device = MemifDevice::new(&pair.master, 0).unwrap();
+        let builder = Net::builder().address(B, 24).buffers(2048, 2048);
+        let host = builder.start(device).unwrap();
+        let peer = pair.slave.packet_handle(0).unwrap();
+        Self {
+            _pair: pair,
+            host,
+            peer,
+        }
+    }
+
+    /// Sends packets, lets the host take them, and drops its answers.
+    async fn send(&mut self, packet: &[u8]) {
+        while self.peer.write_packet(packet).is_err() {
+            tokio::task::yield_now().await;
+        }
+        while self.peer.read_packet().is_ok() {}
+    }
+
+    /// Waits until the host has taken all packets: it answers one that was sent after them.
+    async fn is_alive(&mut self) {
+        self.send(&arp(PEER, A)).await;
+        let mut ping = Vec::new();
+        let builder = PacketBuilder::ethernet2(PEER, HOST).ipv4(A, B, 64);
+        let builder = builder.icmpv4_echo_request(7, 7);
+        builder.write(&mut ping, b"alive?").unwrap();
+        soon(async {
+            loop {
+                self.peer.write_packet(&ping).ok();
+                tokio::task::yield_now().await;
+                while let Ok(packet) = self.peer.read_packet() {
+                    if packet.data().ends_with(b"alive?") && packet.data()[34] == 0 {
+                        return;
+                    }
+                }
+            }
+        })
+        .await;
+    }
+}
+
+fn arp(mac: [u8; 6], ip: [u8; 4]) -> Vec<u8> {
+    let mut frame = [[0xff; 6], mac].concat();
+    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend(mac);
+    frame.extend(ip);
+    frame.extend([0; 6]);
+    frame.extend(B);
+    frame
+}
+
+/// A segment from a port of the peer with these flags.
+fn segment(from: [u8; 4], port: u16, flags: &str, numbers: (u32, u32), data: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2(PEER, HOST).ipv4(from, B, 64);
+    let mut builder = builder.tcp(port, PORT, numbers.0, 60_000);
+    for flag in flags.chars() {
+        builder = match flag {
+            'S' => builder.syn(),
+            'A' => builder.ack(numbers.1),
+            'F' => builder.fin(),
+            _ => builder.rst(),
+        };
+    }
+    let mut packet = Vec::new();
+    builder.write(&mut packet, data).unwrap();
+    packet
+}
+
+#[tokio::test]
+async fn a_flood_of_syns_is_bounded_by_the_backlog() {
+    let mut scene = Scene::new();
+    let listener = scene.host.listen_with_backlog((B, PORT), 16).unwrap();
+    for n in 0..5000u16 {
+        let from = [10, 0, 0, 3 + (n % 200) as u8];
+        scene.send(&segment(from, 1000 + n, "S", (5, 0), b"")).await;
+    }
+    scene.is_alive().await;
+    assert!(scene.host.sockets() <= 16, "{}", scene.host.sockets());
+    // Those who change their mind leave nothing.
+    for n in 0..5000u16 {
+        let from = [10, 0, 0, 3 + (n % 200) as u8];
+        scene.send(&segment(from, 1000 + n, "R", (6, 0), b"")).await;
+    }
+    scene.is_alive().await;
+    assert_eq!(scene.host.sockets(), 0);
+    drop(listener);
+}
+
+/// Handshakes that are finished, and reset before they are accepted.
+#[tokio::test]
+async fn connections_that_are_reset_at_once_leave_the_backlog() {
+    let mut scene = Scene::new();
+    let listener = scene.host.listen_with_backlog((B, PORT), 4).unwrap();
+    scene.is_alive().await;
+    for port in 1000..1100 {
+        scene.send(&segment(A, port, "S", (5, 0), b"")).await;
+        let number = soon(async {
+            loop {
+                tokio::task::yield_now().await;
+                if let Ok(packet) = scene.peer.read_packet() {
+                    let data = packet.data();
+                    if data.len() >= 54 && data[36..38] == port.to_be_bytes() && data[47] == 0x12 {
+                        return u32::from_be_bytes(data[38..42].try_into().unwrap());
+                    }
+                }
+            }
+        })
+        .await;
+        let numbers = (6, number.wrapping_add(1));
+        scene.send(&segment(A, port, "A", numbers, b"hello")).await;
+        scene
+            .send(&segment(A, port, "RA", (11, numbers.1), b""))
+            .await;
+    }
+    scene.is_alive().await;
+    assert_eq!(scene.host.sockets(), 0);
+    drop(listener);
+}
+
+#[tokio::test]
+async fn garbage_does_no_harm() {
+    let rounds = if is_long() { 200_000 } else { 5_000 };
+    let mut scene = Scene::new();
+    let _listener = scene.host.listen_with_backlog((B, PORT), 16).unwrap();
+    let _udp = scene.host.udp((B, 53)).unwrap();
+    let mut udp = Vec::new();
+    let builder = PacketBuilder::ethernet2(PEER, HOST).ipv4(A, B, 64);
+    builder.udp(9, 53).write(&mut udp, b"data").unwrap();
+    let mut v6 = Vec::new();
+    let (from, to) = ([0xfe; 16], [0xfe; 16]);
+    let builder = PacketBuilder::ethernet2(PEER, HOST).ipv6(from, to, 64);
+    let builder = builder.icmpv6_echo_reply(1, 1);
+    builder.write(&mut v6, b"data").unwrap();
+    let whole = [
+        arp(PEER, A),
+        segment(A, 9, "S", (5, 0), b""),
+        segment(A, 9, "A", (6, 1), b"data"),
+        segment(A, 9, "FA", (6, 1), b"data"),
+        udp,
+        v6,
+    ];
+    for round in 0..rounds {
+        let noise = pattern(round, 16);
+        let mut packet = whole[usize::from(noise[0]) % whole.len()].clone();
+        for change in noise[2..].chunks(2).take(usize::from(noise[1] % 6)) {
+            let at = usize::from(change[0]) % packet.len();
+            packet[at] = change[1];
+        }
+        if noise[1] & 0x80 > 0 {
+            packet.truncate(1 + usize::from(noise[15]) % packet.len());
+        }
+        scene.send(&packet).await;
+    }
+    scene.is_alive().await;
+    assert!(scene.host.sockets() <= 33, "{}", scene.host.sockets());
+}
