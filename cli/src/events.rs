@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use signal_hook::iterator::backend::{Handle, SignalDelivery};
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
 use crate::failure::Failure;
+use crate::lock::lock;
 use crate::report;
 
 /// What a signal asks of a command that goes on.
@@ -110,8 +111,7 @@ impl Events {
 
     /// Waits, after a stop, until all that was to be closed is: peers have a second to read.
     pub(crate) fn closing(&self) -> MutexGuard<'_, ()> {
-        let closing = self.0.closing.lock();
-        closing.unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.closing)
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -172,7 +172,7 @@ impl Events {
     }
 
     fn given(&self) -> MutexGuard<'_, Given> {
-        self.0.given.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.given)
     }
 
     fn run(&self, signals: &mut SignalDelivery<UnixStream, SignalOnly>) {

@@ -2,7 +2,7 @@
 //! reach what they need.
 //!
 //! Imports run downwards: from here to `commands`, `metrics`, `print`, `link` and `files`, and from
-//! each of them to the ground (`events`, `failure`, `link_type`, `mac`, `netns`, `output`, `pace`,
+//! each of them to the ground (`events`, `failure`, `link_type`, `lock`, `mac`, `netns`, `output`, `pace`,
 //! `report`, `values`).
 
 mod commands;
@@ -11,6 +11,7 @@ mod failure;
 mod files;
 mod link;
 mod link_type;
+mod lock;
 mod mac;
 mod metrics;
 mod netns;

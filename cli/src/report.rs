@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::lock::lock;
 
 /// Lines that are not written yet.
 static WAITING: Mutex<VecDeque<Vec<u8>>> = Mutex::new(VecDeque::new());
@@ -77,10 +79,6 @@ pub(crate) fn write_what_fits() {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The last warnings: a peer that is refused comes again ten times a second, and the first time
 /// says it all.
 #[derive(Debug, Default)]
@@ -121,6 +119,13 @@ pub(crate) fn start_log(verbose: u8) {
             Ok(())
         })
         .init();
+}
+
+/// As in `2 packets rejected by the filter`, where there are any.
+pub(crate) fn notice_some(n: u64, what: &str, became: impl fmt::Display) {
+    if n > 0 {
+        notice_later(format_args!("{} {became}", count(n, what)));
+    }
 }
 
 /// `1 packet`, `2 packets`.

@@ -18,7 +18,10 @@ pub(crate) struct Taken {
 impl Taken {
     /// Whether none of so many pending slots need be waited for any more.
     pub(crate) fn all(&mut self, conn: &Conn, queue: u8, pending: u16) -> bool {
-        let lot = conn.tx_lot(queue);
+        self.all_of(pending, conn.tx_lot(queue), Instant::now())
+    }
+
+    fn all_of(&mut self, pending: u16, lot: u16, now: Instant) -> bool {
         if pending == 0 && lot <= 1 {
             return true;
         }
@@ -27,9 +30,9 @@ impl Taken {
             return false;
         }
         match self.rests {
-            Some((slots, since)) if slots == pending => since.elapsed() >= REST,
+            Some((slots, since)) if slots == pending => now - since >= REST,
             _ => {
-                self.rests = Some((pending, Instant::now()));
+                self.rests = Some((pending, now));
                 false
             }
         }
@@ -52,5 +55,33 @@ impl Untaken {
                 _ => 0,
             })
             .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn less_than_a_lot_is_taken_once_it_rests() {
+        let (mut taken, start) = (Taken::default(), Instant::now());
+        for (pending, millis, all) in [
+            (40, 0, false),
+            (20, 10, false),
+            // Each that goes shows that the peer still takes some.
+            (19, 100, false),
+            (18, 190, false),
+            (18, 289, false),
+            (18, 290, true),
+            (40, 300, false),
+            (18, 310, false),
+            (18, 409, false),
+            (18, 410, true),
+        ] {
+            let now = start + Duration::from_millis(millis);
+            assert_eq!(taken.all_of(pending, 32, now), all, "at {millis} ms");
+        }
+        assert!(taken.all_of(0, 1, start));
+        assert!(!taken.all_of(1, 1, start));
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use memif::{Role, RxMode};
+use memif::{Error, Role, RxMode};
 
 use crate::common::*;
 use crate::support::*;
@@ -96,6 +96,34 @@ fn adaptive_mode_loses_no_wake_up() {
 fn adaptive_mode_without_spinning_loses_no_wake_up() {
     for (i, mode) in MODES.into_iter().enumerate() {
         no_wake_up_is_lost(MODES[3], mode, 30 + i as u64);
+    }
+}
+
+/// How often this thread has gone to sleep.
+fn sleeps() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let mut lines = status.lines();
+    let count = lines.find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn who_polls_does_not_sleep() {
+    let pair = Pair::small(4, 64);
+    let mut queue = pair.master.rx_queue(0).unwrap();
+    let mut waits = |mode, time| {
+        queue.set_rx_mode(mode).unwrap();
+        let before = sleeps();
+        assert_eq!(queue.wait(Some(time)), Err(Error::TimedOut));
+        sleeps() - before
+    };
+    let (short, long) = (Duration::from_millis(1), Duration::from_secs(3600));
+    // It may sleep for another reason, once.
+    for mode in [RxMode::Polling, RxMode::Adaptive { spin: long }] {
+        assert!((0..10).any(|_| waits(mode, short) == 0), "{mode:?}");
+    }
+    for mode in [MODES[0], MODES[3]] {
+        assert!(waits(mode, short) > 0, "{mode:?}");
     }
 }
 

@@ -28,6 +28,23 @@ fn a_slave_tells_the_peer_s_words_and_nothing_twice() {
     );
 }
 
+/// A master waits for the next, whatever one slave has said.
+#[test]
+fn a_slave_that_refuses_ends_no_master_s_wait() {
+    let context = context();
+    let master = side(&context, Role::Master);
+    let wire = Wire::connect(master.socket());
+    wire.expect(HELLO);
+    wire.send(&Message::init(0));
+    wire.expect(ACK);
+    wire.send(&Message::disconnect(0, "Unsupported"));
+    until("a failure", || master.last_failure().is_some());
+    assert!(master.last_failure().unwrap().refused);
+    let waited = master.wait_link_up(Some(Duration::ZERO));
+    assert_eq!(waited, Err(Error::TimedOut));
+    works_as_slave(&Plan::new(0).up(master.socket()), &master);
+}
+
 #[test]
 fn a_folder_that_is_not_there_is_named_once() {
     let path = "/nonexistent/memif.sock";

@@ -38,6 +38,7 @@ const COMMAND: House = House {
             "events",
             "failure",
             "link_type",
+            "lock",
             "mac",
             "netns",
             "output",

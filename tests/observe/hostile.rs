@@ -9,7 +9,7 @@ use memif::{Eof, Error, ErrorKind, PacketSource};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use crate::common::{Pair, pattern};
-use crate::traffic::{Dice, link_of, own_links, turn};
+use crate::traffic::{Dice, link_of, only_link, own_links, turn};
 
 const SLOTS: u64 = 64;
 const HEAD: u64 = 6;
@@ -161,6 +161,8 @@ fn noise() {
     let mut watching = Observer::of(&good_link).attach().unwrap();
     let mut dice = Dice(0x1234_5678_9abc_def1);
     for sent in 0..30 {
+        // That of the round before may take a moment to go.
+        only_link();
         let bad = Pair::small(6, 256);
         let links = own_links();
         let link = links.iter().find(|l| l.id() != good_link.id()).unwrap();
@@ -227,10 +229,7 @@ fn memory_that_could_shrink() {
         unsafe { mmap(None, length, both, MapFlags::MAP_SHARED, &file, 0) }.unwrap()
     };
     let mappings = [map(), map()];
-    let links = own_links();
-    let [link] = &links[..] else {
-        panic!("{links:?}");
-    };
+    let link = &only_link();
     assert!(
         link.problem().unwrap().contains("sealed"),
         "{:?}",

@@ -160,7 +160,9 @@ fn a_full_disk_at_any_byte_keeps_what_is_whole_and_goes_on() {
             let disk = Disk::new(room, step);
             let writer = PcapWriter::new(disk.clone(), LinkType::ETHERNET, None);
             if room < 24 {
-                assert!(matches!(writer.unwrap_err(), Error::Io { .. }));
+                let error = writer.unwrap_err();
+                assert!(matches!(error, Error::Io { .. }));
+                assert!(error.to_string().contains(" 0 packets"), "{error}");
                 continue;
             }
             let mut writer = writer.unwrap().flush_each(each);

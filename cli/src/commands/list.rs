@@ -1,10 +1,9 @@
 //! `memif list`: the links of this host, whoever has them.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use memif::observe::{Direction, LinkId, Process, Ring};
+use memif::observe::{Direction, Process, Ring};
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -37,11 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut host = Host::new()?;
     tell_hidden(&host.hidden);
     loop {
-        let before: HashMap<LinkId, Vec<Passed>> = host
-            .links
-            .iter()
-            .map(|(id, observed)| (*id, observed.rings.clone()))
-            .collect();
+        let before = host.passed();
         let start = Instant::now();
         while start.elapsed() < sample && !events.is_stopped() {
             let pause = host.look()?;
@@ -56,10 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             let earlier = before.get(id).map(|b| (&b[..], time));
             let earlier = earlier.filter(|_| !sample.is_zero());
             if args.json {
-                let line = serde_json::to_string(&observed.record(earlier))
-                    .map_err(|e| Failure::Failed(format!("writing JSON: {e}")))?;
-                text += &line;
-                text.push('\n');
+                text += &observed.record(earlier);
             } else {
                 rows.push(row(observed, earlier));
             }

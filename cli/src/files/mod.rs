@@ -2,5 +2,6 @@
 
 pub(crate) mod filter;
 pub(crate) mod input;
+pub(crate) mod merged;
 pub(crate) mod record;
 pub(crate) mod tcp;

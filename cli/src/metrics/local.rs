@@ -31,7 +31,7 @@ fn user() -> u32 {
 
 /// The socket of this process, gone when it is dropped.
 #[derive(Debug)]
-pub(super) struct Listening(PathBuf);
+pub(crate) struct Listening(PathBuf);
 
 impl Drop for Listening {
     fn drop(&mut self) {

@@ -9,14 +9,16 @@ pub(crate) mod snapshot;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use local::Listening;
 use server::Server;
 use snapshot::{LoadOf, Watched};
 
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::session::Session;
+use crate::lock::lock;
 use crate::report::notice;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -35,12 +37,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         })
 }
 
-/// Is seen by `memif stats` until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Serving {
-    _local: Option<local::Listening>,
-}
-
 impl MetricsArgs {
     pub(crate) fn is_asked(&self) -> bool {
         self.metrics.is_some()
@@ -53,21 +49,22 @@ impl MetricsArgs {
         events: &Events,
     ) -> Result<(), Failure> {
         let host = Arc::clone(host);
-        let text = move || host::text(&host.lock().unwrap_or_else(PoisonError::into_inner));
+        let text = move || host::text(&lock(&host));
         match self.metrics {
             Some(address) => serve_http(address, text, events),
             None => Ok(()),
         }
     }
 
-    /// Publishes the counters of these interfaces, and of what records their packets.
+    /// Publishes the counters of these interfaces, and of what records their packets: `memif stats`
+    /// sees them until what is returned is dropped.
     pub(crate) fn serve(
         &self,
         command: &str,
         sessions: &[&Session],
         load: Option<LoadOf>,
         events: &Events,
-    ) -> Result<Serving, Failure> {
+    ) -> Result<Option<Listening>, Failure> {
         let watched = sessions.iter().map(|s| Watched::new(s)).collect();
         let source = Arc::new(snapshot::Source::new(command, watched, load));
         if let Some(address) = self.metrics {
@@ -81,7 +78,7 @@ impl MetricsArgs {
         // Without it the command does its work all the same.
         let local = local::listen(source, events)
             .inspect_err(|e| log::info!("'memif stats' can't see this process: {e}"));
-        Ok(Serving { _local: local.ok() })
+        Ok(local.ok())
     }
 }
 

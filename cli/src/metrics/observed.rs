@@ -1,11 +1,11 @@
 //! The links between any processes of this host, counted by their rings alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use memif::Role;
 use memif::observe::{self, Hidden, Link, LinkId, Process};
-use serde::Serialize;
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::report::notice;
@@ -108,6 +108,12 @@ impl Host {
         self.interval
     }
 
+    /// What has passed so far.
+    pub(crate) fn passed(&self) -> HashMap<LinkId, Vec<Passed>> {
+        let links = self.links.iter();
+        links.map(|(id, o)| (*id, o.rings.clone())).collect()
+    }
+
     /// Forgets links that are gone.
     pub(crate) fn forget(&mut self) {
         self.links.retain(|_, observed| observed.up);
@@ -166,38 +172,6 @@ pub(crate) fn tell_hidden(hidden: &[Hidden]) {
     }
 }
 
-/// A link at a moment, to be written.
-#[derive(Debug, Serialize)]
-pub(crate) struct LinkRecord {
-    pub(crate) socket: Option<String>,
-    pub(crate) sockets: Vec<String>,
-    pub(crate) inode: u64,
-    pub(crate) processes: Vec<ProcessRecord>,
-    pub(crate) memory_bytes: u64,
-    pub(crate) up: bool,
-    pub(crate) problem: Option<String>,
-    pub(crate) rings: Vec<RingRecord>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct ProcessRecord {
-    pub(crate) pid: u32,
-    pub(crate) program: String,
-    pub(crate) role: Option<String>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct RingRecord {
-    pub(crate) direction: Option<&'static str>,
-    pub(crate) queue: u16,
-    pub(crate) slots: u32,
-    pub(crate) used: u32,
-    pub(crate) packets: u64,
-    pub(crate) at_least: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) packets_per_second: Option<f64>,
-}
-
 pub(crate) fn direction_name(direction: Option<observe::Direction>) -> Option<&'static str> {
     direction.map(|d| match d {
         observe::Direction::ToMaster => "to_master",
@@ -206,44 +180,34 @@ pub(crate) fn direction_name(direction: Option<observe::Direction>) -> Option<&'
 }
 
 impl Observed {
-    /// With rates, where what had passed by an earlier time is given.
-    pub(crate) fn record(&self, earlier: Option<(&[Passed], Duration)>) -> LinkRecord {
+    /// A line of JSON, with rates where what had passed by an earlier time is given.
+    pub(crate) fn record(&self, earlier: Option<(&[Passed], Duration)>) -> String {
         let link = &self.link;
-        let ring = |(number, (ring, passed)): (usize, (&observe::Ring, &Passed))| RingRecord {
-            direction: direction_name(ring.direction),
-            queue: ring.queue,
-            slots: ring.size,
-            used: ring.used(),
-            packets: passed.slots,
-            at_least: passed.at_least,
-            packets_per_second: earlier.and_then(|(before, time)| {
-                let before = before.get(number)?.slots;
-                Some((passed.slots - before) as f64 / time.as_secs_f64())
-            }),
+        let ring = |(number, (ring, passed)): (usize, (observe::Ring, &Passed))| {
+            let mut record = json!({
+                "direction": direction_name(ring.direction), "queue": ring.queue,
+                "slots": ring.size, "used": ring.used(),
+                "packets": passed.slots, "at_least": passed.at_least,
+            });
+            if let Some((before, time)) = earlier
+                && let Some(before) = before.get(number)
+            {
+                let rate = (passed.slots - before.slots) as f64 / time.as_secs_f64();
+                record["packets_per_second"] = rate.into();
+            }
+            record
         };
-        LinkRecord {
-            socket: link.socket().map(str::to_owned),
-            sockets: link.sockets().to_vec(),
-            inode: link.id().inode(),
-            processes: link
-                .processes()
-                .iter()
-                .map(|p| ProcessRecord {
-                    pid: p.pid,
-                    program: p.program.clone(),
-                    role: p.role.map(|role| role.to_string()),
-                })
-                .collect(),
-            memory_bytes: link.memory(),
-            up: self.up,
-            problem: link.problem().map(str::to_owned),
-            rings: link
-                .rings()
-                .iter()
-                .zip(&self.rings)
-                .enumerate()
-                .map(ring)
-                .collect(),
-        }
+        let process = |p: &Process| {
+            let role = p.role.map(|role| role.to_string());
+            json!({"pid": p.pid, "program": p.program, "role": role})
+        };
+        let rings = link.rings().into_iter().zip(&self.rings).enumerate();
+        let record = json!({
+            "socket": link.socket(), "sockets": link.sockets(), "inode": link.id().inode(),
+            "processes": link.processes().iter().map(process).collect::<Vec<_>>(),
+            "memory_bytes": link.memory(), "up": self.up, "problem": link.problem(),
+            "rings": rings.map(ring).collect::<Vec<_>>(),
+        });
+        format!("{record}\n")
     }
 }

@@ -229,6 +229,19 @@ fn ipv6_lines() {
         ),
         line(0, &hex("11"), "IP6 2001:db8::1 > 2001:db8::2: [|HBH]"),
     ]);
+    // A length of 0 is that of a jumbogram where an option says its length; else padding follows.
+    let empty = |next: u8, payload: &[u8]| {
+        let mut packet = v6(next, payload);
+        packet[4..6].fill(0);
+        ethernet(0x86dd, &packet)
+    };
+    check(&[
+        (
+            empty(0, &extended("1100c204 0000000d")),
+            "IP6 2001:db8::1 > 2001:db8::2: HBH 1111 > 2222: UDP, length 5",
+        ),
+        (empty(17, &udp(5)), "IP6 2001:db8::1 > 2001:db8::2: [|udp]"),
+    ]);
 }
 
 #[test]

@@ -62,18 +62,19 @@ pub(super) fn gre(out: &mut Text, part: Part<'_>, depth: u8) -> fmt::Result {
     }
     write!(out, ", length {}: ", part.length)?;
     let payload = part.after(at);
-    let known = match kind {
-        _ if depth >= DEEPEST => false,
-        0x6558 => {
-            link::ethernet(out, payload, depth + 1)?;
-            true
-        }
-        kind => link::network(out, kind, payload, depth + 1)?,
-    };
-    if !known {
+    if !inner(out, kind, payload, depth)? {
         write!(out, "gre-proto-0x{kind:x}")?;
     }
     Ok(())
+}
+
+/// What is inside, by its EtherType; false where it has no lines of its own.
+fn inner(out: &mut Text, kind: u16, payload: Part<'_>, depth: u8) -> Result<bool, fmt::Error> {
+    match kind {
+        _ if depth >= DEEPEST => Ok(false),
+        0x6558 => link::ethernet(out, payload, depth + 1).map(|()| true),
+        kind => link::network(out, kind, payload, depth + 1),
+    }
 }
 
 /// After the UDP header; false where it is none.
@@ -116,15 +117,7 @@ pub(super) fn geneve(out: &mut Text, part: Part<'_>, depth: u8) -> Result<bool, 
         write!(out, ", proto {} (0x{kind:04x})", link::name(kind))?;
     }
     out.write_str(": ")?;
-    let known = match kind {
-        _ if depth >= DEEPEST => false,
-        0x6558 => {
-            link::ethernet(out, payload, depth + 1)?;
-            true
-        }
-        kind => link::network(out, kind, payload, depth + 1)?,
-    };
-    if !known {
+    if !inner(out, kind, payload, depth)? {
         write!(out, "geneve-proto-0x{kind:x}, length {}", payload.length)?;
     }
     Ok(true)

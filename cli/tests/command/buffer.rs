@@ -41,6 +41,12 @@ fn a_pipe_that_is_not_read_holds_nobody_up() {
         replay.finish().good().says("sent 10000 packets");
     }
     let full = capture.status("RssAnon:");
+    // Told though whoever writes is blocked.
+    wait_until("the numbers of all packets", || {
+        capture.signal(Signal::SIGUSR1);
+        capture.said().contains("100000 packets received")
+    });
+    capture.wait_said(" passed to the output so far", 1);
 
     let mut got = vec![0; BYTES];
     pipe.read_exact(&mut got).unwrap();

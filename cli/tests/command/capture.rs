@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use memif::pcap::CaptureReader;
 use memif::{Context, MemifConfig, PacketSource};
+use nix::sys::signal::Signal;
 
 use crate::packets::{all, assert_numbered, assert_same, numbered, read, write_numbered};
 use crate::process::{PATIENCE, Place, Process, memif, wait_until};
@@ -70,6 +71,25 @@ fn a_count_of_several_queues_together() {
     capture.finish().good().says("1000 packets written");
     assert_numbered(&read(&out), 0, 1000);
     replay.finish();
+}
+
+/// A pcapng file that is read along would grow by a block for each peer otherwise.
+#[test]
+fn a_peer_that_comes_again_is_described_once() {
+    let place = Place::new();
+    let (file, out) = (place.text("in.pcap"), place.text("out.pcapng"));
+    write_numbered(&file, 0, 10, &[64]);
+    let capture = start_capture(&place, "master", &["-w", &out]);
+    for _ in 0..3 {
+        start_replay(&place, "slave", &["--topspeed", &file])
+            .finish()
+            .good();
+    }
+    capture.signal(Signal::SIGINT);
+    capture.finish().good();
+    let mut reader = CaptureReader::open(&out).unwrap();
+    let packets = std::iter::from_fn(|| reader.read_packet().ok().map(|_| ())).count();
+    assert_eq!((packets, reader.interfaces().len()), (30, 1));
 }
 
 #[test]

@@ -126,8 +126,16 @@ fn by_a_refusal() {
             "bridge" => words[1].push_str(",secret=kadabra"),
             _ => words.extend(["--secret".into(), "kadabra".into()]),
         }
-        run(&words.iter().map(|w| &w[..]).collect::<Vec<_>>())
-            .failed(1, &["incorrect secret", "--secret"]);
+        let refused = |words: &[String]| {
+            run(&words.iter().map(|w| &w[..]).collect::<Vec<_>>())
+                .failed(1, &["incorrect secret", "--secret"]);
+        };
+        refused(&words);
+        if command == "bridge" {
+            // Whichever end it is, though the other has no peer.
+            words.swap(1, 2);
+            refused(&words);
+        }
     }
 }
 

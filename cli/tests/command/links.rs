@@ -138,7 +138,7 @@ fn an_observer_ends_with_the_link() {
 
 /// Both ends are killed in turn, so many times; 100 with MEMIF_LONG.
 fn goes_on(role: &str, other: &str) {
-    let rounds = if is_long() { 100 } else { 5 };
+    let rounds = if is_long() { 100 } else { 3 };
     let place = Place::new();
     let socket = place.socket();
     let (out, seen) = (place.text("out.pcap"), place.text("seen.pcapng"));

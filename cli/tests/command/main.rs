@@ -38,5 +38,6 @@ mod stopped;
 mod streams;
 mod tcp;
 mod terminal;
+mod threads;
 mod unnoticed;
 mod usage;

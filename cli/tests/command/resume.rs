@@ -1,5 +1,7 @@
 //! A replay that goes on when its peer comes back.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::Signal;
 
 use crate::packets::{assert_numbered, read, write_numbered};
@@ -58,4 +60,29 @@ fn a_killed_reader_is_waited_for_until_the_replay_is_stopped() {
     replay.wait_said("going on when it is back", 2);
     replay.signal(Signal::SIGTERM);
     replay.finish().good();
+}
+
+/// What was due while there was no peer is not sent at once to the next.
+#[test]
+fn a_replay_paces_anew_after_a_pause() {
+    let place = Place::new();
+    let file = place.text("in.pcap");
+    write_numbered(&file, 0, 1200, &[64]);
+    let capture = start_capture(&place, "master", &["-c", "10"]);
+    let options = ["--pps", "1000", "--resume", "--stats", "0.1"];
+    let small = ["--ring-size", "5", &file];
+    let replay = start_replay(&place, "slave", &[&options[..], &small].concat());
+    capture.finish().good();
+    replay.wait_said("going on when it is back", 1);
+    // All would have been due by then.
+    replay.wait_said(" s\n", 12);
+    let start = Instant::now();
+    start_capture(&place, "master", &["-c", "1000"])
+        .finish()
+        .good();
+    // At once come those of a ring and a batch, at most.
+    let took = start.elapsed();
+    assert!(took > Duration::from_millis(800), "{took:?}");
+    replay.signal(Signal::SIGINT);
+    replay.finish();
 }

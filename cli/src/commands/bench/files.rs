@@ -1,7 +1,7 @@
 //! Between the ring and a file. Only this half is timed, not the filling or emptying of the ring.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use memif::pcap::{CaptureReader, PcapWriter};
@@ -43,14 +43,20 @@ fn packets_a_file(load: &Load) -> u64 {
 /// Half a ring: filled, then emptied.
 const IN_RING: usize = 512;
 
-pub(super) fn capture(args: &Args) -> Result<Report, Failure> {
+/// Runs it with a file that is not there afterwards.
+pub(super) fn with_file(
+    args: &Args,
+    run: fn(&Args, &Path) -> Result<Report, Failure>,
+) -> Result<Report, Failure> {
     let path = args.path();
-    let result = capture_to(args, &path);
-    remove(&path);
+    let result = run(args, &path);
+    if let Err(e) = fs::remove_file(&path) {
+        log::warn!("{}: {e}", path.display());
+    }
     result
 }
 
-fn capture_to(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
+pub(super) fn capture(args: &Args, path: &Path) -> Result<Report, Failure> {
     let both = Both::new(&args.load, 1)?;
     let mut ends = both.ends(&args.load, 0)?;
     let load = Load {
@@ -84,14 +90,7 @@ fn capture_to(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
     Ok(per_packet("capture", args, packets, busy))
 }
 
-pub(super) fn replay(args: &Args) -> Result<Report, Failure> {
-    let path = args.path();
-    let result = replay_from(args, &path);
-    remove(&path);
-    result
-}
-
-fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
+pub(super) fn replay(args: &Args, path: &Path) -> Result<Report, Failure> {
     let both = Both::new(&args.load, 1)?;
     let mut ends = both.ends(&args.load, 0)?;
     write_file(args, path)?;
@@ -125,7 +124,7 @@ fn replay_from(args: &Args, path: &PathBuf) -> Result<Report, Failure> {
     Ok(per_packet("replay", args, packets, busy))
 }
 
-fn write_file(args: &Args, path: &PathBuf) -> Result<(), Failure> {
+fn write_file(args: &Args, path: &Path) -> Result<(), Failure> {
     let mut file = PcapWriter::create(path, LinkType::ETHERNET, None)?;
     let mut data = vec![0; args.load.len.into()];
     for n in 0..packets_a_file(&args.load) {
@@ -143,10 +142,4 @@ fn per_packet(bench: &'static str, args: &Args, packets: u64, busy: Duration) ->
         .with("packets", packets as f64)
         .with("ns_per_packet", busy.as_nanos() as f64 / packets as f64)
         .with("mpps", packets as f64 / busy.as_secs_f64() / 1e6)
-}
-
-fn remove(path: &PathBuf) {
-    if let Err(e) = fs::remove_file(path) {
-        log::warn!("{}: {e}", path.display());
-    }
 }

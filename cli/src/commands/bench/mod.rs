@@ -49,8 +49,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         What::Recv(args) => pair::receive(args)?,
         What::Ping(args) => rtt::ping(args)?,
         What::Pong(args) => rtt::pong(args)?,
-        What::Capture(args) => files::capture(args)?,
-        What::Replay(args) => files::replay(args)?,
+        What::Capture(args) => files::with_file(args, files::capture)?,
+        What::Replay(args) => files::with_file(args, files::replay)?,
     };
     print(format!("{}\n", report.show(args.json)))
 }

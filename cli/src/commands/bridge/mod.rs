@@ -1,7 +1,7 @@
 //! `memif bridge`: joins two endpoints, and looks at what passes between them.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use memif::RxMode;
@@ -9,6 +9,7 @@ use memif::RxMode;
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::record::{Feed, Recording};
+use crate::lock::lock;
 use crate::report::{count, notice};
 
 mod ends;
@@ -97,10 +98,15 @@ fn join(
     let _serving = args.metrics.serve("bridge", &sessions, load, events)?;
 
     // Whoever is there first waits, its packets on its ring, until somebody can take them.
-    for port in ports {
-        if !port.wait_link()? {
-            return Ok(());
-        }
+    let [a, b] = thread::scope(|scope| {
+        // A refusal of either ends the wait of the other.
+        let wait = |port: &Port| port.wait_link().inspect_err(|_| events.stop());
+        let waits = ports.each_ref().map(|port| scope.spawn(move || wait(port)));
+        waits.map(|wait| wait.join().unwrap_or_else(|_| Err(panicked())))
+    });
+    let (a, b) = (a?, b?);
+    if !(a && b) {
+        return Ok(());
     }
     let described = recording.map(|recording| Described::new(args, ports, recording));
     let sinks = [ports[0].sinks(events)?, ports[1].sinks(events)?];
@@ -119,11 +125,16 @@ fn join(
         let ways: Vec<_> = ways
             .map(|way| scope.spawn(move || way.run(args.rx_mode)))
             .collect();
-        let panicked = |_| Err(Failure::Failed("a direction panicked".into()));
-        let ends = ways.into_iter().map(|w| w.join().unwrap_or_else(panicked));
+        let ends = ways
+            .into_iter()
+            .map(|way| way.join().unwrap_or_else(|_| Err(panicked())));
         // All are waited for; the first failure counts.
         ends.fold(Ok(()), Result::and)
     })
+}
+
+fn panicked() -> Failure {
+    Failure::Failed("a thread panicked".into())
 }
 
 /// One direction of a bridge, from one queue.
@@ -168,9 +179,7 @@ impl Way<'_> {
                     // Before it is recorded, which may end the bridge: it has left the ring.
                     let mut sent = (0, 0);
                     let sink = &self.sinks[to.sink_for(self.queue)];
-                    let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                    let result = sink.send(&packets, &mut sent);
-                    drop(sink);
+                    let result = lock(sink).send(&packets, &mut sent);
                     let lost = (packets.len() - sent.0) as u64;
                     self.passed
                         .packets

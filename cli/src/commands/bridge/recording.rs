@@ -11,7 +11,7 @@ use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
 use crate::files::record::{self, Feed, Recorder, Recording, Setup, Summary};
-use crate::report::{count, notice_later};
+use crate::report::{count, notice_later, notice_some};
 
 /// `None` where nothing is to be recorded.
 pub(super) fn start(
@@ -46,18 +46,10 @@ pub(super) fn tell(summary: &Summary) {
     let done = count(summary.done, "packet");
     notice_later(format_args!("{done} recorded, {}", summary.what));
     summary.tell_load();
-    if summary.lost > 0 {
-        let lost = count(summary.lost, "packet");
-        notice_later(format_args!(
-            "{lost} not recorded because the output failed"
-        ));
-    }
-    if summary.discarded > 0 {
-        let discarded = count(summary.discarded, "packet");
-        notice_later(format_args!(
-            "{discarded} not recorded after the limit was reached"
-        ));
-    }
+    let lost = "not recorded because the output failed";
+    notice_some(summary.lost, "packet", lost);
+    let discarded = "not recorded after the limit was reached";
+    notice_some(summary.discarded, "packet", discarded);
 }
 
 /// A recording that is told who the peers are.

@@ -1,23 +1,23 @@
 //! `memif capture`: what tcpdump does.
 
-use std::iter;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
 use memif::pcap::InterfaceInfo;
-use memif::{Burst, Eof, Error, LinkType, PacketBuf, PacketSource};
+use memif::{Burst, Eof, Error, PacketSource};
 
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::files::input::{self, Input};
+use crate::files::input;
 use crate::files::record::{Feed, Output, Recorder, Recording, Recordings, Setup, Summary};
 use crate::link::session::{Linked, Session};
+use crate::lock::lock;
 use crate::print::Lines;
 use crate::report::notice;
 use crate::values::some_time;
 
+mod files;
 mod observe;
 mod options;
 mod search;
@@ -32,9 +32,9 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     if args.record.split.is_some() {
         args.check_split()?;
     }
-    let files = args.files()?;
+    let paths = args.files()?;
     if let Some(to) = &args.record.write
-        && files.iter().any(|from| input::is_same(from, to))
+        && paths.iter().any(|from| input::is_same(from, to))
     {
         return Err(Failure::Usage(format!(
             "{} is also the file that is read; give another name with -w",
@@ -42,7 +42,7 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         )));
     }
     let events = Events::start()?;
-    let mut file = match files.first() {
+    let file = match paths.first() {
         None => None,
         Some(path) => {
             let end = args
@@ -90,11 +90,8 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
     let split = args.record.split.is_some();
     let recordings = Recordings::start(split, &make, &events, tell)?;
     let recording = recordings.of(0)?;
-    let result = match (&mut file, &args.observe) {
-        (Some(file), _) if args.read.len() > 1 => {
-            read_merged(args, &files, file, &events, &recording)
-        }
-        (Some(file), _) => read_files(args, &files, file, &events, &recording),
+    let result = match (file, &args.observe) {
+        (Some(file), _) => files::read(args, &paths, file, &events, &recording),
         (None, Some(target)) => observe::run(args, target, &events, &recording),
         (None, None) => {
             let session = args.endpoint.open(&events, args.quiet || args.silent);
@@ -104,104 +101,6 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         }
     };
     result.and(recordings.end())
-}
-
-fn of_the_same_type(path: &Path, this: LinkType, first: LinkType) -> Result<(), Failure> {
-    if this == first {
-        return Ok(());
-    }
-    let path = path.display();
-    Err(Failure::Failed(format!(
-        "{path} holds {this}, the first {first}"
-    )))
-}
-
-/// One after the other, the first of which is open.
-fn read_files(
-    args: &Args,
-    paths: &[PathBuf],
-    first: &mut Input,
-    events: &Events,
-    recording: &Recording,
-) -> Result<(), Failure> {
-    let link_type = first.link_type();
-    for (number, path) in paths.iter().enumerate() {
-        if number == 0 {
-            read_file(args, path, first, events, recording)?;
-            continue;
-        }
-        let mut file = input::open(path, events)?;
-        of_the_same_type(path, file.link_type(), link_type)?;
-        read_file(args, path, &mut file, events, recording)?;
-    }
-    Ok(())
-}
-
-/// All at once, by time; the first is open.
-fn read_merged(
-    args: &Args,
-    paths: &[PathBuf],
-    first: &mut Input,
-    events: &Events,
-    recording: &Recording,
-) -> Result<(), Failure> {
-    let link_type = first.link_type();
-    let others = paths[1..].iter().map(|path| input::open(path, events));
-    let mut others = others.collect::<Result<Vec<_>, _>>()?;
-    let mut inputs: Vec<_> = iter::once(first).chain(&mut others).collect();
-    let mut interfaces = Vec::new();
-    for (path, file) in paths.iter().zip(&inputs) {
-        of_the_same_type(path, file.link_type(), link_type)?;
-        let mut info = InterfaceInfo::new("file", link_type);
-        info.description = path.display().to_string();
-        info.snaplen = Some(args.snaplen);
-        interfaces.push(info);
-    }
-    let mut feed = Feed::new(recording);
-    feed.describe(interfaces);
-    let next = |file: &mut Input| match file.read_packet() {
-        Ok(packet) => Ok(Some(PacketBuf::from(packet))),
-        Err(Error::Eof(_)) => Ok(None),
-        // By what stops the command.
-        Err(_) if events.is_stopped() => Ok(None),
-        Err(e) => Err(Failure::from(e)),
-    };
-    let heads = inputs.iter_mut().map(|file| next(file));
-    let mut heads = heads.collect::<Result<Vec<_>, _>>()?;
-    while !events.is_stopped() {
-        let times = heads.iter().enumerate();
-        let times = times.filter_map(|(n, head)| Some((head.as_ref()?.info().timestamp, n)));
-        let Some((_, first)) = times.min() else { break };
-        if let Some(packet) = heads[first].take() {
-            feed.take(first as u32, [packet.as_packet()]);
-            heads[first] = next(inputs[first])?;
-        }
-    }
-    Ok(())
-}
-
-fn read_file(
-    args: &Args,
-    path: &Path,
-    file: &mut Input,
-    events: &Events,
-    recording: &Recording,
-) -> Result<(), Failure> {
-    let mut info = InterfaceInfo::new("file", file.link_type());
-    info.description = path.display().to_string();
-    info.snaplen = Some(args.snaplen);
-    let mut feed = Feed::new(recording);
-    feed.describe(vec![info]);
-    while !events.is_stopped() {
-        match file.read_packet() {
-            Ok(packet) => feed.take(0, [packet]),
-            Err(Error::Eof(_)) => break,
-            // By what stops the command.
-            Err(_) if events.is_stopped() => break,
-            Err(e) => return Err(e.into()),
-        };
-    }
-    Ok(())
 }
 
 fn read_memif(args: &Args, session: &Session, recordings: &Recordings<'_>) -> Result<(), Failure> {
@@ -228,7 +127,7 @@ fn read_memif(args: &Args, session: &Session, recordings: &Recordings<'_>) -> Re
     thread::scope(|scope| {
         // A thread for each queue that a link brings, but for the first.
         let follow = || {
-            let mut started = started.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut started = lock(&started);
             for queue in *started..session.rx_queues() {
                 scope.spawn(move || reader.read(queue, &|| {}));
                 *started = queue + 1;

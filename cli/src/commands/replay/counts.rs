@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::report::{count, notice, rate};
+use crate::report::{count, notice, notice_some, rate};
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
@@ -47,21 +47,13 @@ impl Counts {
             };
             notice(format_args!("Waited {times} for a full ring{hint}"));
         }
-        if self.cut > 0 {
-            let cut = count(self.cut, "packet");
-            notice(format_args!(
-                "{cut} sent short because the capture had cut them"
-            ));
-        }
-        if self.empty > 0 {
-            let empty = count(self.empty, "empty packet");
-            notice(format_args!(
-                "{empty} not sent (without a payload of this mode)"
-            ));
-        }
-        if self.rejected > 0 {
-            let rejected = count(self.rejected, "packet");
-            notice(format_args!("{rejected} rejected by the filter"));
-        }
+        notice_some(
+            self.cut,
+            "packet",
+            "sent short because the capture had cut them",
+        );
+        let no_payload = "not sent (without a payload of this mode)";
+        notice_some(self.empty, "empty packet", no_payload);
+        notice_some(self.rejected, "packet", "rejected by the filter");
     }
 }

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use memif::{CaptureInfo, Error, IfMode, LinkType, Packet, PacketBuf, PacketSource, Timestamp};
+use memif::{CaptureInfo, Error, IfMode, LinkType, Packet, PacketSource, Timestamp};
 
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
 use crate::files::input::{Input, is_stream, open};
+use crate::files::merged::Merged;
 use crate::files::tcp;
 use crate::link_type::Header;
 
@@ -83,12 +84,10 @@ impl Group {
             Self::Memory(loaded) => Reader::Memory(loaded, 0),
             Self::Files(paths) => match &paths[..] {
                 [path] => Reader::File(Box::new(opener.open(path)?)),
-                paths => Reader::Merged(
-                    paths
-                        .iter()
-                        .map(|path| Head::new(opener.open(path)?))
-                        .collect::<Result<_, _>>()?,
-                ),
+                paths => {
+                    let files = paths.iter().map(|path| opener.open(path));
+                    Reader::Merged(Merged::new(files.collect::<Result<Vec<_>, _>>()?))
+                }
             },
         })
     }
@@ -123,44 +122,8 @@ impl Loaded {
 /// Goes through a group once.
 pub(super) enum Reader<'a> {
     File(Box<Input>),
-    Merged(Vec<Head>),
+    Merged(Merged),
     Memory(&'a Loaded, usize),
-}
-
-/// A file, and the packet of it that comes next.
-pub(super) struct Head {
-    file: Input,
-    next: Option<PacketBuf>,
-    /// Why there is none, if not for the file's end.
-    damage: Option<Error>,
-    /// Given out, until the next call.
-    given: Option<PacketBuf>,
-}
-
-impl Head {
-    fn new(file: Input) -> Result<Self, Failure> {
-        let mut this = Self {
-            file,
-            next: None,
-            damage: None,
-            given: None,
-        };
-        this.step();
-        Ok(this)
-    }
-
-    fn step(&mut self) {
-        let header = Header::of(self.file.link_type());
-        match self.file.read_packet() {
-            Ok(packet) => self.next = Some(header.stripped(packet).into()),
-            Err(Error::Eof(_)) => {}
-            Err(e) => self.damage = Some(e),
-        }
-    }
-
-    fn time(&self) -> Option<Timestamp> {
-        self.next.as_ref().map(|packet| packet.info().timestamp)
-    }
 }
 
 impl Reader<'_> {
@@ -176,26 +139,9 @@ impl Reader<'_> {
                 let packet = loaded.get(*at - 1);
                 packet.ok_or(Error::Eof(memif::Eof::EndOfFile))
             }
-            Self::Merged(heads) => {
-                if let Some(damage) = heads.iter_mut().find_map(|head| match head.next {
-                    None => head.damage.take(),
-                    Some(_) => None,
-                }) {
-                    return Err(damage);
-                }
-                let first = (0..heads.len())
-                    .filter_map(|at| Some((heads[at].time()?, at)))
-                    .min();
-                let Some((_, at)) = first else {
-                    return Err(Error::Eof(memif::Eof::EndOfFile));
-                };
-                let head = &mut heads[at];
-                head.given = head.next.take();
-                head.step();
-                match &head.given {
-                    Some(packet) => Ok(packet.as_packet()),
-                    None => Err(Error::Eof(memif::Eof::EndOfFile)),
-                }
+            Self::Merged(files) => {
+                let next = files.next()?;
+                Ok(Header::of(next.link_type).stripped(next.packet))
             }
         }
     }
@@ -204,7 +150,7 @@ impl Reader<'_> {
     pub(super) fn position(&self) -> u64 {
         match self {
             Self::File(file) => position(file),
-            Self::Merged(heads) => heads.iter().map(|head| position(&head.file)).sum(),
+            Self::Merged(files) => files.files().map(position).sum(),
             Self::Memory(loaded, at) => {
                 let all = loaded.packets.len().max(1) as u128;
                 (u128::from(loaded.size) * *at as u128 / all) as u64

@@ -2,40 +2,38 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use memif::observe::LinkId;
 
 use super::options::Args;
-use super::table::cut;
+use super::table::show;
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::lock::lock;
 use crate::metrics::observed::{Host, Observed, Passed, direction_name, ends, socket, tell_hidden};
 use crate::output::{print, terminal_width};
 
 pub(super) fn run(args: &Args, events: &Events) -> Result<(), Failure> {
     let host = Arc::new(Mutex::new(Host::new()?));
-    let locked = || host.lock().unwrap_or_else(PoisonError::into_inner);
-    tell_hidden(&locked().hidden);
+    tell_hidden(&lock(&host).hidden);
     args.metrics.serve_host(&host, events)?;
     let mut left = args.count.unwrap_or(u64::MAX);
-    let (mut before, mut start) = (passed(&locked()), Instant::now());
+    let (mut before, mut start) = (lock(&host).passed(), Instant::now());
     while left > 0 && !events.is_stopped() {
-        let pause = locked().look()?;
+        let pause = lock(&host).look()?;
         if start.elapsed() < args.interval {
             events.sleep(pause.min(args.interval.saturating_sub(start.elapsed())));
             continue;
         }
-        let mut now = locked();
+        let mut now = lock(&host);
         let seconds = start.elapsed();
         let mut text = String::new();
         if args.json {
             for (id, observed) in &now.links {
                 let earlier = before.get(id).map(|b| (&b[..], seconds));
-                text += &serde_json::to_string(&observed.record(earlier))
-                    .map_err(|e| Failure::Failed(format!("the numbers: {e}")))?;
-                text.push('\n');
+                text += &observed.record(earlier);
             }
         } else {
             text = table(&now, &before, seconds.as_secs_f64());
@@ -43,23 +41,18 @@ pub(super) fn run(args: &Args, events: &Events) -> Result<(), Failure> {
         if !args.metrics.is_asked() {
             now.forget();
         }
-        (before, start) = (passed(&now), Instant::now());
+        (before, start) = (now.passed(), Instant::now());
         drop(now);
-        match terminal_width().filter(|_| !args.json) {
-            // In place on a terminal, one below the other elsewhere.
-            Some(width) => print(format!("\x1b[H\x1b[2J{}", cut(&text, width)))?,
-            // A service has nobody to read them.
-            None if args.metrics.is_asked() && args.count.is_none() && !args.json => {}
-            None => print(text)?,
+        // A service has nobody to read them.
+        let served = args.metrics.is_asked() && args.count.is_none() && terminal_width().is_none();
+        match args.json {
+            true => print(text)?,
+            false if served => {}
+            false => show(&text)?,
         }
         left -= 1;
     }
     Ok(())
-}
-
-fn passed(host: &Host) -> HashMap<LinkId, Vec<Passed>> {
-    let links = host.links.iter();
-    links.map(|(id, o)| (*id, o.rings.clone())).collect()
 }
 
 fn table(host: &Host, before: &HashMap<LinkId, Vec<Passed>>, seconds: f64) -> String {

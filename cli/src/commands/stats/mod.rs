@@ -10,7 +10,7 @@ use crate::events::Events;
 use crate::failure::Failure;
 use crate::metrics::local::{find, query};
 use crate::metrics::snapshot::Snapshot;
-use crate::output::{print, terminal_width};
+use crate::output::print;
 
 pub(crate) use options::Args;
 
@@ -34,37 +34,32 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         )));
     }
     let mut left = args.count.unwrap_or(u64::MAX);
-    if args.json {
-        while !before.is_empty() && left > 0 && !events.is_stopped() {
-            for snapshot in &before {
-                let line = serde_json::to_string(snapshot)
-                    .map_err(|e| Failure::Failed(format!("the numbers: {e}")))?;
-                print(format!("{line}\n"))?;
-            }
-            left -= 1;
-            if left > 0 {
-                events.sleep(args.interval);
-                before = look(args);
-            }
-        }
-        return Ok(());
+    // Numbers are there at once, rates after a while.
+    if args.json && left > 0 {
+        print(records(&before)?)?;
+        left -= 1;
     }
-    while left > 0 {
+    for _ in 0..left {
         events.sleep(args.interval);
         let now = look(args);
         if now.is_empty() || events.is_stopped() {
-            return Ok(());
+            break;
         }
-        // In place on a terminal, one below the other elsewhere.
-        let table = table::table(&before, &now);
-        print(match terminal_width() {
-            Some(width) => format!("\x1b[H\x1b[2J{}", table::cut(&table, width)),
-            None => table,
-        })?;
+        match args.json {
+            true => print(records(&now)?)?,
+            false => table::show(&table::table(&before, &now))?,
+        }
         before = now;
-        left -= 1;
     }
     Ok(())
+}
+
+/// A line for each.
+fn records(snapshots: &[Snapshot]) -> Result<String, Failure> {
+    let lines = snapshots.iter().map(serde_json::to_string);
+    let lines: Result<Vec<_>, _> = lines.collect();
+    let lines = lines.map_err(|e| Failure::Failed(format!("the numbers: {e}")))?;
+    Ok(lines.into_iter().map(|line| line + "\n").collect())
 }
 
 /// Those that end while they are asked are not there any more.

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::failure::Failure;
 use crate::metrics::snapshot::Snapshot;
+use crate::output::{print, terminal_width};
 
 /// What happened between the two, a line for each queue.
 pub(super) fn table(before: &[Snapshot], now: &[Snapshot]) -> String {
@@ -71,8 +73,16 @@ pub(super) fn table(before: &[Snapshot], now: &[Snapshot]) -> String {
     text
 }
 
+/// In place on a terminal, one below the other elsewhere.
+pub(super) fn show(table: &str) -> Result<(), Failure> {
+    match terminal_width() {
+        Some(width) => print(format!("\x1b[H\x1b[2J{}", cut(table, width))),
+        None => print(table),
+    }
+}
+
 /// Lines that do not break at the end of the terminal.
-pub(super) fn cut(table: &str, width: usize) -> String {
+fn cut(table: &str, width: usize) -> String {
     let lines = table
         .lines()
         .map(|line| line.chars().take(width).chain(['\n']));

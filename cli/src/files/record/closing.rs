@@ -6,12 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 use super::file::OpenFile;
 use super::options::Plan;
 use crate::failure::Failure;
+use crate::lock::lock;
 
 /// Full files that may wait; then the writer waits for them.
 const WAITING: usize = 2;
@@ -154,8 +155,4 @@ fn tell_failed(ended: io::Result<ExitStatus>, what: &str) {
         Ok(status) => log::warn!("{what}: {status}"),
         Err(e) => log::warn!("{what}: {e}"),
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

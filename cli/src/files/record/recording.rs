@@ -1,7 +1,7 @@
 //! What all commands that record have in common: limits, the clock, failures, numbers, the end.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use super::state::State;
 use super::summary::{Load, Summary};
 use crate::events::{Events, Request};
 use crate::failure::Failure;
+use crate::lock::lock;
 use crate::report::notice_later;
 
 /// Takes packets from any thread, by feeds. Clones are the same.
@@ -35,7 +36,9 @@ struct Shared {
     over: AtomicU64,
     /// Packets, and their bytes, that came after the end of a recording that ends nothing else.
     passed: [AtomicU64; 2],
-    asked: Mutex<Vec<Request>>,
+    asked: Mutex<Vec<(Request, Instant)>>,
+    /// With a buffer: what is told while whoever writes is blocked.
+    passed_on: Mutex<Summary>,
     events: Events,
     ends_command: bool,
 }
@@ -60,6 +63,7 @@ impl Recording {
             state: Mutex::new(state),
             done: AtomicBool::new(false),
             asked: Mutex::default(),
+            passed_on: Mutex::default(),
             events: events.clone(),
             ends_command,
         }))
@@ -180,6 +184,15 @@ impl Recording {
         self.buffer().map(Buffer::load)
     }
 
+    /// What there was before whoever writes was blocked, and what has come since.
+    pub(super) fn summary_meanwhile(&self) -> Summary {
+        let mut summary = lock(&self.0.passed_on).clone();
+        summary.received += self.buffer().map_or(0, Buffer::packets);
+        summary.load = self.load();
+        summary.what = "passed to the output so far".into();
+        summary
+    }
+
     pub(super) fn summary(&self, state: &State, at_end: bool) -> Summary {
         let [packets, bytes] = self.0.passed.each_ref().map(|n| n.load(Ordering::Relaxed));
         let mut summary = state.summary(at_end);
@@ -193,8 +206,12 @@ impl Recording {
         summary
     }
 
-    /// What signals have asked for.
-    pub(super) fn asked(&self) -> MutexGuard<'_, Vec<Request>> {
+    pub(super) fn ask(&self, request: Request) {
+        self.asked().push((request, Instant::now()));
+    }
+
+    /// What signals have asked for, and when.
+    pub(super) fn asked(&self) -> MutexGuard<'_, Vec<(Request, Instant)>> {
         lock(&self.0.asked)
     }
 
@@ -231,6 +248,9 @@ impl Recording {
     pub(super) fn after(&self, mut state: MutexGuard<'_, State>) {
         let left = state.left.unwrap_or(u64::MAX);
         self.0.left.store(left, Ordering::Release);
+        if self.0.buffer.is_some() {
+            *lock(&self.0.passed_on) = state.passed_on();
+        }
         if !state.is_done() {
             return;
         }
@@ -252,8 +272,4 @@ impl Recording {
             ));
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! One recording for all queues, or one for each.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::output::Output;
 use super::recording::Recording;
@@ -8,6 +8,7 @@ use super::start::{Setup, begin};
 use super::summary::{Load, Summary};
 use crate::events::Events;
 use crate::failure::Failure;
+use crate::lock::lock;
 
 /// What a recording of this queue writes to, or one of all.
 type Make<'a> = dyn Fn(Option<u8>) -> Result<(Box<dyn Output>, Setup), Failure> + Sync + 'a;
@@ -39,7 +40,7 @@ impl<'a> Recordings<'a> {
         let all = Arc::clone(&this.all);
         events.on_request(move |request| {
             for recording in lock(&all).iter() {
-                recording.asked().push(request);
+                recording.ask(request);
             }
         })?;
         Ok(this)
@@ -85,8 +86,4 @@ impl<'a> Recordings<'a> {
         });
         ends.fold(Ok(()), Result::and)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

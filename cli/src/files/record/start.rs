@@ -37,7 +37,7 @@ pub(crate) fn start(
 ) -> Result<Recording, Failure> {
     let recording = begin(output, setup, events, tell)?;
     let asked = recording.clone();
-    events.on_request(move |request| asked.asked().push(request))?;
+    events.on_request(move |request| asked.ask(request))?;
     Ok(recording)
 }
 

@@ -236,6 +236,15 @@ impl State {
         }
     }
 
+    /// What can be told without the output.
+    pub(super) fn passed_on(&self) -> Summary {
+        Summary {
+            time: self.first.map_or(Duration::ZERO, |first| first.elapsed()),
+            done: self.output.packets().0,
+            ..self.seen.clone()
+        }
+    }
+
     /// At the end only what has reached the output counts as done.
     pub(super) fn summary(&self, at_end: bool) -> Summary {
         let (taken, whole) = self.output.packets();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags};
 
+use super::buffer::Buffer;
 use super::recording::Recording;
 use super::summary::Summary;
 use crate::events::{Request, Task};
@@ -26,7 +27,11 @@ impl Task for Watch {
     fn deadline(&self) -> Option<Instant> {
         const AGAIN: Duration = Duration::from_millis(20);
         let times = match self.recording.state_now() {
-            None => Some(Instant::now() + AGAIN),
+            None => self
+                .answers_at()
+                .into_iter()
+                .chain([Instant::now() + AGAIN])
+                .min(),
             Some(_) if !self.recording.asked().is_empty() => Some(Instant::now()),
             Some(state) => state.deadline(),
         };
@@ -40,13 +45,16 @@ impl Task for Watch {
                 // Whoever writes learns it by itself.
                 self.pipe = None;
             }
+            if self.answers_at().is_some_and(|at| at <= Instant::now()) {
+                self.answer_meanwhile();
+            }
             return true;
         };
         match gone {
             true => state.fail(Failure::NobodyReads),
             false => state.tick(),
         }
-        for request in self.recording.asked().drain(..) {
+        for (request, _) in self.recording.asked().drain(..) {
             match (request, self.recording.buffer()) {
                 (Request::Statistics, _) => (self.tell)(&self.recording.summary(&state, false)),
                 (Request::Flush, Some(buffer)) => buffer.ask_flush(),
@@ -56,5 +64,29 @@ impl Task for Watch {
         }
         self.recording.after(state);
         !self.recording.is_done()
+    }
+}
+
+impl Watch {
+    /// When requests are answered though somebody writes, who may be blocked for as long as a pipe
+    /// is not read. Without a buffer there is nothing to tell meanwhile.
+    fn answers_at(&self) -> Option<Instant> {
+        const PATIENCE: Duration = Duration::from_millis(200);
+        self.recording.buffer()?;
+        let asked = self.recording.asked();
+        asked.first().map(|(_, asked)| *asked + PATIENCE)
+    }
+
+    fn answer_meanwhile(&self) {
+        for (request, _) in self.recording.asked().drain(..) {
+            match request {
+                Request::Statistics => (self.tell)(&self.recording.summary_meanwhile()),
+                Request::Flush => self
+                    .recording
+                    .buffer()
+                    .into_iter()
+                    .for_each(Buffer::ask_flush),
+            }
+        }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use memif::Timestamp;
 
 use super::block::Group;
-use super::store::{Buffer, Item, Note, Source, lock};
+use super::store::{Buffer, Item, Note, Source};
+use crate::lock::lock;
 
 /// What the writer has taken from each source.
 #[derive(Default)]

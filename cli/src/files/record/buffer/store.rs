@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::block::{BLOCK, Block, Fate};
 use crate::failure::Failure;
 use crate::files::record::intake::Intake;
 use crate::files::record::summary::Load;
+use crate::lock::lock;
 
 /// Blocks that are kept for the next packets.
 pub(super) const SPARE: usize = 8;
@@ -363,8 +364,4 @@ impl Inner {
         self.ready.push_back(Item::Block(block));
         true
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

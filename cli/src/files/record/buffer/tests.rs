@@ -8,10 +8,11 @@ use memif::pcap::RecordFormat;
 use memif::{CaptureInfo, Direction, Packet, Timestamp};
 
 use super::block::BLOCK;
-use super::store::{SPARE, lock};
+use super::store::SPARE;
 use super::*;
 use crate::files::filter::PacketFilter;
 use crate::files::record::intake::Intake;
+use crate::lock::lock;
 
 const FORMAT: RecordFormat = RecordFormat::PcapNg;
 
