@@ -242,7 +242,8 @@ impl State {
                 self.settle(id, now, Event::Stuck);
             }
         }
-        if self.link == link || !self.is_up {
+        // The count may come a moment after the link.
+        if !self.is_up || (was_up && self.link == link) {
             return;
         }
         self.link = link;

@@ -224,14 +224,11 @@ on_queue_event (event_t *e)
     c->on_interrupt (c, c->private_ctx, q->qid);
 }
 
-/* Tells the queues that the link lacks of its coming and going. */
+/* Whoever waits for a queue, also one that the link lacks, finds all of them as they are now. */
 static void
-set_queues (conn_t *c, uint16_t rx_end, uint16_t tx_end)
+wake_readers (conn_t *c)
 {
-  /* Before the wake-ups, whose writes are system calls. */
-  c->rx_end = rx_end;
-  c->tx_end = tx_end;
-  for (unsigned i = c->run_rx; i < c->num_rx; i++)
+  for (unsigned i = 0; i < c->num_rx; i++)
     queue_attention (&c->rx[i]);
 }
 
@@ -262,12 +259,13 @@ queues_up (conn_t *c)
 	  install (q, l, r);
 	}
       queue_unlock (q);
-      queue_attention (q);
       if (rx && c->on_interrupt && !(q->event = event_add (c->sock, r->efd, on_queue_event, q)))
 	logf_ (c->sock, MEMIF_EXT_LOG_ERROR, "%s: the interrupts of queue %u can't be watched",
 	       where (c), q->qid);
     }
-  set_queues (c, c->run_rx, c->run_tx);
+  c->rx_end = c->run_rx;
+  c->tx_end = c->run_tx;
+  wake_readers (c);
 }
 
 void
@@ -318,7 +316,7 @@ go_down (queue_t *q)
 void
 queues_down (conn_t *c)
 {
-  set_queues (c, NO_LINK, NO_LINK);
+  c->rx_end = c->tx_end = NO_LINK;
   for (unsigned i = 0; i < (unsigned) c->run_rx + c->run_tx; i++)
     {
       bool rx = i < c->run_rx;
@@ -335,8 +333,8 @@ queues_down (conn_t *c)
 	  release (q);
 	}
       queue_unlock (q);
-      queue_attention (q);
     }
+  wake_readers (c);
 }
 
 void
