@@ -19,6 +19,16 @@ impl Connection {
         }
     }
 
+    /// Says that nothing more comes, once all else is acknowledged. With data under way smoltcp may
+    /// never repeat a FIN that is lost: a fast retransmission with nothing else to send sends nothing,
+    /// and leaves no timer.
+    pub(super) fn close(&mut self, socket: &mut tcp::Socket<'_>) {
+        self.closing = true;
+        if socket.send_queue() == 0 {
+            socket.close();
+        }
+    }
+
     /// When patience ends.
     fn deadline(&self, settings: &Settings) -> Option<Instant> {
         let patience = settings.patience + settings.keep_alive.unwrap_or(Duration::ZERO);
@@ -74,6 +84,8 @@ impl State {
             reader: None,
             writer: None,
             end: None,
+            closing: false,
+            nudged: false,
             time_wait: None,
             waiting: None,
         };
@@ -141,6 +153,12 @@ impl State {
             Kind::Udp(datagrams) => return datagrams.notify.notify_waiters(),
             Kind::Sender(_) => return self.settle_sender(id, now, event),
         };
+        if connection.closing {
+            connection.close(socket);
+        }
+        if event == Event::Heard && std::mem::take(&mut connection.nudged) {
+            socket.set_keep_alive(self.settings.keep_alive);
+        }
         let before = std::mem::replace(&mut connection.state, socket.state());
         let state = connection.state;
         if state == Tcp::Closed && connection.end.is_none() {
@@ -258,7 +276,7 @@ impl State {
             // As in Linux: the peer learns that not all was read.
             socket.abort();
         } else {
-            socket.close();
+            connection.close(socket);
         }
         connection.stage = Stage::Orphan(now);
         (connection.reader, connection.writer) = (None, None);

@@ -25,6 +25,8 @@ pub(super) const MOST_SENDERS: usize = 8;
 /// After this time in TIME-WAIT, well before smoltcp clears what was received, a connection is left
 /// alone.
 pub(super) const TIME_WAIT: Duration = Duration::from_secs(5);
+/// A peer that owes an answer which no timer asks for is asked at these intervals.
+pub(super) const NUDGE: Duration = Duration::from_secs(1);
 /// No time is longer, so that sums of them don't overflow.
 pub(super) const LONGEST: std::time::Duration = std::time::Duration::from_secs(1 << 30);
 

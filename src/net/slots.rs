@@ -10,7 +10,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{IpAddress, IpEndpoint};
 use tokio::sync::Notify;
 
-use super::settings::TIME_WAIT;
+use super::settings::{NUDGE, TIME_WAIT};
 
 /// One socket. Each has a set of its own: the stack looks at every socket of a set for every
 /// packet, which does not do for thousands.
@@ -79,6 +79,10 @@ pub(super) struct Connection {
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
     pub(super) end: Option<End>,
+    /// Nothing more will be written.
+    pub(super) closing: bool,
+    /// The peer is asked for an answer, as no timer of the stack does.
+    pub(super) nudged: bool,
     /// Since when both sides have been closed.
     pub(super) time_wait: Option<Instant>,
     /// Since when the peer has owed an answer.
@@ -216,6 +220,21 @@ impl Slot {
         };
         let since = connection.time_wait;
         connection.stage == Stage::Used && since.is_some_and(|since| since + TIME_WAIT <= now)
+    }
+
+    /// Asks the peer for an answer if there is something to send and no timer to do so: after a time-out
+    /// at a window of zero smoltcp waits for an update that may have been lost. False: there is no
+    /// need.
+    pub(super) fn nudge(&mut self) -> bool {
+        let Some((socket, connection)) = self.tcp() else {
+            return false;
+        };
+        let stopped = socket.send_queue() > 0 && socket.may_send();
+        if stopped {
+            connection.nudged = true;
+            socket.set_keep_alive(Some(NUDGE));
+        }
+        stopped
     }
 
     pub(super) fn socket<T: AnySocket<'static>>(&mut self) -> &mut T {

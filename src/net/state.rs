@@ -339,6 +339,9 @@ impl State {
                 continue;
             }
             let mut at = self.iface.poll_at(now, &slot.set);
+            if at.is_none() && slot.nudge() {
+                at = Some(now);
+            }
             if due(at) {
                 at = Some(now + AGAIN);
             }

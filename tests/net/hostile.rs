@@ -7,6 +7,9 @@ use super::*;
 
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const HOST: [u8; 6] = [2, 0xfe, 10, 0, 0, 2];
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const ACK: u8 = 16;
 
 /// A host, and a peer that writes its packets itself.
 struct Scene {
@@ -35,6 +38,41 @@ impl Scene {
             tokio::task::yield_now().await;
         }
         while self.peer.read_packet().is_ok() {}
+    }
+
+    /// The next segment for this port: its number, flags and data.
+    async fn heard(&mut self, port: u16) -> (u32, u8, Vec<u8>) {
+        soon(async {
+            loop {
+                tokio::task::yield_now().await;
+                let Ok(packet) = self.peer.read_packet() else {
+                    continue;
+                };
+                let data = packet.data();
+                if data.len() >= 54 && data[23] == 6 && data[36..38] == port.to_be_bytes() {
+                    let number = u32::from_be_bytes(data[38..42].try_into().unwrap());
+                    let end = 14 + usize::from(u16::from_be_bytes([data[16], data[17]]));
+                    let start = 34 + usize::from(data[46] >> 4) * 4;
+                    return (number, data[47], data[start..end].to_vec());
+                }
+            }
+        })
+        .await
+    }
+
+    /// Connects to the host: its next number.
+    async fn connects(&mut self, port: u16) -> u32 {
+        self.is_alive().await;
+        self.write(&segment(A, port, "S", (5, 0), b""));
+        let (number, flags, _) = self.heard(port).await;
+        assert_eq!(flags, SYN | ACK);
+        let next = number.wrapping_add(1);
+        self.write(&segment(A, port, "A", (6, next), b""));
+        next
+    }
+
+    fn write(&mut self, packet: &[u8]) {
+        self.peer.write_packet(packet).unwrap();
     }
 
     /// Waits until the host has taken all packets: it answers one that was sent after them.
@@ -71,8 +109,19 @@ fn arp(mac: [u8; 6], ip: [u8; 4]) -> Vec<u8> {
 
 /// A segment from a port of the peer with these flags.
 fn segment(from: [u8; 4], port: u16, flags: &str, numbers: (u32, u32), data: &[u8]) -> Vec<u8> {
+    segment_with(60_000, from, port, flags, numbers, data)
+}
+
+fn segment_with(
+    window: u16,
+    from: [u8; 4],
+    port: u16,
+    flags: &str,
+    numbers: (u32, u32),
+    data: &[u8],
+) -> Vec<u8> {
     let builder = PacketBuilder::ethernet2(PEER, HOST).ipv4(from, B, 64);
-    let mut builder = builder.tcp(port, PORT, numbers.0, 60_000);
+    let mut builder = builder.tcp(port, PORT, numbers.0, window);
     for flag in flags.chars() {
         builder = match flag {
             'S' => builder.syn(),
@@ -113,19 +162,9 @@ async fn connections_that_are_reset_at_once_leave_the_backlog() {
     let listener = scene.host.listen_with_backlog((B, PORT), 4).unwrap();
     scene.is_alive().await;
     for port in 1000..1100 {
-        scene.send(&segment(A, port, "S", (5, 0), b"")).await;
-        let number = soon(async {
-            loop {
-                tokio::task::yield_now().await;
-                if let Ok(packet) = scene.peer.read_packet() {
-                    let data = packet.data();
-                    if data.len() >= 54 && data[36..38] == port.to_be_bytes() && data[47] == 0x12 {
-                        return u32::from_be_bytes(data[38..42].try_into().unwrap());
-                    }
-                }
-            }
-        })
-        .await;
+        scene.write(&segment(A, port, "S", (5, 0), b""));
+        let (number, flags, _) = scene.heard(port).await;
+        assert_eq!(flags, SYN | ACK);
         let numbers = (6, number.wrapping_add(1));
         scene.send(&segment(A, port, "A", numbers, b"hello")).await;
         scene
@@ -173,4 +212,56 @@ async fn garbage_does_no_harm() {
     }
     scene.is_alive().await;
     assert!(scene.host.sockets() <= 33, "{}", scene.host.sockets());
+}
+
+/// The stack would not repeat an end that is lost while data is under way.
+#[tokio::test]
+async fn the_end_comes_once_all_else_is_acknowledged() {
+    let mut scene = Scene::new();
+    let listener = scene.host.listen((B, PORT)).unwrap();
+    let next = scene.connects(1000).await;
+    let (mut stream, _) = soon(listener.accept()).await.unwrap();
+    stream.write_all(b"all there is").await.unwrap();
+    stream.shutdown().await.unwrap();
+    assert_eq!(
+        stream.write(b"more").await.unwrap_err().kind(),
+        io::ErrorKind::BrokenPipe
+    );
+    // Repeated until it is acknowledged, and without an end.
+    for _ in 0..2 {
+        let (number, flags, data) = scene.heard(1000).await;
+        assert_eq!((number, flags & FIN), (next, 0));
+        assert_eq!(data, b"all there is");
+    }
+    let next = next.wrapping_add(12);
+    scene.write(&segment(A, 1000, "A", (6, next), b""));
+    for _ in 0..2 {
+        let (number, flags, data) = scene.heard(1000).await;
+        assert_eq!((number, flags & FIN, data.len()), (next, FIN, 0));
+    }
+}
+
+/// A peer closes its window while data is under way, and what tells of room again is lost.
+#[tokio::test]
+async fn a_peer_without_room_is_asked_again() {
+    let mut scene = Scene::new();
+    let listener = scene.host.listen((B, PORT)).unwrap();
+    let next = scene.connects(1000).await;
+    let (mut stream, _) = soon(listener.accept()).await.unwrap();
+    stream.write_all(b"data").await.unwrap();
+    assert_eq!(scene.heard(1000).await.2, b"data");
+    scene.write(&segment_with(0, A, 1000, "A", (6, next), b""));
+    // Not the data, for which there is no room.
+    let (number, _, data) = scene.heard(1000).await;
+    assert!(
+        number != next || data.len() <= 1,
+        "{number} {next} {data:?}"
+    );
+    scene.write(&segment(A, 1000, "A", (6, next), b""));
+    loop {
+        let (number, _, data) = scene.heard(1000).await;
+        if (number, &data[..]) == (next, b"data") {
+            break;
+        }
+    }
 }

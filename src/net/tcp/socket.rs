@@ -94,7 +94,7 @@ impl Socket {
         let turn = std::task::ready!(coop::poll_proceed(cx));
         let mut state = self.host.lock();
         let written = self.with(&mut state, |socket, connection| {
-            if !socket.may_send() {
+            if connection.closing || !socket.may_send() {
                 return Poll::Ready(Err(match connection.end {
                     Some(End::Reset | End::Refused | End::TimedOut) => ended(connection),
                     _ => error(io::ErrorKind::BrokenPipe, "this side has been shut down"),
@@ -127,7 +127,7 @@ impl Socket {
         let done = self.with(&mut state, |socket, connection| match connection.end {
             Some(End::Reset | End::Refused | End::TimedOut) => Err(ended(connection)),
             _ => {
-                socket.close();
+                connection.close(socket);
                 Ok(())
             }
         })?;
