@@ -12,13 +12,13 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 
 fn add_socket(host: &mut Host<MemifDevice>) -> SocketHandle {
-    let memory = || tcp::SocketBuffer::new(vec![0; 65_536]);
+    let memory = || tcp::SocketBuffer::new(vec![0; 65_535]);
     host.sockets.add(tcp::Socket::new(memory(), memory()))
 }
 
 fn serve(mut host: Host<MemifDevice>) {
     let handle = add_socket(&mut host);
-    let mut data = vec![0; 65_536];
+    let mut data = vec![0; 65_535];
     loop {
         // Before the stack works, because it would refuse a client that is already there.
         let socket = host.sockets.get_mut::<tcp::Socket>(handle);

@@ -45,7 +45,7 @@ fn run(
         let own = IpCidr::new(IpAddress::v4(10, 0, 0, number), 24);
         list.push(own).expect("it is the first")
     });
-    let buffer = || tcp::SocketBuffer::new(vec![0; 65_536]);
+    let buffer = || tcp::SocketBuffer::new(vec![0; 65_535]);
     let mut socket = tcp::Socket::new(buffer(), buffer());
     socket.set_ack_delay(None); // the last one goes before its sender ends
     open(&mut socket, iface.context())?;

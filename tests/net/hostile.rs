@@ -1,6 +1,6 @@
 //! What a peer may send.
 
-use etherparse::PacketBuilder;
+use etherparse::{PacketBuilder, TcpOptionElement};
 use memif::PacketHandle;
 
 use super::*;
@@ -20,9 +20,13 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
+        Self::with(|builder| builder.buffers(2048, 2048))
+    }
+
+    fn with(set: impl Fn(NetBuilder) -> NetBuilder) -> Self {
         let pair = Pair::with(|c| c);
         let device = MemifDevice::new(&pair.master, 0).unwrap();
-        let builder = Net::builder().address(B, 24).buffers(2048, 2048);
+        let builder = set(Net::builder().address(B, 24));
         let host = builder.start(device).unwrap();
         let peer = pair.slave.packet_handle(0).unwrap();
         Self {
@@ -124,7 +128,10 @@ fn segment_with(
     let mut builder = builder.tcp(port, PORT, numbers.0, window);
     for flag in flags.chars() {
         builder = match flag {
-            'S' => builder.syn(),
+            'S' => {
+                let scales = [TcpOptionElement::WindowScale(7)];
+                builder.syn().options(&scales).unwrap()
+            }
             'A' => builder.ack(numbers.1),
             'F' => builder.fin(),
             _ => builder.rst(),
@@ -262,6 +269,38 @@ async fn a_peer_without_room_is_asked_again() {
         let (number, _, data) = scene.heard(1000).await;
         if (number, &data[..]) == (next, b"data") {
             break;
+        }
+    }
+}
+
+/// smoltcp takes what a peer sends beyond the window that the handshake announced, up to a number
+/// which must not exceed the buffer.
+#[tokio::test]
+async fn a_peer_that_overruns_the_window_harms_only_itself() {
+    const LENGTH: usize = 40_000;
+    for size in [0, 65_535, 65_536, 65_537, 100_000, 1 << 18, 1 << 20] {
+        let mut scene = Scene::with(|builder| match size {
+            0 => builder,
+            _ => builder.buffers(size, 2048),
+        });
+        let _listener = scene.host.listen((B, PORT)).unwrap();
+        for (port, first) in [(1000, 0), (1001, 1 << 16), (1002, size), (1003, size + 1)] {
+            // The task of the host does not run before all of this is on the ring.
+            let next = scene.connects(port).await;
+            let mut at = 6 + first as u32;
+            scene.write(&segment(A, port, "A", (at, next), b"x"));
+            for _ in 0..3 {
+                scene.write(&segment(A, port, "A", (at, next), &[0; LENGTH]));
+                at += LENGTH as u32;
+            }
+            scene.is_alive().await;
+            for start in (0..2 * size.max(1 << 16)).step_by(LENGTH) {
+                let data = segment(A, port, "A", (6 + start as u32, next), &[0; LENGTH]);
+                while scene.peer.write_packet(&data).is_err() {
+                    tokio::task::yield_now().await;
+                }
+            }
+            scene.is_alive().await;
         }
     }
 }

@@ -48,6 +48,15 @@ fn ping(from: [u8; 4], number: u16) -> Vec<u8> {
     frame
 }
 
+/// Who has 192.0.2.1? The responder learns this side's address from it.
+fn question() -> Vec<u8> {
+    let mut arp = [[0xff; 6], PEER].concat();
+    arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    arp.extend(PEER);
+    arp.extend([192, 0, 2, 9, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1]);
+    arp
+}
+
 #[test]
 fn addresses_are_announced_on_every_link() {
     let place = Place::new();
@@ -117,12 +126,9 @@ fn ten_thousand_pings_are_answered() {
     let _process = Process::start(&args);
     memif.wait_link_up(Some(PATIENCE)).unwrap();
     let mut handle = memif.packet_handle(0).unwrap();
-    // It learns this side's address from the question.
-    let mut arp = [[0xff; 6], PEER].concat();
-    arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
-    arp.extend(PEER);
-    arp.extend([192, 0, 2, 9, 0, 0, 0, 0, 0, 0, 192, 0, 2, 1]);
-    handle.write_packet_timeout(&arp, Some(PATIENCE)).unwrap();
+    handle
+        .write_packet_timeout(&question(), Some(PATIENCE))
+        .unwrap();
     let start = std::time::Instant::now();
     for burst in 0..100u16 {
         for n in 0..100 {
@@ -137,4 +143,44 @@ fn ten_thousand_pings_are_answered() {
         }
     }
     println!("10000 pings in {:?}", start.elapsed());
+}
+
+/// smoltcp panics if such data does not fit in its buffer.
+#[test]
+fn a_peer_that_overruns_the_window_harms_only_itself() {
+    let place = Place::new();
+    let context = Context::new("test").unwrap();
+    let memif = master(&context, &place.socket());
+    let args = ["respond", "-s", &place.socket(), "--ip", "192.0.2.1/24"];
+    let _process = Process::start(&args);
+    memif.wait_link_up(Some(PATIENCE)).unwrap();
+    let mut handle = memif.packet_handle(0).unwrap();
+    let write = |handle: &mut PacketHandle, syn: bool, numbers: (u32, u32), data: &[u8]| {
+        let builder = etherparse::PacketBuilder::ethernet2(PEER, MAC)
+            .ipv4([192, 0, 2, 9], [192, 0, 2, 1], 64)
+            .tcp(1000, 7, numbers.0, 60_000);
+        let scales = [etherparse::TcpOptionElement::WindowScale(7)];
+        let builder = match syn {
+            true => builder.syn().options(&scales).unwrap(),
+            false => builder.ack(numbers.1),
+        };
+        let mut frame = Vec::new();
+        builder.write(&mut frame, data).unwrap();
+        handle.write_packet_timeout(&frame, Some(PATIENCE)).unwrap();
+    };
+    handle
+        .write_packet_timeout(&question(), Some(PATIENCE))
+        .unwrap();
+    write(&mut handle, true, (5, 0), b"");
+    let answer = find(&mut handle, "SYN|ACK", |frame| {
+        frame[12..14] == [8, 0] && frame[23] == 6 && frame[47] == 18
+    });
+    let number = u32::from_be_bytes(answer[38..42].try_into().unwrap());
+    let numbers = (6 + (1 << 18), number.wrapping_add(1));
+    write(&mut handle, false, numbers, b"x");
+    let ping = ping([192, 0, 2, 9], 77);
+    handle.write_packet_timeout(&ping, Some(PATIENCE)).unwrap();
+    find(&mut handle, "an answer", |frame| {
+        frame[12..14] == [8, 0] && frame[34] == 0 && frame[40..42] == [0, 77]
+    });
 }
