@@ -74,7 +74,8 @@ impl UdpSocket {
     /// # Errors
     ///
     /// `EMSGSIZE` if it exceeds the MTU. [`InvalidInput`](io::ErrorKind::InvalidInput) for an
-    /// address or a port that is 0. [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable) if
+    /// address or a port that is 0, and for an IPv6 address if the socket is bound to one of IPv4, or
+    /// the reverse. [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable) if
     /// there is no route. [`NotConnected`](io::ErrorKind::NotConnected) if the host has ended.
     pub async fn send_to(&self, data: &[u8], to: impl Into<SocketAddr>) -> io::Result<()> {
         let to = IpEndpoint::from(to.into());
@@ -97,6 +98,12 @@ impl UdpSocket {
         };
         if data.len() > (state.settings.mtu - headers).min(UDP_BYTES) {
             return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        }
+        if let Some(own) = self.bound.addr
+            && own.version() != to.addr.version()
+        {
+            let why = format!("{} is not reached from {own}", to.addr);
+            return Err(error(io::ErrorKind::InvalidInput, why));
         }
         let source = match to.addr {
             addr if addr.is_unicast() => {

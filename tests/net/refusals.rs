@@ -54,6 +54,24 @@ async fn addresses_that_can_not_be_reached_say_so() {
 }
 
 #[tokio::test]
+async fn a_udp_socket_of_one_address_sends_to_none_of_the_other_family() {
+    let hosts = Hosts::new();
+    let v6 = [0xfd00, 0, 0, 0, 0, 0, 0, 1u16];
+    for (from, to) in [
+        (at(A, 0), at([0xfd00, 0, 0, 0, 0, 0, 0, 2u16], PORT)),
+        (at(A, 0), at([0xff02, 0, 0, 0, 0, 0, 0, 1u16], PORT)),
+        (at(v6, 0), at(B, PORT)),
+        (at(v6, 0), at([224, 0, 0, 1], PORT)),
+    ] {
+        let udp = hosts.a.udp(from).unwrap();
+        let sent = soon(udp.send_to(b"x", to)).await;
+        assert_eq!(kind(sent), io::ErrorKind::InvalidInput, "{from} {to}");
+    }
+    // The host still works.
+    hosts.connected().await;
+}
+
+#[tokio::test]
 async fn a_host_that_is_not_there_times_out() {
     let hosts = Hosts::with(|c| c, |b| b.patience(Duration::from_millis(50)));
     let nobody = soon(hosts.a.connect(([10, 0, 0, 9], PORT))).await;
