@@ -115,3 +115,31 @@ fn a_closed_interface_ends_a_wait() {
     assert!(device.receive(Instant::ZERO).is_none());
     assert!(device.transmit(Instant::ZERO).is_none());
 }
+
+/// More than a burst is in the ring when the link goes.
+#[test]
+fn what_had_arrived_is_received_after_the_end_of_the_link() {
+    const COUNT: usize = 200;
+    let ends = pair(|c| c);
+    let mut device = MemifDevice::new(&ends.master, 0).unwrap();
+    let mut peer = ends.slave.packet_handle(0).unwrap().with_burst(1);
+    for _ in 0..COUNT {
+        peer.write_packet(&[1; 60]).unwrap();
+    }
+    let (_, tx) = device.receive(Instant::ZERO).unwrap();
+    tx.consume(60, |f| f.fill(1));
+    ends.slave.close();
+    while ends.master.is_link_up() {
+        std::thread::yield_now();
+    }
+    device.publish();
+    for _ in 1..COUNT {
+        phy::wait(&mut device, Some(Duration::ZERO)).unwrap();
+        let (_, tx) = device.receive(Instant::ZERO).expect("a packet");
+        tx.consume(60, |f| f.fill(1));
+    }
+    ends.master.close();
+    assert!(device.receive(Instant::ZERO).is_none());
+    assert!(device.is_closed());
+    assert_eq!(phy::wait(&mut device, None), Err(Eof::Closed.into()));
+}
