@@ -299,8 +299,11 @@ impl State {
         };
         match slot.kind {
             Kind::Tcp(connection) => {
-                self.connections
-                    .remove(&(connection.local, connection.remote));
+                let key = (connection.local, connection.remote);
+                // Another may have its addresses by now.
+                if self.connections.get(&key) == Some(&id) {
+                    self.connections.remove(&key);
+                }
                 match connection.stage {
                     Stage::HalfOpen(bound, since) => {
                         if let Some(backlog) = self.listeners.get_mut(&bound) {

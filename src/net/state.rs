@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use smoltcp::iface::{Interface, PollResult, SocketSet};
 use smoltcp::phy::{Device, Medium};
+use smoltcp::socket::tcp::State as Tcp;
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, IpCidr, IpEndpoint};
 use tokio::sync::Notify;
@@ -266,8 +267,8 @@ impl State {
                     local,
                     remote,
                     opens,
-                } => match self.connections.get(&(local, remote)) {
-                    Some(id) => Some(*id),
+                } => match self.connection(local, remote, opens) {
+                    Some(id) => Some(id),
                     None if opens => match self.open(local, remote, now) {
                         Ok(id) => id,
                         // The peer tries again.
@@ -309,6 +310,14 @@ impl State {
             self.settle(id, now, Event::Heard);
         }
         TURN
+    }
+
+    /// The connection that a segment is for. A peer that opens anew does not mean one that has ended.
+    fn connection(&mut self, local: IpEndpoint, remote: IpEndpoint, opens: bool) -> Option<usize> {
+        let id = *self.connections.get(&(local, remote))?;
+        let (_, connection) = self.slots.get(id)?.tcp()?;
+        let has_ended = matches!(connection.state, Tcp::Closed | Tcp::TimeWait);
+        (!opens || !has_ended).then_some(id)
     }
 
     fn send(&mut self, now: Instant) -> usize {

@@ -304,3 +304,34 @@ async fn a_peer_that_overruns_the_window_harms_only_itself() {
         }
     }
 }
+
+/// The program still has the stream of a connection that has ended.
+#[tokio::test]
+async fn a_peer_may_use_its_port_again() {
+    let mut scene = Scene::new();
+    let listener = scene.host.listen((B, PORT)).unwrap();
+    for is_reset in [true, false] {
+        let next = scene.connects(1000).await;
+        let (mut old, _) = soon(listener.accept()).await.unwrap();
+        if is_reset {
+            scene.write(&segment(A, 1000, "RA", (6, next), b""));
+        } else {
+            old.shutdown().await.unwrap();
+            assert_eq!(scene.heard(1000).await.1 & FIN, FIN);
+            let numbers = (6, next.wrapping_add(1));
+            scene.write(&segment(A, 1000, "FA", numbers, b""));
+        }
+        scene.is_alive().await;
+        let next = scene.connects(1000).await;
+        let (mut new, _) = soon(listener.accept()).await.unwrap();
+        drop(old);
+        scene.is_alive().await;
+        scene.write(&segment(A, 1000, "A", (6, next), b"hello"));
+        let mut data = [0; 5];
+        soon(new.read_exact(&mut data)).await.unwrap();
+        assert_eq!(&data, b"hello");
+        scene.write(&segment(A, 1000, "RA", (11, next), b""));
+        scene.is_alive().await;
+        drop(new);
+    }
+}
