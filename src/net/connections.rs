@@ -297,6 +297,7 @@ impl State {
         let Some(slot) = self.slots.remove(id) else {
             return;
         };
+        self.unmark(id);
         match slot.kind {
             Kind::Tcp(connection) => {
                 let key = (connection.local, connection.remote);

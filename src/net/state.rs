@@ -37,7 +37,7 @@ pub(super) struct State {
     /// Those that may have something to send, in turn.
     dirty: VecDeque<usize>,
     /// Those that wait for the Ethernet address of a neighbour.
-    unresolved: Vec<usize>,
+    unresolved: BTreeSet<usize>,
     /// A packet came that may have told of a neighbour.
     resolved: bool,
     /// By local and remote address.
@@ -107,7 +107,7 @@ impl State {
             addresses,
             slots: Slots::default(),
             dirty: VecDeque::new(),
-            unresolved: Vec::new(),
+            unresolved: BTreeSet::new(),
             resolved: false,
             connections: HashMap::new(),
             orphans: BTreeSet::new(),
@@ -169,6 +169,18 @@ impl State {
         {
             slot.dirty = true;
             self.dirty.push_back(id);
+        }
+    }
+
+    /// Nothing waits for a socket that has gone. A peer could make one after another, none of which
+    /// gets its turn.
+    pub(super) fn unmark(&mut self, id: usize) {
+        self.unresolved.remove(&id);
+        if self.dirty.len() > 2 * self.slots.len() + TURN {
+            let mut once = BTreeSet::new();
+            let slots = &mut self.slots;
+            self.dirty
+                .retain(|id| slots.get(*id).is_some_and(|s| s.dirty) && once.insert(*id));
         }
     }
 
@@ -355,7 +367,7 @@ impl State {
                 at = Some(now + AGAIN);
             }
             if wanted && !std::mem::replace(&mut slot.unresolved, true) {
-                self.unresolved.push(id);
+                self.unresolved.insert(id);
             }
             if let Some(at) = at {
                 self.slots.alarm(id, at);
@@ -367,5 +379,57 @@ impl State {
             self.settle(id, now, event);
         }
         sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use smoltcp::iface::Config;
+    use smoltcp::wire::HardwareAddress;
+
+    use super::*;
+    use crate::config::IfMode;
+    use crate::context::Context;
+    use crate::interface::config::MemifConfig;
+    use crate::net::defaults::DEFAULT_PATIENCE;
+    use crate::net::slots::Stage;
+
+    /// A peer opens and resets, again and again, while no socket gets its turn.
+    #[test]
+    fn sockets_that_have_gone_leave_nothing() {
+        let context = Context::new("test").unwrap();
+        let socket = format!("@memif-test-state-{}", std::process::id());
+        let config = MemifConfig::new(socket).mode(IfMode::Ip);
+        let memif = context.create_interface(config).unwrap();
+        let mut device = MemifDevice::new(&memif, 0).unwrap();
+        let iface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, now());
+        let settings = Settings {
+            receive_buffer: 2048,
+            send_buffer: 2048,
+            patience: DEFAULT_PATIENCE.into(),
+            keep_alive: None,
+            mtu: 1500,
+        };
+        let mut state = State::new(iface, device, None, settings, Addresses::default(), 1);
+        let end = |port| IpEndpoint::new(Ipv4Addr::new(10, 0, 0, 1).into(), port);
+        let add = |state: &mut State, port| {
+            let socket = state.new_socket();
+            let id = state.add_connection(socket, end(80), end(port), Stage::Used);
+            state.mark(id);
+            state.slots.get(id).unwrap().unresolved = true;
+            state.unresolved.insert(id);
+            id
+        };
+        let kept = add(&mut state, 1);
+        for _ in 0..1000 {
+            let id = add(&mut state, 2);
+            state.remove(id);
+        }
+        let most = 2 + TURN;
+        assert!(state.dirty.len() <= most, "{}", state.dirty.len());
+        assert!(state.dirty.contains(&kept));
+        assert_eq!(state.unresolved, [kept].into());
     }
 }
