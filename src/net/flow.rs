@@ -22,7 +22,8 @@ pub(super) enum Flow {
     Echo {
         ident: u16,
     },
-    /// ARP, neighbour discovery, pings of others, fragments, and what is no packet at all.
+    /// ARP, neighbour discovery, pings of others, fragments, what can't be answered, and what is no
+    /// packet at all.
     Other,
 }
 
@@ -77,6 +78,10 @@ impl Flow {
             }
             IpProtocol::Udp => {
                 let udp = UdpPacket::new_checked(payload).ok()?;
+                // Nobody can answer it.
+                if !from.is_unicast() || udp.src_port() == 0 {
+                    return None;
+                }
                 Self::Udp {
                     local: IpEndpoint::new(to, udp.dst_port()),
                 }

@@ -335,3 +335,17 @@ async fn a_peer_may_use_its_port_again() {
         drop(new);
     }
 }
+
+#[tokio::test]
+async fn datagrams_that_nobody_can_answer_are_dropped() {
+    let mut scene = Scene::new();
+    let udp = scene.host.udp((B, 53)).unwrap();
+    for (from, port) in [([0; 4], 9), (A, 0), (A, 9)] {
+        let mut packet = Vec::new();
+        let builder = PacketBuilder::ethernet2(PEER, HOST).ipv4(from, B, 64);
+        builder.udp(port, 53).write(&mut packet, b"data").unwrap();
+        scene.write(&packet);
+    }
+    let (_, from) = soon(udp.recv_from(&mut [0; 9])).await.unwrap();
+    assert_eq!(from, at(A, 9));
+}
