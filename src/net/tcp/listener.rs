@@ -20,9 +20,10 @@ use super::stream::TcpStream;
 /// Connections are made in the background and wait to be accepted. As many as the backlog may wait,
 /// and as many again may be half made. Beyond that, the host does not answer peers that ask for a
 /// connection, and they ask again (after a second, usually). Half-made connections are given up
-/// after ten seconds, and give way to new ones after one second, so that a peer that only asks
-/// can't keep others out for long. Each of them has its buffers already: a listener's memory is
-/// bounded by its backlog times twice the buffers of a connection.
+/// after ten seconds, and give way to new ones after one second, so that a peer that stops asking
+/// keeps nobody out for long; one that goes on takes most places that get free. Each of them has
+/// its buffers already: a listener's memory is bounded by its backlog times twice the buffers of a
+/// connection.
 ///
 /// ```
 /// use memif::net::Net;
