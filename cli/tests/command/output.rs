@@ -60,6 +60,18 @@ cp "$1/disk/out.pcap" "$1/out.pcap"
 exit $code
 "#;
 
+/// A level that is right for the other compression.
+#[test]
+fn a_wrong_level_leaves_the_file_as_it_is() {
+    let place = Place::new();
+    let (file, old) = (place.text("in.pcap"), place.text("old.pcap.gz"));
+    write_numbered(&file, 0, 1, &[64]);
+    fs::write(&old, "as it is").unwrap();
+    let ended = run(&["capture", "-r", &file, "-w", &old, "--level", "10"]);
+    ended.failed(2, &["--level", "10", "0 to 9"]);
+    assert_eq!(fs::read(&old).unwrap(), b"as it is");
+}
+
 #[test]
 fn a_disk_that_becomes_full() {
     if !geteuid().is_root() {

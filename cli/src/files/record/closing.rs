@@ -98,11 +98,11 @@ impl Closing {
 }
 
 /// Without the lock while it is written to its end.
-fn close(closed: &Mutex<Closed>, mut file: OpenFile) {
+fn close(all: &Mutex<Closed>, mut file: OpenFile) {
     let result = file.end();
     let (path, packets) = (file.path.clone(), file.packets_written());
     drop(file);
-    let mut closed = lock(closed);
+    let mut closed = lock(all);
     closed.packets += packets;
     if let Err(failure) = result {
         closed.failure.get_or_insert(failure);
@@ -110,12 +110,15 @@ fn close(closed: &Mutex<Closed>, mut file: OpenFile) {
     closed.run_command(&path);
     closed.files.push_back(path);
     // The one that is being written counts too.
-    while let Some(keep) = closed.keep
-        && closed.files.len() >= keep
-        && let Some(oldest) = closed.files.pop_front()
-    {
+    let full = closed
+        .keep
+        .map_or(0, |keep| (closed.files.len() + 1).saturating_sub(keep));
+    let oldest: Vec<PathBuf> = closed.files.drain(..full).collect();
+    drop(closed);
+    // Without the lock again: a large file takes its time.
+    for oldest in oldest {
         match std::fs::remove_file(&oldest) {
-            Ok(()) => closed.removed += 1,
+            Ok(()) => lock(all).removed += 1,
             Err(e) => log::warn!("removing {}: {e}", oldest.display()),
         }
     }

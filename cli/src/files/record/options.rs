@@ -1,12 +1,14 @@
 //! The options that say where packets are written, and when a file is full.
 
+use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
-use memif::pcap::{Compression, Effort, RecordFormat};
+use memif::LinkType;
+use memif::pcap::{Compression, Effort, PcapWriter, RecordFormat};
 
 use super::names::{Names, of_queue};
 use crate::failure::Failure;
@@ -269,6 +271,11 @@ impl RecordArgs {
             (true, Some(files)) => files,
             (false, _) => 1,
         };
+        // Before there is a file that would be emptied in vain.
+        let mut effort = self.effort();
+        effort.threads = 0;
+        PcapWriter::compressed_by(effort, io::sink(), compression, LinkType::ETHERNET, None)
+            .map_err(|e| Failure::Usage(format!("--level: {e}")))?;
         Ok(Some(Plan {
             names: Names::new(name, rotates)?,
             format: if classic {

@@ -167,12 +167,13 @@ impl Buffer {
                 },
             }
         }
+        let wakes = full || lost.is_some();
         if let Some((lost, failure)) = lost {
             inner.note(Note::Lost(from.0, lost, failure));
         }
         drop(inner);
         self.packets.fetch_add(kept, Ordering::AcqRel);
-        if full {
+        if wakes {
             self.wake();
         }
     }
@@ -204,6 +205,12 @@ impl Buffer {
     #[inline(never)]
     fn next_block(&self, inner: &mut Inner, bytes: usize) -> Result<bool, Failure> {
         let full = inner.ready_current();
+        // An empty one stays, and is too small.
+        inner
+            .current
+            .take()
+            .into_iter()
+            .for_each(|b| self.recycle(b));
         let no_memory = |e| Failure::Failed(format!("memory for packets: {e}"));
         inner.current = Some(self.block(bytes).map_err(no_memory)?);
         Ok(full)

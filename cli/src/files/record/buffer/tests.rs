@@ -125,6 +125,10 @@ fn a_packet_that_is_larger_than_a_block_has_one_of_its_own() {
     assert!(!buffer.has_room());
     assert_eq!(take(&buffer, &mut Heads::default()), [0, 1, 2, 3]);
     assert!(buffer.has_room());
+    // Also as the first, after the usual block turned out to be too small.
+    put(&buffer, &source, 1, 3 * BLOCK, 4);
+    assert_eq!(take(&buffer, &mut Heads::default()), [4]);
+    assert_eq!(buffer.used.load(Ordering::Relaxed), 0);
     // Only blocks of the usual size are kept.
     assert!(
         lock(&buffer.spare)
