@@ -124,8 +124,8 @@ impl NetBuilder {
     /// what it sends; [`DEFAULT_BUFFER`] by default, at least 2048, at most 1 GiB. A single
     /// connection over a fast link gets faster with larger ones.
     ///
-    /// A receive buffer of more than 65535 bytes gets the next size that is a power of two less one:
-    /// 1 MiB - 1 for 1 MiB.
+    /// A receive buffer of more than 65535 bytes gets the next size that is a power of two less
+    /// one: 1 MiB - 1 for 1 MiB.
     pub fn buffers(mut self, receive: usize, send: usize) -> Self {
         let within = |size: usize| size.clamp(*BUFFERS.start(), *BUFFERS.end());
         (self.receive_buffer, self.send_buffer) = (receivable(within(receive)), within(send));
@@ -252,8 +252,8 @@ impl NetBuilder {
     }
 }
 
-/// After a handshake, smoltcp 0.14 takes as much as the largest window of its scale, 65535 shifted by
-/// the bits of the size beyond 16, and panics if the buffer does not hold it.
+/// After a handshake, smoltcp 0.14 takes as much as the largest window of its scale, 65535 shifted
+/// by the bits of the size beyond 16, and panics if the buffer does not hold it.
 fn receivable(size: usize) -> usize {
     match u16::try_from(size) {
         Ok(_) => size,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The default size of each of the two buffers of a connection: the most that TCP announces to peers
-/// that know no larger windows.
+/// The default size of each of the two buffers of a connection: the most that TCP announces to
+/// peers that know no larger windows.
 pub const DEFAULT_BUFFER: usize = 65_535;
 /// The default number of connections that a listener keeps until they are accepted.
 pub const DEFAULT_BACKLOG: usize = 1024;

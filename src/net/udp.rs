@@ -74,9 +74,9 @@ impl UdpSocket {
     /// # Errors
     ///
     /// `EMSGSIZE` if it exceeds the MTU. [`InvalidInput`](io::ErrorKind::InvalidInput) for an
-    /// address or a port that is 0, and for an IPv6 address if the socket is bound to one of IPv4, or
-    /// the reverse. [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable) if
-    /// there is no route. [`NotConnected`](io::ErrorKind::NotConnected) if the host has ended.
+    /// address or a port that is 0, and for an IPv6 address if the socket is bound to one of IPv4,
+    /// or the reverse. [`NetworkUnreachable`](io::ErrorKind::NetworkUnreachable) if there is no
+    /// route. [`NotConnected`](io::ErrorKind::NotConnected) if the host has ended.
     pub async fn send_to(&self, data: &[u8], to: impl Into<SocketAddr>) -> io::Result<()> {
         let to = IpEndpoint::from(to.into());
         loop {

@@ -130,9 +130,9 @@ impl Outgoing {
     /// Whether a packet may be received. It may have to be answered.
     ///
     /// Two stacks whose rings are both full would wait for each other for ever if neither received.
-    /// Therefore answers may be queued here, as many as there can be packets under way. While the link
-    /// is down nothing is held back: answers get lost, and the reader is told only after the last
-    /// packet.
+    /// Therefore answers may be queued here, as many as there can be packets under way. While the
+    /// link is down nothing is held back: answers get lost, and the reader is told only after the
+    /// last packet.
     pub(super) fn may_answer(&mut self) -> bool {
         let frames = 2 * (self.burst + self.ring.slots);
         let may = self.has_room(frames, 2 * (BURST_BYTES + self.ring.bytes())) || self.down;

@@ -23,8 +23,8 @@ use crate::values::some_time;
 
 /// Connections that each service has at a time.
 const CONNECTIONS: usize = 8;
-/// Bytes that a connection holds each way. smoltcp panics when a peer overruns the window, unless it
-/// is a power of two less one.
+/// Bytes that a connection holds each way. smoltcp panics when a peer overruns the window, unless
+/// it is a power of two less one.
 const BUFFER: usize = (256 << 10) - 1;
 /// A peer that says nothing for so long has gone.
 const TIMEOUT: Duration = Duration::from_secs(60);
