@@ -36,7 +36,7 @@ fn number(name: &str, default: &str) -> usize {
 fn run<D: Device>(mut host: Host<D>, listen: bool, send: bool, wait: impl Fn(&mut Host<D>)) {
     let (bytes, buffer) = (
         number("--bytes", "1000000000"),
-        number("--buffer", "1048576"),
+        number("--buffer", "1048575"),
     );
     let memory = || tcp::SocketBuffer::new(vec![0; buffer]);
     let mut socket = tcp::Socket::new(memory(), memory());
