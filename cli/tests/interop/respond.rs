@@ -113,6 +113,8 @@ fn echo(
     let mut echoes: Vec<Echo> = (0..connections)
         .map(|n| {
             let mut socket = tcp::Socket::new(memory(), memory());
+            // smoltcp may wait for an update of the window that was lost.
+            socket.set_keep_alive(Some(Duration::from_secs(1)));
             let from = 50_000 + n;
             socket.connect(iface.context(), (THERE, 7), from).unwrap();
             Echo {
@@ -140,12 +142,13 @@ fn echo(
 }
 
 /// As many are damaged as dropped, in each direction. smoltcp sits out a timer for most losses, so
-/// the 10 MiB go over all the connections that the responder has at a time.
+/// the bytes go over all the connections that the responder has at a time; fewer where losses are
+/// many, as neighbours are asked for anew after a minute, and may then be told wrong.
 #[test]
 fn what_faults_hit_arrives_intact() {
-    for percent in [1, 5] {
+    for (percent, bytes) in [(1, 10 << 20), (5, 2 << 20)] {
         with_responder(IfMode::Ethernet, |iface, device, shared| {
-            echo(iface, device, shared, 8, (10 << 20) / 8, percent);
+            echo(iface, device, shared, 8, bytes / 8, percent);
         });
     }
 }
