@@ -38,6 +38,5 @@ mod stopped;
 mod streams;
 mod tcp;
 mod terminal;
-mod threads;
 mod unnoticed;
 mod usage;
