@@ -86,7 +86,7 @@ impl Port {
                     burst: Burst::new(BURST),
                 }
             }
-            Self::Tap(tap) => Source::Tap(tap.reader(queue)),
+            Self::Tap(tap) => Source::Tap(TapReader::new(tap.clone(), queue)),
         })
     }
 
@@ -100,7 +100,7 @@ impl Port {
                 })
                 .collect(),
             Self::Tap(tap) => Ok((0..tap.queues())
-                .map(|queue| Mutex::new(Sink::Tap(tap.writer(queue))))
+                .map(|queue| Mutex::new(Sink::Tap(TapWriter::new(tap.clone(), queue))))
                 .collect()),
         }
     }

@@ -4,7 +4,7 @@ use std::io::{self, IoSliceMut};
 
 use memif::{Packet, Timestamp};
 
-use super::Tap;
+use super::device::Tap;
 use crate::failure::Failure;
 use crate::link::offload::{Frames, Virtio};
 
@@ -23,7 +23,7 @@ pub(crate) struct TapReader {
 }
 
 impl TapReader {
-    pub(super) fn new(tap: Tap, queue: u8) -> Self {
+    pub(crate) fn new(tap: Tap, queue: u8) -> Self {
         Self {
             tap,
             queue,

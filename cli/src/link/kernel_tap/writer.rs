@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use memif::Packet;
 
-use super::Tap;
+use super::device::Tap;
 use crate::link::offload::{Group, Joiner, Limits, Virtio};
 
 /// How long the device's MTU, which others may change, is believed.
@@ -22,7 +22,7 @@ pub(crate) struct TapWriter {
 }
 
 impl TapWriter {
-    pub(super) fn new(tap: Tap, queue: u8) -> Self {
+    pub(crate) fn new(tap: Tap, queue: u8) -> Self {
         Self {
             tap,
             queue,
