@@ -318,3 +318,13 @@ fn two_ends_on_one_socket_and_several_queues() {
     let ended = run(&["bridge", &ends[0], &other]);
     ended.refused("give both the same socket-mode");
 }
+
+#[test]
+fn segments_stay_whole_between_bridges_to_a_tap_only() {
+    for ends in [
+        ["memif:x,gso=true", "memif:y"],
+        ["memif:x", "memif:y,gso=true"],
+    ] {
+        run(&["bridge", ends[0], ends[1]]).refused("has gso, which is for bridges to a TAP");
+    }
+}

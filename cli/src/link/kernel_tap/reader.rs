@@ -11,7 +11,7 @@ use crate::link::offload::{Frames, Virtio};
 /// Reading ends with the frame that reaches one of these: what was read is still in the core's own
 /// cache when it is passed on.
 const BURST: usize = 64;
-const ENOUGH: usize = 64 << 10;
+const ENOUGH: usize = 128 << 10;
 
 /// The frames of a queue.
 pub(crate) struct TapReader {
