@@ -7,7 +7,7 @@ use super::recording::Recording;
 pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool) {
     buffer.attach();
     let mut heads = Heads::default();
-    let (mut idle, mut flush, mut gathered) = (false, false, false);
+    let (mut idle, mut flush, mut gathered, mut has_written) = (false, false, false, false);
     loop {
         // Before what it is about is taken.
         let closing = buffer.is_closing();
@@ -16,6 +16,7 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
         let all = std::mem::take(&mut gathered) || asked;
         idle |= all && buffer.take_idle();
         let filled = heads.fill(buffer, all);
+        has_written |= filled;
         if filled {
             let write = |next: Next<'_>| {
                 recording.with(|state| match next {
@@ -43,6 +44,6 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
         if closing {
             return;
         }
-        gathered = buffer.sleep(!is_read_along);
+        gathered = buffer.sleep(!is_read_along, std::mem::take(&mut has_written));
     }
 }

@@ -37,18 +37,18 @@ impl Heads {
             });
         }
         drop(sources);
-        let any = self.take(all);
+        let any = self.take(buffer, all);
         if any && !all && self.0.len() > 1 {
-            self.take(true);
+            self.take(buffer, true);
         }
         any
     }
 
-    fn take(&mut self, all: bool) -> bool {
+    fn take(&mut self, buffer: &Buffer, all: bool) -> bool {
         let mut any = false;
         for head in &mut self.0 {
             if head.items.is_empty() {
-                head.source.take(&mut head.items, all);
+                buffer.take(&head.source, &mut head.items, all);
             }
             any |= !head.items.is_empty();
         }
