@@ -88,7 +88,6 @@ impl State {
 
     /// Notes what has become of a sender.
     pub(super) fn settle_sender(&mut self, id: usize, now: Instant, event: Event) {
-        let is_up = self.device.is_link_up();
         let Some(slot) = self.slots.get(id) else {
             return;
         };
@@ -99,7 +98,7 @@ impl State {
         if is_empty && sender.until.is_some() {
             return self.remove(id);
         }
-        if event == Event::Stuck && is_up && !is_empty && sender.until.is_none() {
+        if event == Event::Stuck && !is_empty && sender.until.is_none() {
             sender.until = Some(now + UNRESOLVED);
             self.slots.alarm(id, now + UNRESOLVED);
         }
