@@ -91,7 +91,8 @@ impl State {
         let Some(slot) = self.slots.get(id) else {
             return;
         };
-        let is_empty = slot.socket::<udp::Socket<'_>>().send_queue() == 0;
+        // A datagram may have no bytes.
+        let is_empty = self.iface.poll_at(now, &slot.set).is_none();
         let Kind::Sender(sender) = &mut slot.kind else {
             return;
         };

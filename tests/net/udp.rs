@@ -105,3 +105,22 @@ async fn a_neighbour_that_is_not_there_holds_up_no_others() {
     drop((a, b));
     hosts.are_empty().await;
 }
+
+/// It counts as one, though it has no bytes.
+#[tokio::test]
+async fn a_datagram_without_bytes_is_sent_and_holds_up_no_others() {
+    let hosts = Hosts::new();
+    let (a, b) = (hosts.a.udp((A, 9)).unwrap(), hosts.b.udp((B, 9)).unwrap());
+    soon(hosts.a.ping(B)).await.unwrap();
+    a.send_to(b"", at([10, 0, 0, 9], 9)).await.unwrap();
+    // It is sent after the other was looked at.
+    soon(hosts.a.ping(B)).await.unwrap();
+    a.send_to(b"for another", at(B, 9)).await.unwrap();
+    let mut buffer = [0; 20];
+    assert_eq!(soon(b.recv_from(&mut buffer)).await.unwrap().0, 11);
+    a.send_to(b"", at(B, 9)).await.unwrap();
+    drop(a);
+    assert_eq!(soon(b.recv_from(&mut buffer)).await.unwrap().0, 0);
+    drop(b);
+    hosts.are_empty().await;
+}
