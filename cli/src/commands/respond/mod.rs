@@ -9,7 +9,7 @@ use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
 use memif::phy::smoltcp;
 use memif::phy::{self, MemifDevice};
 use memif::{IfMode, RxMode};
-use smoltcp::iface::{Config, Interface, Route, SocketSet};
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, Route, SocketSet};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
@@ -28,6 +28,9 @@ use crate::values::some_time;
 const CONNECTIONS: usize = 8;
 /// How soon a new link is noticed.
 const LOOKS: Duration = Duration::from_millis(500);
+
+/// Packets that are received before all else gets its turn.
+const TURN: usize = 64;
 
 /// What every link of IPv6 has to carry.
 const LEAST_MTU_IPV6: u16 = 1280;
@@ -164,7 +167,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut config = Config::new(hardware);
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     config.random_seed = since.unwrap_or_default().as_nanos() as u64;
-    let mut iface = Interface::new(config, &mut device, Instant::now());
+    // smoltcp's own clock is the system's, which may be set.
+    let start = std::time::Instant::now();
+    let now = || Instant::ZERO + start.elapsed().into();
+    let mut iface = Interface::new(config, &mut device, now());
     let has_ip6 = args.endpoint.mode != IfMode::Ip && args.mtu >= LEAST_MTU_IPV6;
     let local = has_ip6.then(|| link_local(args.ip6, mac)).flatten();
     iface.update_ip_addrs(|list| {
@@ -190,7 +196,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .collect();
     // The first packet may be a connection's: all is ready before it is looked at.
     for service in &mut services {
-        service.serve(&mut sockets);
+        service.serve(&mut sockets, now());
     }
     if !args.quiet {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -202,21 +208,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut links = 0;
     loop {
-        let now = Instant::now();
+        let time = now();
         if links != device.links() && session.memif.is_link_up() {
             links = device.links();
             // The peer may be another one. This is how the stack forgets its neighbours.
             iface.update_ip_addrs(|_| ());
             let own: Vec<IpCidr> = iface.ip_addrs().to_vec();
-            phy::announce(&mut device, EthernetAddress(mac.0), &own, now);
+            phy::announce(&mut device, EthernetAddress(mac.0), &own, time);
         }
-        iface.poll(now, &mut device, &mut sockets);
+        turn(&mut iface, &mut device, &mut sockets, time);
         for service in &mut services {
-            service.serve(&mut sockets);
+            service.serve(&mut sockets, time);
         }
         let stats = device.stats();
         session.dropped.set(0, stats.rx_dropped + stats.tx_dropped);
-        let delay = phy::poll_delay(&mut device, &mut iface, &sockets, Instant::now());
+        let delay = phy::poll_delay(&mut device, &mut iface, &sockets, now());
         // A link that comes up wakes nobody before its first packet.
         let delay = delay.map_or(LOOKS, |delay| delay.min(LOOKS));
         match phy::wait(&mut device, Some(delay)) {
@@ -232,6 +238,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         stats.rx_dropped + stats.tx_dropped,
     ));
     Ok(())
+}
+
+/// As `Interface::poll`, which goes on for as long as there are packets that nobody answers.
+fn turn(
+    iface: &mut Interface,
+    device: &mut MemifDevice,
+    sockets: &mut SocketSet<'_>,
+    now: Instant,
+) {
+    iface.poll_maintenance(now);
+    for _ in 0..TURN {
+        let received = iface.poll_ingress_single(now, device, sockets);
+        if received == PollIngressSingleResult::None {
+            break;
+        }
+    }
+    while iface.poll_egress(now, device, sockets) != PollResult::None {}
 }
 
 fn default_mac(ip: Option<Ipv4Cidr>) -> Mac {
