@@ -70,6 +70,7 @@ pub(super) struct State {
 pub(super) enum Ended {
     Closed,
     Runtime,
+    Failed,
 }
 
 impl Ended {
@@ -77,6 +78,7 @@ impl Ended {
         let why = match self {
             Self::Closed => "the memif interface is closed",
             Self::Runtime => "the runtime that the host was started in has ended",
+            Self::Failed => "the task of the host has failed",
         };
         io::Error::new(io::ErrorKind::NotConnected, why)
     }
@@ -413,7 +415,7 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::Ipv4Addr;
 
     use smoltcp::iface::Config;
@@ -427,7 +429,7 @@ mod tests {
     use crate::net::slots::Stage;
 
     /// Of a host without addresses, whose link is down.
-    fn state() -> State {
+    pub(in super::super) fn state() -> State {
         let context = Context::new("test").unwrap();
         let socket = format!("@memif-test-state-{}", std::process::id());
         let config = MemifConfig::new(socket).mode(IfMode::Ip);
