@@ -7,7 +7,7 @@ use super::recording::Recording;
 pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool) {
     buffer.attach();
     let mut heads = Heads::default();
-    let (mut idle, mut gathered) = (false, false);
+    let (mut idle, mut gathered, mut has_written) = (false, false, false);
     loop {
         // Before what it is about is taken.
         let closing = buffer.is_closing();
@@ -19,6 +19,7 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
             true => heads.fill_up(buffer),
             false => heads.fill(buffer, all),
         };
+        has_written |= filled;
         if filled {
             let write = |next: Next<'_>| {
                 recording.with(|state| match next {
@@ -46,6 +47,6 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
         if closing {
             return;
         }
-        gathered = buffer.sleep(!is_read_along);
+        gathered = buffer.sleep(!is_read_along, std::mem::take(&mut has_written));
     }
 }

@@ -30,9 +30,9 @@ impl Heads {
     /// there is nothing at all.
     pub(in super::super) fn fill(&mut self, buffer: &Buffer, all: bool) -> bool {
         self.find(buffer);
-        let any = self.take(all, false);
+        let any = self.take(buffer, all, false);
         if any && !all && self.0.len() > 1 {
-            self.take(true, false);
+            self.take(buffer, true, false);
         }
         any
     }
@@ -40,7 +40,7 @@ impl Heads {
     /// Takes everything that is there, though there may be something left.
     pub(in super::super) fn fill_up(&mut self, buffer: &Buffer) -> bool {
         self.find(buffer);
-        self.take(true, true)
+        self.take(buffer, true, true)
     }
 
     pub(in super::super) fn is_empty(&self) -> bool {
@@ -57,11 +57,11 @@ impl Heads {
         }
     }
 
-    fn take(&mut self, all: bool, more: bool) -> bool {
+    fn take(&mut self, buffer: &Buffer, all: bool, more: bool) -> bool {
         let mut any = false;
         for head in &mut self.0 {
             if more || head.items.is_empty() {
-                head.source.take(&mut head.items, all);
+                buffer.take(&head.source, &mut head.items, all);
             }
             any |= !head.items.is_empty();
         }
