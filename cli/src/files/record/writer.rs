@@ -7,15 +7,18 @@ use super::recording::Recording;
 pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool) {
     buffer.attach();
     let mut heads = Heads::default();
-    let (mut idle, mut flush, mut gathered, mut has_written) = (false, false, false, false);
+    let (mut idle, mut gathered, mut has_written) = (false, false, false);
     loop {
         // Before what it is about is taken.
         let closing = buffer.is_closing();
-        flush |= buffer.take_flush();
+        let flush = buffer.take_flush();
         let asked = closing || flush || is_read_along || buffer.is_waited_for();
         let all = std::mem::take(&mut gathered) || asked;
         idle |= all && buffer.take_idle();
-        let filled = heads.fill(buffer, all);
+        let filled = match flush {
+            true => heads.fill_up(buffer),
+            false => heads.fill(buffer, all),
+        };
         has_written |= filled;
         if filled {
             let write = |next: Next<'_>| {
@@ -24,14 +27,14 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
                     Next::Note(note) => state.note(note),
                 });
             };
-            while heads.next(buffer, recording.over(), write) {}
-            // What was there before a flush was asked for has been written, though more may have come.
+            // What was there before a flush was asked for is written, and nothing that came since.
+            while heads.next(buffer, recording.over(), write) || flush && !heads.is_empty() {}
             if !flush {
                 continue;
             }
         }
         let ends = recording.with(|state| {
-            if std::mem::take(&mut flush) {
+            if flush {
                 state.let_out(|output| output.flush());
             } else if std::mem::take(&mut idle) {
                 state.let_out(|output| output.idle());
