@@ -171,7 +171,7 @@ impl State {
         connection.waiting = match event {
             Event::Heard => None,
             _ if !is_waiting(socket) => None,
-            Event::Sent | Event::Stuck => connection.waiting.or(Some(now)),
+            Event::Sent | Event::Stuck | Event::HeldUp => connection.waiting.or(Some(now)),
             Event::Other => connection.waiting,
         };
         if state == Tcp::TimeWait {

@@ -88,18 +88,18 @@ impl State {
 
     /// Notes what has become of a sender.
     pub(super) fn settle_sender(&mut self, id: usize, now: Instant, event: Event) {
-        let is_up = self.device.is_link_up();
         let Some(slot) = self.slots.get(id) else {
             return;
         };
-        let is_empty = slot.socket::<udp::Socket<'_>>().send_queue() == 0;
+        // A datagram may have no bytes.
+        let is_empty = self.iface.poll_at(now, &slot.set).is_none();
         let Kind::Sender(sender) = &mut slot.kind else {
             return;
         };
         if is_empty && sender.until.is_some() {
             return self.remove(id);
         }
-        if event == Event::Stuck && is_up && !is_empty && sender.until.is_none() {
+        if event == Event::Stuck && !is_empty && sender.until.is_none() {
             sender.until = Some(now + UNRESOLVED);
             self.slots.alarm(id, now + UNRESOLVED);
         }

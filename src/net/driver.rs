@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::thread;
 
 use smoltcp::time::Instant;
 
@@ -42,6 +43,7 @@ impl Driver {
         let result = poll_fn(|cx| self.poll(cx)).await;
         if let Err(error) = result {
             log::warn!("a host on a memif ends: {error}");
+            lock(&self.state).end(Ended::Failed);
         }
     }
 
@@ -110,6 +112,29 @@ impl Driver {
 impl Drop for Driver {
     /// Also when the runtime ends.
     fn drop(&mut self) {
-        lock(&self.state).end(Ended::Runtime);
+        let ended = match thread::panicking() {
+            true => Ended::Failed,
+            false => Ended::Runtime,
+        };
+        lock(&self.state).end(ended);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::state::tests::state;
+
+    #[tokio::test]
+    async fn a_panic_is_not_told_as_the_end_of_the_runtime() {
+        fn fail(_driver: Driver) {
+            panic!("as it should");
+        }
+        let state = Arc::new(Mutex::new(state()));
+        let driver = Driver::new(state.clone()).unwrap();
+        let ended = tokio::spawn(async move { fail(driver) }).await;
+        assert!(ended.unwrap_err().is_panic());
+        let error = lock(&state).works().unwrap_err();
+        assert_eq!(error.to_string(), "the task of the host has failed");
     }
 }

@@ -18,6 +18,9 @@ pub(super) const MOST_ORPHANS: usize = 4096;
 /// How long datagrams of a dropped socket may wait to be sent.
 pub(super) const LAST_DATAGRAMS: Duration = Duration::from_secs(5);
 
+/// A ring that has had no room for so long is not just busy.
+pub(super) const HELD_UP: Duration = Duration::from_millis(10);
+
 /// How long datagrams wait for the address of a neighbour.
 pub(super) const UNRESOLVED: Duration = Duration::from_secs(3);
 /// As many neighbours of a UDP socket may be looked for at a time.

@@ -96,8 +96,10 @@ pub(super) enum Event {
     Heard,
     /// It has sent one.
     Sent,
-    /// It would send, but the link is down, or its neighbour unknown.
+    /// It would send, but its neighbour is unknown.
     Stuck,
+    /// It would send, but the ring is full or the link is down.
+    HeldUp,
     /// Something else.
     Other,
 }

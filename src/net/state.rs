@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::addresses::Addresses;
 use super::backlog::{Backlog, Full};
 use super::flow::Flow;
-use super::settings::{Settings, now};
+use super::settings::{HELD_UP, Settings, now};
 use super::slots::{Bound, Event, Kind, Slots};
 use crate::phy::{MemifDevice, announce};
 
@@ -51,9 +51,15 @@ pub(super) struct State {
     /// The link that the neighbours were learnt from.
     link: u64,
     is_up: bool,
+    /// Since when the ring has had no room, or the link been down.
+    no_room: Option<Instant>,
+    /// Nothing can be sent, and not only for a moment.
+    held_up: bool,
     pub(super) driver: Option<Waker>,
     /// Nobody has the host or one of its sockets any more.
     pub(super) abandoned: bool,
+    /// Since when, and nothing is left but what the ring has no room for.
+    alone: Option<Instant>,
     ended: Option<Ended>,
     /// Notified when the last orphan has gone.
     pub(super) drained: Arc<Notify>,
@@ -64,6 +70,7 @@ pub(super) struct State {
 pub(super) enum Ended {
     Closed,
     Runtime,
+    Failed,
 }
 
 impl Ended {
@@ -71,6 +78,7 @@ impl Ended {
         let why = match self {
             Self::Closed => "the memif interface is closed",
             Self::Runtime => "the runtime that the host was started in has ended",
+            Self::Failed => "the task of the host has failed",
         };
         io::Error::new(io::ErrorKind::NotConnected, why)
     }
@@ -118,8 +126,11 @@ impl State {
             next_ident: seed as u16,
             link: 0,
             is_up: false,
+            no_room: None,
+            held_up: false,
             driver: None,
             abandoned: false,
+            alone: None,
             ended: None,
             drained: Arc::default(),
         }
@@ -150,11 +161,16 @@ impl State {
 
     /// A socket has something to do for the driver.
     pub(super) fn kick(&mut self, id: usize) {
-        self.mark(id);
-        if !self.device.is_link_up() {
-            self.settle(id, now(), Event::Stuck);
-        }
+        self.look_at(id, now());
         self.wake_driver();
+    }
+
+    /// A socket may have something to send, which begins to wait for the peer if that can't be done.
+    fn look_at(&mut self, id: usize, now: Instant) {
+        self.mark(id);
+        if self.held_up {
+            self.settle(id, now, Event::HeldUp);
+        }
     }
 
     pub(super) fn wake_driver(&mut self) {
@@ -217,10 +233,7 @@ impl State {
         }
         while let Some(id) = self.slots.rung(now) {
             self.expire(id, now);
-            self.mark(id);
-            if !self.is_up {
-                self.settle(id, now, Event::Stuck);
-            }
+            self.look_at(id, now);
         }
         if std::mem::take(&mut self.resolved) {
             for id in std::mem::take(&mut self.unresolved) {
@@ -232,12 +245,16 @@ impl State {
         }
         let sent = self.send(now);
         self.device.publish();
+        self.look_at_room(now);
         if received == TURN || sent == TURN {
             return Next::More;
         }
         let unpublished = self.device.unpublished() > 0;
-        if self.abandoned && self.slots.len() == 0 && !unpublished {
-            return Next::End;
+        if self.abandoned && self.slots.len() == 0 {
+            let since = *self.alone.get_or_insert(now);
+            if !unpublished || since + self.settings.patience <= now {
+                return Next::End;
+            }
         }
         let alarm = self.slots.next_alarm();
         match self.device.is_link_up() {
@@ -250,11 +267,6 @@ impl State {
     fn look_at_link(&mut self, now: Instant) {
         let link = self.device.links();
         let was_up = std::mem::replace(&mut self.is_up, self.device.is_link_up());
-        if was_up && !self.is_up {
-            for id in self.dirty.iter().copied().collect::<Vec<_>>() {
-                self.settle(id, now, Event::Stuck);
-            }
-        }
         // The count may come a moment after the link.
         if !self.is_up || (was_up && self.link == link) {
             return;
@@ -265,6 +277,26 @@ impl State {
         if let Some(mac) = self.mac {
             let addresses: Vec<IpCidr> = self.iface.ip_addrs().to_vec();
             announce(&mut self.device, mac, &addresses, now);
+        }
+    }
+
+    /// Those that can't send begin to wait for the peer.
+    fn look_at_room(&mut self, now: Instant) {
+        let was_held_up = self.held_up;
+        self.held_up = match self.device.may_send() {
+            true => {
+                self.no_room = None;
+                false
+            }
+            false => {
+                let since = *self.no_room.get_or_insert(now);
+                !self.device.is_link_up() || since + HELD_UP <= now
+            }
+        };
+        if self.held_up && !was_held_up {
+            for id in self.dirty.iter().copied().collect::<Vec<_>>() {
+                self.settle(id, now, Event::HeldUp);
+            }
         }
     }
 
@@ -318,8 +350,8 @@ impl State {
             };
             self.iface
                 .poll_ingress_single(now, &mut self.device, &mut slot.set);
-            self.mark(id);
             self.settle(id, now, Event::Heard);
+            self.look_at(id, now);
         }
         TURN
     }
@@ -383,7 +415,7 @@ impl State {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::Ipv4Addr;
 
     use smoltcp::iface::Config;
@@ -396,9 +428,8 @@ mod tests {
     use crate::net::defaults::DEFAULT_PATIENCE;
     use crate::net::slots::Stage;
 
-    /// A peer opens and resets, again and again, while no socket gets its turn.
-    #[test]
-    fn sockets_that_have_gone_leave_nothing() {
+    /// Of a host without addresses, whose link is down.
+    pub(in super::super) fn state() -> State {
         let context = Context::new("test").unwrap();
         let socket = format!("@memif-test-state-{}", std::process::id());
         let config = MemifConfig::new(socket).mode(IfMode::Ip);
@@ -412,7 +443,13 @@ mod tests {
             keep_alive: None,
             mtu: 1500,
         };
-        let mut state = State::new(iface, device, None, settings, Addresses::default(), 1);
+        State::new(iface, device, None, settings, Addresses::default(), 1)
+    }
+
+    /// A peer opens and resets, again and again, while no socket gets its turn.
+    #[test]
+    fn sockets_that_have_gone_leave_nothing() {
+        let mut state = state();
         let end = |port| IpEndpoint::new(Ipv4Addr::new(10, 0, 0, 1).into(), port);
         let add = |state: &mut State, port| {
             let socket = state.new_socket();

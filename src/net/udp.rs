@@ -9,6 +9,7 @@ use std::sync::Arc;
 use smoltcp::socket::udp as stack;
 use smoltcp::wire::{IpEndpoint, IpVersion};
 use tokio::sync::Notify;
+use tokio::task::coop;
 
 use super::addresses::{error, socket_address};
 use super::host::{Host, Net};
@@ -79,6 +80,7 @@ impl UdpSocket {
     /// route. [`NotConnected`](io::ErrorKind::NotConnected) if the host has ended.
     pub async fn send_to(&self, data: &[u8], to: impl Into<SocketAddr>) -> io::Result<()> {
         let to = IpEndpoint::from(to.into());
+        coop::consume_budget().await;
         loop {
             let mut notified = pin!(self.notify.notified());
             notified.as_mut().enable();
@@ -133,6 +135,7 @@ impl UdpSocket {
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the host has ended.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        coop::consume_budget().await;
         loop {
             let mut notified = pin!(self.notify.notified());
             notified.as_mut().enable();

@@ -28,6 +28,13 @@ pub(super) struct Mapping {
     address: (u64, u64),
 }
 
+/// Where a process has mapped a file first, and how often it has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) address: (u64, u64),
+    pub(super) times: usize,
+}
+
 /// A process that may be looked at.
 #[derive(Debug)]
 pub(super) struct Holder {
@@ -35,7 +42,8 @@ pub(super) struct Holder {
     pub(super) started: u64,
     pub(super) mappings: Vec<Mapping>,
     proc: Proc,
-    /// Its open files, once somebody has asked.
+    /// Its mappings by file, and its open files, once somebody has asked.
+    places: Option<HashMap<FileId, Place>>,
     files: Option<HashMap<FileId, i32>>,
 }
 
@@ -73,6 +81,7 @@ pub(super) fn all() -> Result<(Vec<Holder>, Vec<Hidden>), Error> {
                     started: stat.starttime,
                     mappings,
                     proc,
+                    places: None,
                     files: None,
                 });
             }
@@ -134,10 +143,20 @@ impl Holder {
         program(&self.proc)
     }
 
-    /// Where it has mapped the file.
-    pub(super) fn address(&self, file: FileId) -> Option<u64> {
-        let mapping = self.mappings.iter().find(|m| m.file == file)?;
-        Some(mapping.address.0)
+    /// Where it has mapped its files. There may be many.
+    pub(super) fn places(&mut self) -> &HashMap<FileId, Place> {
+        let mappings = &self.mappings;
+        self.places.get_or_insert_with(|| {
+            let mut places = HashMap::new();
+            for Mapping { file, address, .. } in mappings {
+                let first = Place {
+                    address: *address,
+                    times: 0,
+                };
+                places.entry(*file).or_insert(first).times += 1;
+            }
+            places
+        })
     }
 
     /// The inodes of its sockets.
@@ -192,9 +211,10 @@ impl Holder {
     pub(super) fn open(&mut self, file: FileId) -> io::Result<OwnedFd> {
         let pid = self.pid;
         let by_descriptor = self.descriptor(file).map(|fd| descriptor_path(pid, fd));
-        let mapped = self.mappings.iter().find(|m| m.file == file);
-        let by_mapping =
-            mapped.map(|m| format!("/proc/{pid}/map_files/{:x}-{:x}", m.address.0, m.address.1));
+        let by_mapping = self.places().get(&file).map(|place| {
+            let (start, end) = place.address;
+            format!("/proc/{pid}/map_files/{start:x}-{end:x}")
+        });
         let mut result = Err(io::ErrorKind::NotFound.into());
         for path in [by_descriptor, by_mapping].into_iter().flatten() {
             result = open_as(&path, file);

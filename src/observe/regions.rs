@@ -14,7 +14,6 @@ use crate::ffi::view::{View, find_rings};
 /// A file that may be a region.
 struct Candidate {
     file: FileId,
-    opened: OwnedFd,
     size: u64,
     /// In the process that comes first.
     address: u64,
@@ -48,7 +47,10 @@ pub(super) fn find(link: &Link, chosen: &[u64]) -> Result<Vec<OwnedFd>, Error> {
     for (number, end) in (1u64..).zip(&needed) {
         let place = choose(&candidates, number, *end, needed.len(), rings, chosen)
             .map_err(|why| refused(link, &why))?;
-        regions.push(candidates.remove(place).opened);
+        let file = candidates.remove(place).file;
+        let opened = processes::open(&mut holders, &all, file)
+            .ok_or_else(|| refused(link, "the memory of its buffers is gone"))?;
+        regions.push(opened);
     }
     Ok(regions)
 }
@@ -115,32 +117,29 @@ fn candidates(holders: &mut [&mut Holder], rings: Option<FileId>) -> Vec<Candida
     let Some((first, others)) = holders.split_first_mut() else {
         return Vec::new();
     };
-    let mut seen: HashSet<FileId> = rings.into_iter().collect();
-    // Of one process that is both ends, whatever is mapped twice.
-    let times = |file| first.mappings.iter().filter(|m| m.file == file).count();
-    let shared: Vec<FileId> = first
-        .mappings
-        .iter()
-        .map(|m| m.file)
-        .filter(|file| seen.insert(*file))
-        .filter(|file| match &*others {
-            [] => times(*file) >= 2,
-            others => others.iter().all(|h| h.address(*file).is_some()),
-        })
-        .collect();
+    let mut shared = first.places().clone();
+    shared.retain(|file, place| match &mut *others {
+        // Of one process that is both ends, whatever is mapped twice.
+        [] => place.times >= 2,
+        others => others.iter_mut().all(|h| h.places().contains_key(file)),
+    });
+    if let Some(rings) = rings {
+        shared.remove(&rings);
+    }
+    // Opened one after another: there may be more than a process may have open.
     let mut candidates: Vec<Candidate> = shared
         .into_iter()
-        .filter_map(|file| {
+        .filter_map(|(file, place)| {
             let opened = first.open(file).ok();
             let opened = opened.or_else(|| others.iter_mut().find_map(|h| h.open(file).ok()))?;
+            let is_of_rings = !find_rings(opened.as_fd()).is_empty();
+            let size = size(&opened).filter(|_| !is_of_rings)?;
             Some(Candidate {
                 file,
-                size: size(&opened)?,
-                address: first.address(file)?,
-                opened,
+                size,
+                address: place.address.0,
             })
         })
-        .filter(|c| find_rings(c.opened.as_fd()).is_empty())
         .collect();
     candidates.sort_by_key(|c| c.address);
     candidates
@@ -151,7 +150,8 @@ pub(super) fn size(file: &OwnedFd) -> Option<u64> {
     u64::try_from(rustix::fs::fstat(file).ok()?.st_size).ok()
 }
 
-/// Adds up the memory of links. Those of the same processes share their candidates.
+/// Adds up the memory of links. Those of the same processes share their candidates; a file counts
+/// once.
 pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
     let mut groups: BTreeMap<Vec<u32>, Vec<&mut Link>> = BTreeMap::new();
     for link in links {
@@ -165,6 +165,7 @@ pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
             .filter(|h| pids.contains(&h.pid))
             .collect();
         let candidates = candidates(&mut of_group, None);
+        let mut counted = HashSet::new();
         for link in links {
             let LinkId(rings) = link.id;
             let needed = match &link.view {
@@ -174,8 +175,12 @@ pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
             let buffers = (1u64..).zip(&needed).filter_map(|(number, end)| {
                 choose(&candidates, number, *end, needed.len(), rings, &[]).ok()
             });
-            let buffers: u64 = buffers.map(|place| candidates[place].size).sum();
-            link.memory += buffers;
+            // A hostile process may let them be as large as it likes.
+            for Candidate { file, size, .. } in buffers.map(|place| &candidates[place]) {
+                if counted.insert(*file) {
+                    link.memory = link.memory.saturating_add(*size);
+                }
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ const ACK: u8 = 16;
 
 /// A host, and a peer that writes its packets itself.
 struct Scene {
-    _pair: Pair,
+    pair: Pair,
     host: Net,
     peer: PacketHandle,
 }
@@ -29,11 +29,7 @@ impl Scene {
         let builder = set(Net::builder().address(B, 24));
         let host = builder.start(device).unwrap();
         let peer = pair.slave.packet_handle(0).unwrap();
-        Self {
-            _pair: pair,
-            host,
-            peer,
-        }
+        Self { pair, host, peer }
     }
 
     /// Sends packets, lets the host take them, and drops its answers.
@@ -79,16 +75,24 @@ impl Scene {
         self.peer.write_packet(packet).unwrap();
     }
 
+    /// Asks for more than the ring holds, and takes no answer.
+    async fn fills_the_ring(&mut self) {
+        self.is_alive().await;
+        let wanted = self.host.stats().rx_packets + 1500;
+        for _ in 0..1500 {
+            while self.peer.write_packet(&ping(b"alive?")).is_err() {
+                tokio::task::yield_now().await;
+            }
+        }
+        until_async("answers", || self.host.stats().rx_packets >= wanted).await;
+    }
+
     /// Waits until the host has taken all packets: it answers one that was sent after them.
     async fn is_alive(&mut self) {
         self.send(&arp(PEER, A)).await;
-        let mut ping = Vec::new();
-        let builder = PacketBuilder::ethernet2(PEER, HOST).ipv4(A, B, 64);
-        let builder = builder.icmpv4_echo_request(7, 7);
-        builder.write(&mut ping, b"alive?").unwrap();
         soon(async {
             loop {
-                self.peer.write_packet(&ping).ok();
+                self.peer.write_packet(&ping(b"alive?")).ok();
                 tokio::task::yield_now().await;
                 while let Ok(packet) = self.peer.read_packet() {
                     if packet.data().ends_with(b"alive?") && packet.data()[34] == 0 {
@@ -109,6 +113,14 @@ fn arp(mac: [u8; 6], ip: [u8; 4]) -> Vec<u8> {
     frame.extend([0; 6]);
     frame.extend(B);
     frame
+}
+
+fn ping(data: &[u8]) -> Vec<u8> {
+    let mut ping = Vec::new();
+    let builder = PacketBuilder::ethernet2(PEER, HOST).ipv4(A, B, 64);
+    let builder = builder.icmpv4_echo_request(7, 7);
+    builder.write(&mut ping, data).unwrap();
+    ping
 }
 
 /// A segment from a port of the peer with these flags.
@@ -348,4 +360,23 @@ async fn datagrams_that_nobody_can_answer_are_dropped() {
     }
     let (_, from) = soon(udp.recv_from(&mut [0; 9])).await.unwrap();
     assert_eq!(from, at(A, 9));
+}
+
+/// As one that is halted: the link stays up.
+#[tokio::test]
+async fn a_peer_that_takes_nothing_is_given_up() {
+    let mut scene = Scene::with(|builder| builder.patience(Duration::from_millis(50)));
+    scene.fills_the_ring().await;
+    let connected = soon(scene.host.connect((A, PORT))).await;
+    assert_eq!(kind(connected), io::ErrorKind::TimedOut);
+    // It goes on, and the host too.
+    scene.is_alive().await;
+    scene.fills_the_ring().await;
+    let Scene { pair, host, peer } = scene;
+    drop(host);
+    until_async("the end of the host", || {
+        MemifDevice::new(&pair.master, 0).is_ok()
+    })
+    .await;
+    drop(peer);
 }

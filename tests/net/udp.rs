@@ -1,5 +1,8 @@
 //! UDP and ping.
 
+use std::future::poll_fn;
+use std::pin::pin;
+
 use super::*;
 
 #[tokio::test]
@@ -104,4 +107,68 @@ async fn a_neighbour_that_is_not_there_holds_up_no_others() {
     assert!(hosts.a.sockets() <= 9, "{}", hosts.a.sockets());
     drop((a, b));
     hosts.are_empty().await;
+}
+
+/// It counts as one, though it has no bytes.
+#[tokio::test]
+async fn a_datagram_without_bytes_is_sent_and_holds_up_no_others() {
+    let hosts = Hosts::new();
+    let (a, b) = (hosts.a.udp((A, 9)).unwrap(), hosts.b.udp((B, 9)).unwrap());
+    soon(hosts.a.ping(B)).await.unwrap();
+    a.send_to(b"", at([10, 0, 0, 9], 9)).await.unwrap();
+    // It is sent after the other was looked at.
+    soon(hosts.a.ping(B)).await.unwrap();
+    a.send_to(b"for another", at(B, 9)).await.unwrap();
+    let mut buffer = [0; 20];
+    assert_eq!(soon(b.recv_from(&mut buffer)).await.unwrap().0, 11);
+    a.send_to(b"", at(B, 9)).await.unwrap();
+    drop(a);
+    assert_eq!(soon(b.recv_from(&mut buffer)).await.unwrap().0, 0);
+    drop(b);
+    hosts.are_empty().await;
+}
+
+/// How often a future is polled until it is ready.
+async fn polls(future: impl Future) -> u32 {
+    let (mut future, mut polls) = (pin!(future), 0);
+    let count = poll_fn(|cx| {
+        polls += 1;
+        future.as_mut().poll(cx).map(drop)
+    });
+    soon(count).await;
+    polls
+}
+
+/// As tokio's own sockets do.
+#[tokio::test]
+async fn loops_over_what_is_there_let_other_tasks_run() {
+    const MANY: usize = 200;
+    let hosts = Hosts::with(|c| c, |b| b.buffers(2048, 2048));
+    let listener = hosts.b.listen((B, PORT)).unwrap();
+    let (a, b) = (hosts.a.udp((A, 9)).unwrap(), hosts.b.udp((B, 9)).unwrap());
+    let mut streams = Vec::new();
+    for _ in 0..MANY {
+        streams.push(soon(hosts.a.connect((B, PORT))).await.unwrap());
+    }
+    let before = hosts.b.stats().rx_packets;
+    let sent = polls(async {
+        for _ in 0..MANY {
+            a.send_to(b"x", at(B, 9)).await.unwrap();
+        }
+    });
+    assert!(sent.await > 1);
+    let all = before + MANY as u64;
+    until_async("datagrams", || hosts.b.stats().rx_packets >= all).await;
+    let received = polls(async {
+        for _ in 0..MANY {
+            b.recv_from(&mut [0; 9]).await.unwrap();
+        }
+    });
+    assert!(received.await > 1);
+    let accepted = polls(async {
+        for _ in 0..MANY {
+            listener.accept().await.unwrap();
+        }
+    });
+    assert!(accepted.await > 1);
 }

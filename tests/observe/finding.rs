@@ -60,6 +60,28 @@ fn the_memory_of_the_only_link_is_known_whatever_the_inodes() {
 }
 
 #[test]
+fn memory_that_links_share_counts_once() {
+    let _turn = turn();
+    until("no link", || own_links().is_empty());
+    let (socket, context) = (socket(), context());
+    let _masters = [0, 1].map(|id| {
+        let master = MemifConfig::new(&socket).id(id).role(Role::Master);
+        context.create_interface(master).unwrap()
+    });
+    let shared = Memory::new(2 * (BUFFER << LOG2));
+    let size = shared.len() as u64;
+    let slaves = [0, 1].map(|id| {
+        let mut plan = Plan::new(id);
+        plan.steps[P_REGION1] = Step::new(Message::add_region(1, size), &[&shared.fd]);
+        plan.regions[1] = Memory::map(shared.fd.clone(), shared.len());
+        let rings = plan.regions[0].len() as u64;
+        (plan.up(&socket), rings)
+    });
+    let memory = own_links().iter().map(|link| link.memory()).sum::<u64>();
+    assert_eq!(memory, slaves[0].1 + slaves[1].1 + size);
+}
+
+#[test]
 fn two_hundred_links_are_found() {
     const LINKS: u32 = 200;
     let _turn = turn();

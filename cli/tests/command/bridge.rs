@@ -210,6 +210,10 @@ fn a_limit_ends_the_recording_and_not_the_bridge() {
         place.path("after").exists()
     });
     assert_numbered(&read(&record), 0, 10);
+    for times in 1..=2 {
+        bridge.process.signal(Signal::SIGUSR1);
+        bridge.process.wait_said("10 packets recorded", times);
+    }
     bridge.process.signal(Signal::SIGINT);
     bridge
         .process

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
+use tokio::task::coop;
 
 use super::super::defaults::DEFAULT_BACKLOG;
 use super::super::host::{Host, Net};
@@ -93,6 +94,7 @@ impl TcpListener {
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the host has ended. A peer can't cause any.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        coop::consume_budget().await;
         loop {
             let mut notified = pin!(self.notify.notified());
             // Before the attempt, so that no connection is missed.

@@ -20,11 +20,12 @@ const WAITING: usize = 2;
 pub(super) struct Closing {
     /// There once a file was full, until the end.
     thread: Option<(SyncSender<OpenFile>, JoinHandle<()>)>,
+    after_file: Option<Arc<str>>,
     closed: Arc<Mutex<Closed>>,
 }
 
+/// The writer asks for its numbers all the time: nobody holds its lock for long.
 pub(super) struct Closed {
-    after_file: Option<String>,
     /// Files that are kept.
     keep: Option<usize>,
     /// Files that are there, the oldest first.
@@ -41,7 +42,6 @@ pub(super) struct Closed {
 impl Closing {
     pub(super) fn new(plan: &Plan) -> Self {
         let closed = Closed {
-            after_file: plan.after_file.clone(),
             keep: plan.keep,
             files: VecDeque::new(),
             commands: Vec::new(),
@@ -51,6 +51,7 @@ impl Closing {
         };
         Self {
             thread: None,
+            after_file: plan.after_file.as_deref().map(Arc::from),
             closed: Arc::new(Mutex::new(closed)),
         }
     }
@@ -63,8 +64,12 @@ impl Closing {
     pub(super) fn add(&mut self, file: OpenFile) {
         if self.thread.is_none() {
             let (files, full) = sync_channel::<OpenFile>(WAITING);
-            let closed = Arc::clone(&self.closed);
-            let close = move || full.into_iter().for_each(|file| close(&closed, file));
+            let (closed, command) = (Arc::clone(&self.closed), self.after_file.clone());
+            let close = move || {
+                for file in full {
+                    close(&closed, command.as_deref(), file);
+                }
+            };
             let started = thread::Builder::new().name("closer".into()).spawn(close);
             self.thread = started.ok().map(|thread| (files, thread));
         }
@@ -72,7 +77,9 @@ impl Closing {
             Some((files, _)) => files.send(file).err().map(|unsent| unsent.0),
             None => Some(file),
         };
-        left.into_iter().for_each(|file| close(&self.closed, file));
+        if let Some(file) = left {
+            close(&self.closed, self.after_file.as_deref(), file);
+        }
     }
 
     /// Returns when all files have been closed; with the failure, if there was one.
@@ -87,7 +94,9 @@ impl Closing {
 
     /// Runs the command for the last file, and waits for all commands.
     pub(super) fn run_last(&self, path: &Path) {
-        self.closed().run_command(path);
+        if let Some(command) = &self.after_file {
+            run_command(&self.closed, command, path);
+        }
     }
 
     pub(super) fn wait(&self) {
@@ -97,8 +106,7 @@ impl Closing {
     }
 }
 
-/// Without the lock while it is written to its end.
-fn close(all: &Mutex<Closed>, mut file: OpenFile) {
+fn close(all: &Mutex<Closed>, command: Option<&str>, mut file: OpenFile) {
     let result = file.end();
     let (path, packets) = (file.path.clone(), file.packets_written());
     drop(file);
@@ -107,7 +115,11 @@ fn close(all: &Mutex<Closed>, mut file: OpenFile) {
     if let Err(failure) = result {
         closed.failure.get_or_insert(failure);
     }
-    closed.run_command(&path);
+    drop(closed);
+    if let Some(command) = command {
+        run_command(all, command, &path);
+    }
+    let mut closed = lock(all);
     closed.files.push_back(path);
     // The one that is being written counts too.
     let full = closed
@@ -115,7 +127,6 @@ fn close(all: &Mutex<Closed>, mut file: OpenFile) {
         .map_or(0, |keep| (closed.files.len() + 1).saturating_sub(keep));
     let oldest: Vec<PathBuf> = closed.files.drain(..full).collect();
     drop(closed);
-    // Without the lock again: a large file takes its time.
     for oldest in oldest {
         match std::fs::remove_file(&oldest) {
             Ok(()) => lock(all).removed += 1,
@@ -124,30 +135,25 @@ fn close(all: &Mutex<Closed>, mut file: OpenFile) {
     }
 }
 
-impl Closed {
-    fn run_command(&mut self, path: &Path) {
-        let Some(command) = &self.after_file else {
-            return;
-        };
-        self.commands
-            .retain_mut(|(child, what)| match child.try_wait().transpose() {
-                None => true,
-                Some(ended) => {
-                    tell_failed(ended, what);
-                    false
-                }
-            });
-        // The name is an argument of the shell's, so that nothing in it is a command.
-        let started = Command::new("sh")
-            .args(["-c", &format!("{command} \"$1\""), "sh"])
-            .arg(path)
-            .stdin(Stdio::null())
-            .spawn();
-        let what = format!("{command} {}", path.display());
-        match started {
-            Ok(child) => self.commands.push((child, what)),
-            Err(e) => log::warn!("{what}: {e}"),
+fn run_command(all: &Mutex<Closed>, command: &str, path: &Path) {
+    // The name is an argument of the shell's, so that nothing in it is a command.
+    let started = Command::new("sh")
+        .args(["-c", &format!("{command} \"$1\""), "sh"])
+        .arg(path)
+        .stdin(Stdio::null())
+        .spawn();
+    let what = format!("{command} {}", path.display());
+    let commands = &mut lock(all).commands;
+    commands.retain_mut(|(child, what)| match child.try_wait().transpose() {
+        None => true,
+        Some(ended) => {
+            tell_failed(ended, what);
+            false
         }
+    });
+    match started {
+        Ok(child) => commands.push((child, what)),
+        Err(e) => log::warn!("{what}: {e}"),
     }
 }
 

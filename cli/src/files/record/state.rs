@@ -59,6 +59,7 @@ impl State {
         way: Direction,
         packets: impl IntoIterator<Item = P>,
     ) {
+        self.tick();
         let intake = Arc::clone(&self.intake);
         let (mut looked, before) = (Looked::default(), self.missing());
         for packet in packets {
@@ -74,6 +75,7 @@ impl State {
 
     /// As `take`, of what a reader has looked at.
     pub(super) fn take_group(&mut self, group: Group<'_>) {
+        self.tick();
         let (interface, packets) = (group.records.interface, group.records.packets);
         let before = self.missing();
         self.full |= packets > 0 && self.over.is_some_and(|over| over < group.time);
@@ -212,6 +214,7 @@ impl State {
             .filter(|_| !self.is_done())
     }
 
+    /// Also before packets are written: a writer that always has some leaves the clock no time.
     pub(super) fn tick(&mut self) {
         if self.is_done() || self.ended {
             return;

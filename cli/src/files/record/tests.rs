@@ -1,7 +1,7 @@
 //! What readers and the writer are to each other when one of them stops.
 
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use memif::pcap::RecordFormat;
@@ -13,8 +13,8 @@ use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
 
-/// What it does with each packet, and how many it took.
-struct Stub(Box<dyn FnMut() -> Put + Send>, u64);
+/// What it does with each packet, how many it took, and where it tells that when it is flushed.
+struct Stub(Box<dyn FnMut() -> Put + Send>, u64, Sender<u64>);
 
 impl Output for Stub {
     fn put(&mut self, _: &Packet<'_>, _: u32, _: Direction) -> Result<Put, Failure> {
@@ -35,6 +35,11 @@ impl Output for Stub {
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
+        let _ = self.2.send(self.1); // who has the other end may not ask
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -66,6 +71,16 @@ fn recording(
     limits: Limits,
     ends_command: bool,
 ) -> (Recording, Events) {
+    let (recording, events, _) = flushed_recording(put, limits, ends_command);
+    (recording, events)
+}
+
+/// With how many packets had been taken at each flush.
+fn flushed_recording(
+    put: impl FnMut() -> Put + Send + 'static,
+    limits: Limits,
+    ends_command: bool,
+) -> (Recording, Events, Receiver<u64>) {
     let events = Events::start().unwrap();
     let setup = Setup {
         filter: PacketFilter::default(),
@@ -74,8 +89,10 @@ fn recording(
         buffer: Some(BUFFER),
         ends_command,
     };
-    let output = Box::new(Stub(Box::new(put), 0));
-    (start(output, setup, &events, |_| {}).unwrap(), events)
+    let (flushes, flushed) = mpsc::channel();
+    let output = Box::new(Stub(Box::new(put), 0, flushes));
+    let recording = start(output, setup, &events, |_| {}).unwrap();
+    (recording, events, flushed)
 }
 
 fn bring(feed: &mut Feed, packets: usize) {
@@ -137,7 +154,7 @@ fn what_comes_after_the_end_is_counted_and_not_kept() {
 }
 
 /// A writer that waits, say for the reader of a pipe.
-fn blocked() -> (mpsc::Sender<()>, impl FnMut() -> Put + Send) {
+fn blocked() -> (Sender<()>, impl FnMut() -> Put + Send) {
     let (go, wait): (_, Receiver<()>) = mpsc::channel();
     let put = move || {
         // Until the other end is dropped.
@@ -207,4 +224,19 @@ fn readers_go_on_until_all_that_is_wanted_was_written() {
         result.unwrap();
         assert_eq!((seen.done, seen.received - seen.discarded), (500, 500));
     }
+}
+
+#[test]
+fn a_flush_comes_after_all_that_was_there_before() {
+    let (go, put) = blocked();
+    let (recording, _events, flushed) = flushed_recording(put, Limits::default(), true);
+    let mut feeds = [(); 2].map(|()| Feed::new(&recording));
+    // Several blocks of each.
+    for _ in 0..4 {
+        feeds.iter_mut().for_each(|feed| bring(feed, 100));
+    }
+    recording.buffer().unwrap().ask_flush();
+    drop(go);
+    assert_eq!(flushed.recv_timeout(Duration::from_secs(60)), Ok(800));
+    recording.end().1.unwrap();
 }

@@ -40,11 +40,11 @@ impl Task for Watch {
 
     fn run(&mut self, gone: bool) -> bool {
         self.recording.end_in_time();
+        if gone {
+            self.pipe = None;
+        }
         let Some(mut state) = self.recording.state_now() else {
-            if gone {
-                // Whoever writes learns it by itself.
-                self.pipe = None;
-            }
+            // Whoever writes learns by itself that the reader has gone.
             if self.answers_at().is_some_and(|at| at <= Instant::now()) {
                 self.answer_meanwhile();
             }
@@ -63,7 +63,8 @@ impl Task for Watch {
             }
         }
         self.recording.after(state);
-        !self.recording.is_done()
+        // Also after the end: a bridge goes on, and a writer may have much to write.
+        true
     }
 }
 

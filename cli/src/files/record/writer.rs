@@ -7,15 +7,19 @@ use super::recording::Recording;
 pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool) {
     buffer.attach();
     let mut heads = Heads::default();
-    let (mut idle, mut flush, mut gathered) = (false, false, false);
+    let (mut idle, mut gathered, mut has_written) = (false, false, false);
     loop {
         // Before what it is about is taken.
         let closing = buffer.is_closing();
-        flush |= buffer.take_flush();
+        let flush = buffer.take_flush();
         let asked = closing || flush || is_read_along || buffer.is_waited_for();
         let all = std::mem::take(&mut gathered) || asked;
         idle |= all && buffer.take_idle();
-        let filled = heads.fill(buffer, all);
+        let filled = match flush {
+            true => heads.fill_up(buffer),
+            false => heads.fill(buffer, all),
+        };
+        has_written |= filled;
         if filled {
             let write = |next: Next<'_>| {
                 recording.with(|state| match next {
@@ -23,26 +27,28 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
                     Next::Note(note) => state.note(note),
                 });
             };
-            while heads.next(buffer, recording.over(), write) {}
-            // What was there before a flush was asked for has been written, though more may have come.
+            // What was there before a flush was asked for is written, and nothing that came since.
+            while heads.next(buffer, recording.over(), write) || flush && !heads.is_empty() {}
             if !flush {
                 continue;
             }
         }
-        recording.with(|state| {
-            if std::mem::take(&mut flush) {
+        let ends = recording.with(|state| {
+            if flush {
                 state.let_out(|output| output.flush());
             } else if std::mem::take(&mut idle) {
                 state.let_out(|output| output.idle());
             }
-            state.full |= !filled && state.over.is_some();
+            state.full |= !filled && all && state.over.is_some();
+            state.over.is_some()
         });
-        if filled {
+        if filled || ends && !all {
+            gathered = ends; // the last may be in blocks that are not full
             continue;
         }
         if closing {
             return;
         }
-        gathered = buffer.sleep(!is_read_along);
+        gathered = buffer.sleep(!is_read_along, std::mem::take(&mut has_written));
     }
 }

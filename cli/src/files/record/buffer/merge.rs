@@ -29,6 +29,25 @@ impl Heads {
     /// only if all is to be taken, or other sources have something that may be younger. False when
     /// there is nothing at all.
     pub(in super::super) fn fill(&mut self, buffer: &Buffer, all: bool) -> bool {
+        self.find(buffer);
+        let any = self.take(buffer, all, false);
+        if any && !all && self.0.len() > 1 {
+            self.take(buffer, true, false);
+        }
+        any
+    }
+
+    /// Takes everything that is there, though there may be something left.
+    pub(in super::super) fn fill_up(&mut self, buffer: &Buffer) -> bool {
+        self.find(buffer);
+        self.take(buffer, true, true)
+    }
+
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|head| head.items.is_empty())
+    }
+
+    fn find(&mut self, buffer: &Buffer) {
         let sources = lock(&buffer.sources);
         for source in &sources[self.0.len()..] {
             self.0.push(Head {
@@ -36,19 +55,13 @@ impl Heads {
                 items: VecDeque::new(),
             });
         }
-        drop(sources);
-        let any = self.take(all);
-        if any && !all && self.0.len() > 1 {
-            self.take(true);
-        }
-        any
     }
 
-    fn take(&mut self, all: bool) -> bool {
+    fn take(&mut self, buffer: &Buffer, all: bool, more: bool) -> bool {
         let mut any = false;
         for head in &mut self.0 {
-            if head.items.is_empty() {
-                head.source.take(&mut head.items, all);
+            if more || head.items.is_empty() {
+                buffer.take(&head.source, &mut head.items, all);
             }
             any |= !head.items.is_empty();
         }

@@ -16,8 +16,9 @@ use crate::files::record::intake::Intake;
 use crate::files::record::summary::Load;
 use crate::lock::lock;
 
-/// Blocks that are kept for the next packets.
-pub(super) const SPARE: usize = 8;
+/// Blocks that are kept for the next packets, while they come and when none do.
+const SPARE: usize = 64;
+pub(super) const SPARE_IDLE: usize = 8;
 
 /// How long the writer lets packets gather that come in small numbers.
 const GATHER: Duration = Duration::from_millis(1);
@@ -45,6 +46,8 @@ pub(in super::super) struct Buffer {
     packets: AtomicI64,
     pub(super) sources: Mutex<Vec<Arc<Source>>>,
     pub(super) spare: Mutex<Vec<Block>>,
+    /// Full blocks, and notes, that were not taken yet.
+    ready: AtomicUsize,
     /// The writer, and whether it sleeps.
     writer: OnceLock<Thread>,
     sleep: AtomicU8,
@@ -67,15 +70,13 @@ const ASLEEP: u8 = 2;
 /// What comes from one reader.
 #[derive(Default)]
 pub(in super::super) struct Source {
-    inner: Mutex<Inner>,
+    /// The block that is being filled. Its reader holds it for as long as a burst takes; a writer that
+    /// waited for it would be put to sleep, and woken by the reader.
+    current: Mutex<Option<Block>>,
+    /// What comes before it; held for a moment. Taken after `current` by who takes both.
+    ready: Mutex<VecDeque<Item>>,
     /// Nanoseconds that it did not look at its ring.
     longest_pause: AtomicU64,
-}
-
-#[derive(Default)]
-struct Inner {
-    ready: VecDeque<Item>,
-    current: Option<Block>,
 }
 
 pub(super) enum Item {
@@ -95,6 +96,7 @@ impl Buffer {
             packets: AtomicI64::new(0),
             sources: Mutex::default(),
             spare: Mutex::default(),
+            ready: AtomicUsize::new(0),
             writer: OnceLock::new(),
             sleep: AtomicU8::new(AWAKE),
             closing: AtomicBool::new(false),
@@ -156,68 +158,76 @@ impl Buffer {
         from: (u32, Direction),
         packets: impl Iterator<Item = Packet<'p>>,
     ) {
-        let (mut kept, mut full, mut lost) = (0, false, None);
-        let mut inner = lock(&source.inner);
+        let (mut kept, mut wakes, mut lost) = (0, false, None);
+        let mut current = lock(&source.current);
         for packet in packets {
             match &mut lost {
                 Some((lost, _)) => *lost += 1,
-                None => match self.keep(&mut inner, from, &packet, &mut full) {
-                    Ok(packets) => kept += packets,
+                None => match self.keep(source, &mut current, from, &packet, &mut kept) {
+                    Ok(full) => wakes |= full,
                     Err(failure) => lost = Some((1, failure)),
                 },
             }
         }
-        let wakes = full || lost.is_some();
         if let Some((lost, failure)) = lost {
-            inner.note(Note::Lost(from.0, lost, failure));
+            self.append(source, &mut current, Note::Lost(from.0, lost, failure));
+            wakes = true;
         }
-        drop(inner);
         self.packets.fetch_add(kept, Ordering::AcqRel);
+        drop(current);
         if wakes {
             self.wake();
         }
     }
 
-    /// Returns 1 if the packet is wanted.
+    /// Counts the packet if it is wanted. True when a block is full.
     #[inline]
     fn keep(
         &self,
-        inner: &mut Inner,
+        source: &Source,
+        current: &mut Option<Block>,
         from: (u32, Direction),
         packet: &Packet<'_>,
-        full: &mut bool,
-    ) -> Result<i64, Failure> {
-        let mut size = 0;
+        kept: &mut i64,
+    ) -> Result<bool, Failure> {
+        let (mut size, mut full) = (0, false);
         loop {
-            if let Some(block) = &mut inner.current {
+            if let Some(block) = current {
                 match block.put(self.format, &self.intake, from, packet)? {
-                    Fate::Kept => return Ok(1),
-                    Fate::Rejected => return Ok(0),
+                    Fate::Kept => {
+                        *kept += 1;
+                        return Ok(full);
+                    }
+                    Fate::Rejected => return Ok(full),
                     Fate::NoRoom(needed) => size = needed,
                 }
             }
-            *full |= self.next_block(inner, size)?;
+            // Before the writer deals with them.
+            self.packets
+                .fetch_add(std::mem::take(kept), Ordering::AcqRel);
+            full |= self.next_block(source, current, size)?;
         }
     }
 
     /// For a record of so many bytes. True when the last is full.
     #[cold]
     #[inline(never)]
-    fn next_block(&self, inner: &mut Inner, bytes: usize) -> Result<bool, Failure> {
-        let full = inner.ready_current();
+    fn next_block(
+        &self,
+        source: &Source,
+        current: &mut Option<Block>,
+        bytes: usize,
+    ) -> Result<bool, Failure> {
+        let full = self.pass_on(source, current);
         // An empty one stays, and is too small.
-        inner
-            .current
-            .take()
-            .into_iter()
-            .for_each(|b| self.recycle(b));
+        current.take().into_iter().for_each(|b| self.recycle(b));
         let no_memory = |e| Failure::Failed(format!("memory for packets: {e}"));
-        inner.current = Some(self.block(bytes).map_err(no_memory)?);
+        *current = Some(self.block(bytes).map_err(no_memory)?);
         Ok(full)
     }
 
     pub(in super::super) fn note(&self, source: &Source, note: Note) {
-        lock(&source.inner).note(note);
+        self.append(source, &mut lock(&source.current), note);
         self.wake();
     }
 
@@ -276,17 +286,23 @@ impl Buffer {
     }
 
     /// Sleeps until there is something to do; whether all that there is may be taken. Packets that
-    /// come in small numbers may gather a little, so that they are written together.
-    pub(in super::super) fn sleep(&self, may_gather: bool) -> bool {
-        self.sleep.store(ASLEEP, Ordering::SeqCst);
-        while self.sleep.load(Ordering::SeqCst) == ASLEEP
-            && !self.is_asked()
-            && !self.idle.load(Ordering::SeqCst)
-        {
-            thread::park();
+    /// come in small numbers may gather a little, so that they are written together. After some have
+    /// been written, more are looked for without being woken.
+    pub(in super::super) fn sleep(&self, may_gather: bool, has_written: bool) -> bool {
+        let mut gather = may_gather && has_written;
+        if !gather {
+            self.give_back();
+            self.sleep.store(ASLEEP, Ordering::SeqCst);
+            while self.sleep.load(Ordering::SeqCst) == ASLEEP
+                && !self.is_asked()
+                && !self.idle.load(Ordering::SeqCst)
+            {
+                thread::park();
+            }
+            gather = may_gather && self.idle.load(Ordering::SeqCst);
         }
         let mut all = !may_gather;
-        if may_gather && self.idle.load(Ordering::SeqCst) {
+        if gather {
             self.sleep.store(GATHERING, Ordering::SeqCst);
             if !self.is_asked() {
                 thread::park_timeout(GATHER);
@@ -297,18 +313,32 @@ impl Buffer {
         all
     }
 
+    /// Memory that the next packets will hardly need.
+    pub(super) fn give_back(&self) {
+        lock(&self.spare).truncate(SPARE_IDLE);
+    }
+
     /// Whether there is what does not wait.
     fn is_asked(&self) -> bool {
-        let sources = lock(&self.sources);
         self.closing.load(Ordering::SeqCst)
             || self.flush.load(Ordering::SeqCst)
             || self.is_waited_for()
-            || sources.iter().any(|s| !lock(&s.inner).ready.is_empty())
+            || self.ready.load(Ordering::SeqCst) > 0
     }
 
     /// So many packets have been dealt with.
     pub(super) fn dealt_with(&self, packets: u64) {
         self.packets.fetch_sub(packets as i64, Ordering::AcqRel);
+    }
+
+    /// What is there of a source; the block that is being filled too, if all is to be taken.
+    pub(super) fn take(&self, source: &Source, to: &mut VecDeque<Item>, all: bool) {
+        if all {
+            self.pass_on(source, &mut lock(&source.current));
+        }
+        let mut ready = lock(&source.ready);
+        self.ready.fetch_sub(ready.len(), Ordering::SeqCst);
+        to.append(&mut ready);
     }
 
     /// Takes an empty block back.
@@ -324,6 +354,27 @@ impl Buffer {
         if self.is_waited_for() {
             self.room.notify_all();
         }
+    }
+
+    fn append(&self, source: &Source, current: &mut Option<Block>, note: Note) {
+        self.pass_on(source, current);
+        self.push(source, Item::Note(Timestamp::now(), note));
+    }
+
+    /// The block that is being filled goes to the others, unless there is nothing in it.
+    fn pass_on(&self, source: &Source, current: &mut Option<Block>) -> bool {
+        let Some(mut block) = current.take_if(|block| !block.is_empty()) else {
+            return false;
+        };
+        block.close();
+        self.push(source, Item::Block(block));
+        true
+    }
+
+    fn push(&self, source: &Source, item: Item) {
+        let mut ready = lock(&source.ready);
+        ready.push_back(item);
+        self.ready.fetch_add(1, Ordering::SeqCst);
     }
 
     fn wake(&self) {
@@ -344,31 +395,5 @@ impl Source {
         if nanos > self.longest_pause.load(Ordering::Relaxed) {
             self.longest_pause.store(nanos, Ordering::Relaxed);
         }
-    }
-
-    /// What is there; the block that is being filled too, if all is to be taken.
-    pub(super) fn take(&self, to: &mut VecDeque<Item>, all: bool) {
-        let mut inner = lock(&self.inner);
-        if all {
-            inner.ready_current();
-        }
-        to.append(&mut inner.ready);
-    }
-}
-
-impl Inner {
-    fn note(&mut self, note: Note) {
-        self.ready_current();
-        self.ready.push_back(Item::Note(Timestamp::now(), note));
-    }
-
-    /// The block that is being filled goes to the others, unless there is nothing in it.
-    fn ready_current(&mut self) -> bool {
-        let Some(mut block) = self.current.take_if(|block| !block.is_empty()) else {
-            return false;
-        };
-        block.close();
-        self.ready.push_back(Item::Block(block));
-        true
     }
 }

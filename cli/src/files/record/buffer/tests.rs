@@ -8,7 +8,7 @@ use memif::pcap::RecordFormat;
 use memif::{CaptureInfo, Direction, Packet, Timestamp};
 
 use super::block::BLOCK;
-use super::store::SPARE;
+use super::store::SPARE_IDLE;
 use super::*;
 use crate::files::filter::PacketFilter;
 use crate::files::record::intake::Intake;
@@ -94,7 +94,7 @@ fn readers_are_merged_by_time() {
 
 #[test]
 fn memory_is_bounded_and_given_back() {
-    let limit = 1 << 20;
+    let limit = 4 << 20;
     let buffer = buffer(limit);
     let source = buffer.add_source();
     let mut heads = Heads::default();
@@ -111,7 +111,9 @@ fn memory_is_bounded_and_given_back() {
         assert_eq!(buffer.packets(), sent.len() as u64);
         assert_eq!(take(&buffer, &mut heads), sent);
         assert_eq!(buffer.used.load(Ordering::Relaxed), 0);
-        assert!(lock(&buffer.spare).len() <= SPARE);
+        assert!(lock(&buffer.spare).len() > SPARE_IDLE);
+        buffer.give_back();
+        assert_eq!(lock(&buffer.spare).len(), SPARE_IDLE);
     }
 }
 
@@ -174,7 +176,9 @@ fn nobody_misses_a_wake_up() {
             loop {
                 let closing = buffer.is_closing();
                 buffer.take_idle();
-                for number in take(buffer, &mut heads) {
+                let taken = take(buffer, &mut heads);
+                let any = !taken.is_empty();
+                for number in taken {
                     let expected = &mut next[number as usize % 2];
                     failed.fetch_or(number != *expected, Ordering::Relaxed);
                     *expected += 2;
@@ -183,7 +187,7 @@ fn nobody_misses_a_wake_up() {
                 if closing {
                     break;
                 }
-                buffer.sleep(true);
+                buffer.sleep(true, any);
             }
         });
         for reader in readers {

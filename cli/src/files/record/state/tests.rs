@@ -11,11 +11,14 @@ use crate::files::record::buffer::{Buffer, Heads, Next};
 use crate::files::record::output::Records;
 
 /// Takes so many packets, then is full or fails.
+#[derive(Default)]
 struct Limited {
     left: u64,
     fails: bool,
     taken: u64,
     counts: InterfaceStatistics,
+    /// By the clock.
+    is_over: bool,
 }
 
 impl Output for Limited {
@@ -40,6 +43,13 @@ impl Output for Limited {
 
     fn flush(&mut self) -> Result<(), Failure> {
         Ok(())
+    }
+
+    fn tick(&mut self) -> Result<Put, Failure> {
+        Ok(match self.is_over {
+            true => Put::Full,
+            false => Put::Taken,
+        })
     }
 
     fn is_read_along(&self) -> bool {
@@ -69,18 +79,25 @@ impl Output for Limited {
 }
 
 fn state(left: u64, fails: bool, limit: Option<u64>) -> State {
+    let output = Limited {
+        left,
+        fails,
+        ..Limited::default()
+    };
     State {
-        output: Box::new(Limited {
-            left,
-            fails,
-            taken: 0,
-            counts: InterfaceStatistics::default(),
-        }),
+        left: limit,
+        ..state_of(output)
+    }
+}
+
+fn state_of(output: Limited) -> State {
+    State {
+        output: Box::new(output),
         intake: Arc::new(Intake {
             filter: PacketFilter::default(),
             snaplen: 40,
         }),
-        left: limit,
+        left: None,
         stop_at: None,
         seen: Summary::default(),
         first: None,
@@ -155,5 +172,19 @@ fn packets_cut_here_are_told_from_those_cut_before() {
         let mut state = state(100, false, None);
         take(&mut state, buffered);
         assert_eq!((state.seen.cut, state.seen.cut_before), (11, 1));
+    }
+}
+
+#[test]
+fn the_clock_is_looked_at_before_packets_are_written() {
+    for buffered in [false, true] {
+        let mut state = state_of(Limited {
+            left: 100,
+            is_over: true,
+            ..Limited::default()
+        });
+        take(&mut state, buffered);
+        let seen = state.summary(true);
+        assert_eq!((seen.done, seen.discarded), (0, 12));
     }
 }

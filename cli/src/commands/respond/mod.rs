@@ -1,5 +1,7 @@
 //! `memif respond`: a host of its own at the other end of a memif, by smoltcp.
 
+mod service;
+
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
@@ -7,10 +9,11 @@ use std::time::{Duration as StdDuration, SystemTime, UNIX_EPOCH};
 use memif::phy::smoltcp;
 use memif::phy::{self, MemifDevice};
 use memif::{IfMode, RxMode};
-use smoltcp::iface::{Config, Interface, Route, SocketHandle, SocketSet};
-use smoltcp::socket::tcp;
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, Route, SocketSet};
 use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
+
+use service::Service;
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -23,21 +26,14 @@ use crate::values::some_time;
 
 /// Connections that each service has at a time.
 const CONNECTIONS: usize = 8;
-/// Bytes that a connection holds each way. smoltcp panics when a peer overruns the window, unless
-/// it is a power of two less one.
-const BUFFER: usize = (256 << 10) - 1;
-/// A peer that says nothing for so long has gone.
-const TIMEOUT: Duration = Duration::from_secs(60);
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
 /// How soon a new link is noticed.
 const LOOKS: Duration = Duration::from_millis(500);
 
+/// Packets that are received before all else gets its turn.
+const TURN: usize = 64;
+
 /// What every link of IPv6 has to carry.
 const LEAST_MTU_IPV6: u16 = 1280;
-
-const PORT_ECHO: u16 = 7;
-const PORT_HTTP: u16 = 80;
 
 /// Act as a simple host on a memif: answer ARP, NDP and ping, TCP echo on port 7, HTTP on port 80
 ///
@@ -171,7 +167,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut config = Config::new(hardware);
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     config.random_seed = since.unwrap_or_default().as_nanos() as u64;
-    let mut iface = Interface::new(config, &mut device, Instant::now());
+    // smoltcp's own clock is the system's, which may be set.
+    let start = std::time::Instant::now();
+    let now = || Instant::ZERO + start.elapsed().into();
+    let mut iface = Interface::new(config, &mut device, now());
     let has_ip6 = args.endpoint.mode != IfMode::Ip && args.mtu >= LEAST_MTU_IPV6;
     let local = has_ip6.then(|| link_local(args.ip6, mac)).flatten();
     iface.update_ip_addrs(|list| {
@@ -197,7 +196,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         .collect();
     // The first packet may be a connection's: all is ready before it is looked at.
     for service in &mut services {
-        service.serve(&mut sockets);
+        service.serve(&mut sockets, now());
     }
     if !args.quiet {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
@@ -209,21 +208,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let mut links = 0;
     loop {
-        let now = Instant::now();
+        let time = now();
         if links != device.links() && session.memif.is_link_up() {
             links = device.links();
             // The peer may be another one. This is how the stack forgets its neighbours.
             iface.update_ip_addrs(|_| ());
             let own: Vec<IpCidr> = iface.ip_addrs().to_vec();
-            phy::announce(&mut device, EthernetAddress(mac.0), &own, now);
+            phy::announce(&mut device, EthernetAddress(mac.0), &own, time);
         }
-        iface.poll(now, &mut device, &mut sockets);
+        turn(&mut iface, &mut device, &mut sockets, time);
         for service in &mut services {
-            service.serve(&mut sockets);
+            service.serve(&mut sockets, time);
         }
         let stats = device.stats();
         session.dropped.set(0, stats.rx_dropped + stats.tx_dropped);
-        let delay = phy::poll_delay(&mut device, &mut iface, &sockets, Instant::now());
+        let delay = phy::poll_delay(&mut device, &mut iface, &sockets, now());
         // A link that comes up wakes nobody before its first packet.
         let delay = delay.map_or(LOOKS, |delay| delay.min(LOOKS));
         match phy::wait(&mut device, Some(delay)) {
@@ -241,6 +240,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// As `Interface::poll`, which goes on for as long as there are packets that nobody answers.
+fn turn(
+    iface: &mut Interface,
+    device: &mut MemifDevice,
+    sockets: &mut SocketSet<'_>,
+    now: Instant,
+) {
+    iface.poll_maintenance(now);
+    for _ in 0..TURN {
+        let received = iface.poll_ingress_single(now, device, sockets);
+        if received == PollIngressSingleResult::None {
+            break;
+        }
+    }
+    while iface.poll_egress(now, device, sockets) != PollResult::None {}
+}
+
 fn default_mac(ip: Option<Ipv4Cidr>) -> Mac {
     let [a, b, c, d] = ip.map_or([0, 0, 0, 1], |ip| ip.address().octets());
     Mac([0x02, 0xfe, a, b, c, d])
@@ -255,136 +271,9 @@ fn link_local(ip6: Option<Ipv6Cidr>, Mac([a, b, c, d, e, f]): Mac) -> Option<IpC
     (!given).then(|| IpCidr::Ipv6(Ipv6Cidr::new(address, 10)))
 }
 
-/// A connection of a service, or the readiness for one.
-struct Service {
-    handle: SocketHandle,
-    echo: bool,
-    /// What was read of an HTTP request; `None` once it is answered.
-    request: Option<Vec<u8>>,
-    passing: Vec<u8>,
-}
-
-impl Service {
-    fn new(sockets: &mut SocketSet<'_>, echo: bool) -> Self {
-        let memory = || tcp::SocketBuffer::new(vec![0; BUFFER]);
-        let mut socket = tcp::Socket::new(memory(), memory());
-        socket.set_timeout(Some(TIMEOUT));
-        socket.set_keep_alive(Some(KEEP_ALIVE));
-        Self {
-            handle: sockets.add(socket),
-            echo,
-            request: Some(Vec::new()),
-            passing: Vec::new(),
-        }
-    }
-
-    fn serve(&mut self, sockets: &mut SocketSet<'_>) {
-        let socket = sockets.get_mut::<tcp::Socket>(self.handle);
-        if !socket.is_open() {
-            self.request = Some(Vec::new());
-            let port = if self.echo { PORT_ECHO } else { PORT_HTTP };
-            if let Err(e) = socket.listen(port) {
-                log::warn!("port {port}: {e}");
-            }
-            return;
-        }
-        if self.echo {
-            echo(socket, &mut self.passing);
-        } else {
-            self.answer(socket);
-        }
-        // The peer has said all it had to say, and has its answer.
-        if !socket.may_recv() && socket.may_send() && socket.state() == tcp::State::CloseWait {
-            socket.close();
-        }
-    }
-
-    fn answer(&mut self, socket: &mut tcp::Socket<'_>) {
-        const MOST: usize = 8 << 10;
-        while socket.can_recv() {
-            let received = socket.recv(|data| {
-                if let Some(request) = &mut self.request {
-                    request.extend_from_slice(data);
-                }
-                (data.len(), ())
-            });
-            if received.is_err() {
-                return;
-            }
-        }
-        let Some(request) = &self.request else {
-            return;
-        };
-        let end = request.windows(4).any(|w| w == b"\r\n\r\n");
-        if end || request.len() > MOST {
-            let reply = reply(request, end);
-            // The buffer is empty and larger than any reply.
-            if let Err(e) = socket.send_slice(&reply) {
-                log::debug!("{e}");
-            }
-            socket.close();
-            self.request = None;
-        }
-    }
-}
-
-/// As much of what came as there is room for goes back.
-fn echo(socket: &mut tcp::Socket<'_>, passing: &mut Vec<u8>) {
-    while socket.can_recv() && socket.can_send() {
-        let room = socket.send_capacity() - socket.send_queue();
-        passing.resize(room, 0);
-        let Ok(length) = socket.recv_slice(passing) else {
-            return;
-        };
-        if socket.send_slice(&passing[..length]).is_err() {
-            return;
-        }
-    }
-}
-
-fn reply(request: &[u8], whole: bool) -> Vec<u8> {
-    const PAGE: &str = concat!(
-        "<!doctype html>\n<title>memif respond</title>\n<h1>It works</h1>\n<p>This page crossed shared memory, from memif ",
-        env!("CARGO_PKG_VERSION"),
-        " and smoltcp.</p>\n"
-    );
-    let mut words = request.split(|b| *b == b' ');
-    let (status, body, head_only) = match (words.next(), words.next()) {
-        _ if !whole => ("431 Request Header Fields Too Large", "", false),
-        (Some(b"GET"), Some(b"/")) => ("200 OK", PAGE, false),
-        (Some(b"HEAD"), Some(b"/")) => ("200 OK", PAGE, true),
-        (Some(b"GET" | b"HEAD"), Some(_)) => ("404 Not Found", "", false),
-        (Some(_), Some(_)) => ("405 Method Not Allowed", "", false),
-        _ => ("400 Bad Request", "", false),
-    };
-    let shown = if head_only { "" } else { body };
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{shown}",
-        body.len()
-    )
-    .into_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn requests_get_their_status() {
-        for (request, says) in [
-            ("GET / HTTP/1.1\r\n\r\n", "200 OK"),
-            ("HEAD / HTTP/1.0\r\n\r\n", "200 OK"),
-            ("GET /x HTTP/1.1\r\n\r\n", "404"),
-            ("POST / HTTP/1.1\r\n\r\n", "405"),
-            ("\r\n\r\n", "400"),
-        ] {
-            let reply = String::from_utf8(reply(request.as_bytes(), true)).unwrap();
-            let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-            assert!(head.starts_with(&format!("HTTP/1.1 {says}")), "{reply}");
-            assert_eq!(body.contains("crossed"), request.starts_with("GET / "));
-        }
-        assert!(reply(b"GET", false).starts_with(b"HTTP/1.1 431"));
-    }
 
     #[test]
     fn addresses_are_checked() {
