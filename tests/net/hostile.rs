@@ -9,6 +9,7 @@ const PEER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const HOST: [u8; 6] = [2, 0xfe, 10, 0, 0, 2];
 const FIN: u8 = 1;
 const SYN: u8 = 2;
+const RST: u8 = 4;
 const ACK: u8 = 16;
 
 /// A host, and a peer that writes its packets itself.
@@ -379,4 +380,15 @@ async fn a_peer_that_takes_nothing_is_given_up() {
     })
     .await;
     drop(peer);
+}
+
+/// Nobody has the stream any more, and the peer acknowledges nothing.
+#[tokio::test]
+async fn a_peer_that_is_given_up_is_told_so() {
+    let mut scene = Scene::with(|builder| builder.patience(Duration::from_secs(3)));
+    let listener = scene.host.listen((B, PORT)).unwrap();
+    scene.connects(1000).await;
+    drop(soon(listener.accept()).await.unwrap());
+    while scene.heard(1000).await.1 & RST == 0 {}
+    until_async("the end of it", || scene.host.sockets() == 0).await;
 }
