@@ -22,6 +22,10 @@ pub(super) enum Flow {
     Echo {
         ident: u16,
     },
+    /// Another host asks whether it may have this address.
+    Probe {
+        address: IpAddress,
+    },
     /// ARP, neighbour discovery, pings of others, fragments, what can't be answered, and what is no
     /// packet at all.
     Other,
@@ -107,6 +111,9 @@ impl Flow {
                 match icmp.msg_type() {
                     Icmpv6Message::EchoReply => Self::Echo {
                         ident: icmp.echo_ident(),
+                    },
+                    Icmpv6Message::NeighborSolicit if from.is_unspecified() => Self::Probe {
+                        address: icmp.target_addr().into(),
                     },
                     _ => return None,
                 }

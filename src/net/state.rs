@@ -336,6 +336,15 @@ impl State {
                     found.copied()
                 }
                 Flow::Echo { ident } => self.pings.get(&ident).copied(),
+                Flow::Probe { address } => {
+                    // The stack drops it, as its sender has no address yet.
+                    if let Some(mac) = self.mac
+                        && self.addresses.has(address)
+                    {
+                        announce(&mut self.device, mac, &[IpCidr::new(address, 0)], now);
+                    }
+                    None
+                }
                 Flow::Other => {
                     self.resolved = true;
                     None
