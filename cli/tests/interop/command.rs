@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -135,6 +136,19 @@ impl Namespace {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.0, program]);
         command
+    }
+
+    /// Does this on a thread that is in it: sockets that are made there belong to it.
+    pub(crate) fn enter<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+        let path = format!("/run/netns/{}", self.0);
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                let namespace = std::fs::File::open(path).unwrap();
+                setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+                what()
+            });
+            inside.join().unwrap()
+        })
     }
 
     /// Pings from it, with more of ping's options; fails unless every request is answered.

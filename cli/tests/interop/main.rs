@@ -15,3 +15,4 @@ mod peers;
 mod refusal;
 mod respond;
 mod responders;
+mod tap;

@@ -7,7 +7,7 @@ use memif::{Burst, Eof, Error, Packet, RxMode, RxQueue, TxQueue, Wait};
 
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::link::kernel_tap::{Tap, TapReader};
+use crate::link::kernel_tap::{Tap, TapReader, TapWriter};
 use crate::link::session::{Linked, Session};
 use crate::report::notice;
 
@@ -23,6 +23,8 @@ pub(super) enum Port {
         /// As many as a link may have.
         queues: u8,
         rx_mode: Option<RxMode>,
+        /// Whether the peer takes TCP segments whole.
+        gso: bool,
     },
     Tap(Tap),
 }
@@ -66,7 +68,7 @@ impl Port {
     pub(super) fn queues(&self) -> u8 {
         match self {
             Self::Memif { queues, .. } => *queues,
-            Self::Tap(_) => 1,
+            Self::Tap(tap) => tap.queues(),
         }
     }
 
@@ -84,7 +86,7 @@ impl Port {
                     burst: Burst::new(BURST),
                 }
             }
-            Self::Tap(tap) => Source::Tap(tap.reader()),
+            Self::Tap(tap) => Source::Tap(TapReader::new(tap.clone(), queue)),
         })
     }
 
@@ -97,7 +99,9 @@ impl Port {
                     Ok(Mutex::new(Sink::Memif { queue, events }))
                 })
                 .collect(),
-            Self::Tap(tap) => Ok(vec![Mutex::new(Sink::Tap(tap))]),
+            Self::Tap(tap) => Ok((0..tap.queues())
+                .map(|queue| Mutex::new(Sink::Tap(TapWriter::new(tap.clone(), queue))))
+                .collect()),
         }
     }
 
@@ -107,8 +111,50 @@ impl Port {
             Self::Memif { session, .. } => {
                 usize::from(queue % session.memif.tx_queues().clamp(1, self.queues()))
             }
-            Self::Tap(_) => 0,
+            Self::Tap(tap) => usize::from(queue % tap.queues()),
         }
+    }
+
+    /// How long frames to this end may be that need not be cut.
+    pub(super) fn longest_whole(&self) -> LongestWhole<'_> {
+        let session = match self {
+            Self::Memif {
+                session, gso: true, ..
+            } => Some(session),
+            _ => None,
+        };
+        LongestWhole {
+            session,
+            links: 0,
+            length: 0,
+        }
+    }
+}
+
+/// The longest frame that a peer takes whole: as long as its ring.
+pub(super) struct LongestWhole<'a> {
+    /// `None` where all are cut.
+    session: Option<&'a Session>,
+    /// The link that it is known for.
+    links: u64,
+    length: usize,
+}
+
+impl LongestWhole<'_> {
+    pub(super) fn get(&mut self) -> usize {
+        let Some(session) = self.session else {
+            return 0;
+        };
+        let links = session.links();
+        // A master learns the size of the buffers with the first that its slave offers.
+        if links != self.links || self.length == 0 {
+            self.links = links;
+            let queues = session.memif.details().map(|details| details.tx_queues);
+            let lengths = queues.unwrap_or_default().into_iter();
+            let lengths = lengths.map(|q| q.ring_size as usize * usize::from(q.buffer_size));
+            self.length = lengths.min().unwrap_or(0);
+        }
+        self.length
     }
 }
 
@@ -122,8 +168,9 @@ pub(super) enum Source<'a> {
 }
 
 impl Source<'_> {
-    /// Takes what is waiting: how many, or `None` when there will be no more.
-    pub(super) fn fill(&mut self) -> Result<Option<usize>, Failure> {
+    /// Takes what is waiting: how many, or `None` when there will be no more. What the kernel wants
+    /// to be cut is, beyond frames of `whole` bytes.
+    pub(super) fn fill(&mut self, whole: usize) -> Result<Option<usize>, Failure> {
         match self {
             Self::Memif { queue, burst, .. } => match queue.rx_burst(burst) {
                 Ok(filled) => Ok(Some(filled)),
@@ -136,7 +183,15 @@ impl Source<'_> {
                 }
                 Err(e) => Err(e.into()),
             },
-            Self::Tap(reader) => reader.fill().map(Some),
+            Self::Tap(reader) => reader.fill(whole).map(Some),
+        }
+    }
+
+    /// How many packets could not be passed on when it was filled.
+    pub(super) fn dropped(&self) -> usize {
+        match self {
+            Self::Memif { .. } => 0,
+            Self::Tap(reader) => reader.dropped(),
         }
     }
 
@@ -161,7 +216,7 @@ impl Source<'_> {
 
 pub(super) enum Sink<'a> {
     Memif { queue: TxQueue, events: &'a Events },
-    Tap(&'a Tap),
+    Tap(TapWriter),
 }
 
 impl Sink<'_> {

@@ -44,6 +44,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             b.mode()
         )));
     }
+    for (end, other) in [(a, b), (b, a)] {
+        if end.wants_whole() && !other.is_tap() {
+            return Err(Failure::Usage(format!(
+                "{} has gso, which is for bridges to a TAP device",
+                end.name()
+            )));
+        }
+    }
     let names = [a.name(), b.name()];
     let context = a.context_with(b)?;
     let events = Events::start()?;
@@ -160,11 +168,15 @@ impl Way<'_> {
         let (from, to) = (&self.ports[self.from], &self.ports[1 - self.from]);
         let mut source = from.source(self.queue, rx_mode)?;
         let mut recording = self.recording.map(|to| (to, Feed::new(to.recording)));
+        let mut longest = to.longest_whole();
         loop {
             if let Some((_, feed)) = &mut recording {
                 feed.wait_for_room(self.events);
             }
-            match source.fill()? {
+            let filled = source.fill(longest.get())?;
+            let dropped = source.dropped() as u64;
+            self.passed.lost.fetch_add(dropped, Ordering::Relaxed);
+            match filled {
                 None => return Ok(()),
                 Some(0) => {
                     if let Some((_, feed)) = &mut recording {

@@ -11,13 +11,15 @@ use crate::values::rx_mode;
 ///
 /// An endpoint is memif:SOCKET[,id=N][,role=master|slave][,secret=S][,secret-file=FILE]
 /// [,mode=ethernet|ip][,queues=N][,ring-size=LOG2][,buffer-size=BYTES]
-/// [,rx-mode=interrupt|polling|adaptive][,name=NAME], or tap:NAME[,mtu=N], a TAP device that is
-/// created if it is missing (needs CAP_NET_ADMIN). Both ends may be masters on one socket, with
-/// different ids. Forwarding starts when both ends are up. A
-/// full ring holds the other side back: nothing is dropped while both links are up. The recording
-/// may end, by a limit or a full disk; the bridge forwards on, and exits 1 if the recording failed.
-/// Give secrets in files, or in the environment as MEMIF_SECRET_A and MEMIF_SECRET_B, where others
-/// can't see them. Ctrl-C ends the bridge with a summary.
+/// [,rx-mode=interrupt|polling|adaptive][,gso=true|false][,name=NAME], or
+/// tap:NAME[,mtu=N][,queues=N][,offload=true|false], a TAP device that is created if it is missing
+/// (needs CAP_NET_ADMIN). With gso, TCP segments from a TAP cross in one piece, up to 64 KiB: only
+/// for bridges with a TAP at both ends. Both ends may be masters on one socket, with different ids.
+/// Forwarding starts when both ends are up. A full ring holds the other side back: nothing is
+/// dropped while both links are up. The recording may end, by a limit or a full disk; the bridge
+/// forwards on, and exits 1 if the recording failed. Give secrets in files, or in the environment
+/// as MEMIF_SECRET_A and MEMIF_SECRET_B, where others can't see them. Ctrl-C ends the bridge with a
+/// summary.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// One end

@@ -10,7 +10,7 @@ use crate::events::Events;
 use crate::failure::Failure;
 use crate::link::access::Access;
 use crate::link::endpoint::Endpoint;
-use crate::link::kernel_tap::Tap;
+use crate::link::kernel_tap::{Tap, TapOptions};
 use crate::values::{mode, number_in, rx_mode, socket};
 
 /// An end as it is written on the command line.
@@ -20,11 +20,9 @@ pub(super) enum Spec {
         endpoint: Endpoint,
         name: String,
         rx_mode: Option<RxMode>,
+        gso: bool,
     },
-    Tap {
-        name: String,
-        mtu: Option<u16>,
-    },
+    Tap(TapOptions),
 }
 
 impl FromStr for Spec {
@@ -52,16 +50,25 @@ impl FromStr for Spec {
                         "'{name}' is not a device name: at most 15 bytes, without '/', ':' or spaces"
                     ));
                 }
-                let mut mtu = None;
+                let mut tap = TapOptions {
+                    name,
+                    mtu: None,
+                    queues: 1,
+                    offload: true,
+                };
                 for option in options {
                     match option? {
-                        ("mtu", value) => mtu = Some(number_in("MTU", value, 68..=65_521)?),
+                        ("mtu", value) => tap.mtu = Some(number_in("MTU", value, 68..=65_521)?),
+                        ("queues", value) => tap.queues = number_in("queues", value, 1..=255)?,
+                        ("offload", value) => tap.offload = truth("offload", value)?,
                         (other, _) => {
-                            return Err(format!("a tap has no option '{other}', only mtu"));
+                            return Err(format!(
+                                "a tap has no option '{other}', only mtu, queues and offload"
+                            ));
                         }
                     }
                 }
-                Ok(Self::Tap { name, mtu })
+                Ok(Self::Tap(tap))
             }
             "memif" => {
                 let name = socket(&name)?;
@@ -79,9 +86,10 @@ impl FromStr for Spec {
                     allow_unsealed: false,
                     access: Access::default(),
                 };
-                let mut mode = None;
+                let (mut mode, mut gso) = (None, false);
                 options.try_for_each(|option| match option? {
                     ("rx-mode", value) => rx_mode(value).map(|value| mode = Some(value)),
+                    ("gso", value) => truth("gso", value).map(|value| gso = value),
                     option => endpoint.set(option),
                 })?;
                 let name = format!("memif:{name}:{}", endpoint.id);
@@ -89,6 +97,7 @@ impl FromStr for Spec {
                     endpoint,
                     name,
                     rx_mode: mode,
+                    gso,
                 })
             }
             _ => Err(format!("'{kind}' is not an endpoint type: memif or tap")),
@@ -97,7 +106,7 @@ impl FromStr for Spec {
 }
 
 const OPTIONS: &str = "id, role, secret, secret-file, mode, queues, ring-size, buffer-size, \
-    rx-mode, name, allow-unsealed, socket-mode, socket-owner, allow-user and allow-group";
+    rx-mode, gso, name, allow-unsealed, socket-mode, socket-owner, allow-user and allow-group";
 
 impl Endpoint {
     fn set(&mut self, (name, value): (&str, &str)) -> Result<(), String> {
@@ -111,11 +120,7 @@ impl Endpoint {
             "name" => value.clone_into(&mut self.name),
             "ring-size" => self.ring_size = number_in("ring size", value, 1..=14)?,
             "buffer-size" => self.buffer_size = number_in("buffer size", value, 64..=65535)?,
-            "allow-unsealed" => {
-                self.allow_unsealed = value
-                    .parse()
-                    .map_err(|_| format!("allow-unsealed must be true or false, not '{value}'"))?;
-            }
+            "allow-unsealed" => self.allow_unsealed = truth(name, value)?,
             other if self.access.set(other, value)? => {}
             other => return Err(format!("a memif has no option '{other}', only {OPTIONS}")),
         }
@@ -123,18 +128,32 @@ impl Endpoint {
     }
 }
 
+fn truth(name: &str, value: &str) -> Result<bool, String> {
+    let truth = value.parse();
+    truth.map_err(|_| format!("{name} must be true or false, not '{value}'"))
+}
+
 impl Spec {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Memif { name, .. } => name.clone(),
-            Self::Tap { name, .. } => format!("tap:{name}"),
+            Self::Tap(tap) => format!("tap:{}", tap.name),
         }
+    }
+
+    /// Whether TCP segments are to go out whole, which nobody but a TAP has.
+    pub(super) fn wants_whole(&self) -> bool {
+        matches!(self, Self::Memif { gso: true, .. })
+    }
+
+    pub(super) fn is_tap(&self) -> bool {
+        matches!(self, Self::Tap(_))
     }
 
     pub(super) fn mode(&self) -> IfMode {
         match self {
             Self::Memif { endpoint, .. } => endpoint.mode,
-            Self::Tap { .. } => IfMode::Ethernet,
+            Self::Tap(_) => IfMode::Ethernet,
         }
     }
 
@@ -177,7 +196,10 @@ impl Spec {
     ) -> Result<Port, Failure> {
         Ok(match self {
             Self::Memif {
-                endpoint, rx_mode, ..
+                endpoint,
+                rx_mode,
+                gso,
+                ..
             } => Port::Memif {
                 session: match context {
                     Some(context) => endpoint.open_in(context, Role::Master, events, quiet)?,
@@ -185,9 +207,10 @@ impl Spec {
                 },
                 queues: endpoint.queues.unwrap_or(1),
                 rx_mode: *rx_mode,
+                gso: *gso,
             },
-            Self::Tap { name, mtu } => {
-                let tap = Tap::open(name, *mtu)?;
+            Self::Tap(options) => {
+                let tap = Tap::open(options)?;
                 let closed = tap.clone();
                 events.on_stop(move || closed.close());
                 Port::Tap(tap)
@@ -248,6 +271,21 @@ mod tests {
             (spec.mode(), spec.name()),
             (IfMode::Ethernet, "tap:mf0".into())
         );
+        let Spec::Tap(options) = &spec else {
+            panic!("{spec:?}");
+        };
+        assert_eq!(
+            (options.mtu, options.queues, options.offload),
+            (Some(9000), 1, true)
+        );
+        let spec: Spec = "tap:mf0,queues=2,offload=false".parse().unwrap();
+        let Spec::Tap(options) = &spec else {
+            panic!("{spec:?}");
+        };
+        assert_eq!((options.queues, options.offload), (2, false));
+        assert!(spec.is_tap() && !spec.wants_whole());
+        let spec: Spec = "memif:x,gso=true".parse().unwrap();
+        assert!(spec.wants_whole() && !spec.is_tap());
         for (text, says) in [
             ("mf0", "memif:SOCKET"),
             ("memif:x,ring-size=15", "ring size must be between 1 and 14"),
@@ -266,6 +304,9 @@ mod tests {
             ("memif:x,rx-mode=fast", "interrupt, polling or adaptive"),
             ("memif:x,color=red", "'color', only id, role, secret,"),
             ("tap:x,id=1", "'id', only mtu"),
+            ("tap:x,queues=0", "queues must be between 1 and 255"),
+            ("tap:x,offload=1", "offload must be true or false"),
+            ("memif:x,gso=yes", "gso must be true or false"),
         ] {
             let error = text.parse::<Spec>().unwrap_err();
             assert!(error.contains(says), "{text}: {error}");

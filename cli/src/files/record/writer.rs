@@ -33,15 +33,17 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
                 continue;
             }
         }
-        recording.with(|state| {
+        let ends = recording.with(|state| {
             if flush {
                 state.let_out(|output| output.flush());
             } else if std::mem::take(&mut idle) {
                 state.let_out(|output| output.idle());
             }
-            state.full |= !filled && state.over.is_some();
+            state.full |= !filled && all && state.over.is_some();
+            state.over.is_some()
         });
-        if filled {
+        if filled || ends && !all {
+            gathered = ends; // the last may be in blocks that are not full
             continue;
         }
         if closing {
