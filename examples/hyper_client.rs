@@ -46,7 +46,12 @@ impl Service<Uri> for Connector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let net = self.0.clone();
         Box::pin(async move {
-            let ip = uri.host().unwrap_or_default().parse();
+            // Those of IPv6 are in brackets.
+            let ip = uri
+                .host()
+                .unwrap_or_default()
+                .trim_matches(['[', ']'])
+                .parse();
             let ip = ip.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
             let to = SocketAddr::new(ip, uri.port_u16().unwrap_or(80));
             Ok(Stream(TokioIo::new(net.connect(to).await?)))

@@ -36,6 +36,10 @@ impl Connection {
         let stage = match self.stage {
             Stage::HalfOpen(_, since) => Some(since + HALF_OPEN),
             Stage::Orphan(since) if self.state == Tcp::FinWait2 => Some(since + FIN_WAIT),
+            // The peer is to be told of the end.
+            Stage::Orphan(since) if self.state == Tcp::Closed => {
+                Some(since + settings.patience + GIVES_WAY)
+            }
             Stage::Orphan(since) => Some(since + settings.patience),
             Stage::Ready(_) | Stage::Used => None,
         };

@@ -3,7 +3,7 @@
 use smoltcp::phy::Medium;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet,
-    IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket,
+    IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6ExtHeader, Ipv6Packet, TcpPacket, UdpPacket,
 };
 
 /// Whom a frame is for. It only chooses who looks at the frame: the stack checks all of it again.
@@ -21,6 +21,10 @@ pub(super) enum Flow {
     /// An answer to a ping.
     Echo {
         ident: u16,
+    },
+    /// Another host asks whether it may have this address.
+    Probe {
+        address: IpAddress,
     },
     /// ARP, neighbour discovery, pings of others, fragments, what can't be answered, and what is no
     /// packet at all.
@@ -55,7 +59,14 @@ impl Flow {
             6 => {
                 let ip = Ipv6Packet::new_checked(packet).ok()?;
                 let (from, to) = (ip.src_addr().into(), ip.dst_addr().into());
-                Self::of_payload(ip.next_header(), from, to, ip.payload())
+                let (mut protocol, mut payload) = (ip.next_header(), ip.payload());
+                // The stack looks beyond this header, and beyond no other.
+                if protocol == IpProtocol::HopByHop {
+                    let header = Ipv6ExtHeader::new_checked(payload).ok()?;
+                    protocol = header.next_header();
+                    payload = payload.get(8 * (usize::from(header.header_len()) + 1)..)?;
+                }
+                Self::of_payload(protocol, from, to, payload)
             }
             _ => None,
         }
@@ -101,6 +112,9 @@ impl Flow {
                     Icmpv6Message::EchoReply => Self::Echo {
                         ident: icmp.echo_ident(),
                     },
+                    Icmpv6Message::NeighborSolicit if from.is_unspecified() => Self::Probe {
+                        address: icmp.target_addr().into(),
+                    },
                     _ => return None,
                 }
             }
@@ -136,6 +150,16 @@ mod tests {
             };
             assert_eq!((local.port, remote.port, opens), (80, 9, wanted));
         }
+    }
+
+    #[test]
+    fn a_segment_is_found_behind_hop_by_hop_options() {
+        let (mut packet, segment) = (vec![0x60, 0, 0, 0, 0, 28, 0, 64], &tcp(2)[20..]);
+        packet.extend([0xfd; 32]);
+        packet.extend([6, 0, 1, 4, 0, 0, 0, 0]);
+        packet.extend(segment);
+        let flow = Flow::of(&packet, Medium::Ip);
+        assert!(matches!(flow, Flow::Tcp { opens: true, .. }), "{flow:?}");
     }
 
     #[test]

@@ -63,15 +63,15 @@ async fn ping(host: &Arc<Host>, to: IpAddr) -> io::Result<Duration> {
         let mut state = host.lock();
         let from = state.addresses.source(to)?;
         let (id, ident, notify) = state.add_ping()?;
-        let ping = Ping {
-            host: host.clone(),
-            id,
-        };
-        let request = request(ident, from, to);
-        // The socket is new and has room.
-        let _ = ping.socket(&mut state)?.send_slice(&request, to);
+        if let Some(slot) = state.slots.get(id) {
+            let request = request(ident, from, to);
+            // The socket is new and has room.
+            let _ = slot.socket::<icmp::Socket<'_>>().send_slice(&request, to);
+        }
         state.kick(id);
-        (ping, notify, Instant::now())
+        // Last: it takes the lock when it is dropped.
+        let host = host.clone();
+        (Ping { host, id }, notify, Instant::now())
     };
     loop {
         let mut notified = pin!(notify.notified());

@@ -161,15 +161,15 @@ impl State {
 
     /// A socket has something to do for the driver.
     pub(super) fn kick(&mut self, id: usize) {
-        self.look_at(id, now());
+        self.look_at(id);
         self.wake_driver();
     }
 
     /// A socket may have something to send, which begins to wait for the peer if that can't be done.
-    fn look_at(&mut self, id: usize, now: Instant) {
+    fn look_at(&mut self, id: usize) {
         self.mark(id);
         if self.held_up {
-            self.settle(id, now, Event::HeldUp);
+            self.settle(id, now(), Event::HeldUp);
         }
     }
 
@@ -233,7 +233,7 @@ impl State {
         }
         while let Some(id) = self.slots.rung(now) {
             self.expire(id, now);
-            self.look_at(id, now);
+            self.look_at(id);
         }
         if std::mem::take(&mut self.resolved) {
             for id in std::mem::take(&mut self.unresolved) {
@@ -336,6 +336,15 @@ impl State {
                     found.copied()
                 }
                 Flow::Echo { ident } => self.pings.get(&ident).copied(),
+                Flow::Probe { address } => {
+                    // The stack drops it, as its sender has no address yet.
+                    if let Some(mac) = self.mac
+                        && self.addresses.has(address)
+                    {
+                        announce(&mut self.device, mac, &[IpCidr::new(address, 0)], now);
+                    }
+                    None
+                }
                 Flow::Other => {
                     self.resolved = true;
                     None
@@ -351,7 +360,7 @@ impl State {
             self.iface
                 .poll_ingress_single(now, &mut self.device, &mut slot.set);
             self.settle(id, now, Event::Heard);
-            self.look_at(id, now);
+            self.look_at(id);
         }
         TURN
     }

@@ -139,7 +139,7 @@ impl Layout {
         loop {
             options = match *options {
                 [1, ref rest @ ..] => rest,
-                [2, 4, a, b, ..] => return u16::from_be_bytes([a, b]) < LEAST_MSS,
+                [2, 4, a, b, ..] if u16::from_be_bytes([a, b]) < LEAST_MSS => return true,
                 [0, ..] | [] | [_] => return false,
                 [_, length, ..] => match options.get(usize::from(length.max(2))..) {
                     Some(rest) => rest,
@@ -261,6 +261,9 @@ mod tests {
         assert!(says(&frame));
         frame[46..48].copy_from_slice(&536u16.to_be_bytes());
         assert!(!says(&frame));
+        // The last of several counts, for the stack.
+        frame[48..52].copy_from_slice(&[2, 4, 0, 20]);
+        assert!(says(&frame));
         // Options with a wrong length, and no options at all.
         for (code, length) in [(9, 0), (9, 255), (2, 3), (2, 255), (0, 0)] {
             frame[40..42].copy_from_slice(&[code, length]);

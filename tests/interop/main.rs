@@ -11,6 +11,7 @@ mod examples;
 mod forward;
 mod golibmemif;
 mod library;
+mod net;
 mod node;
 #[cfg(feature = "observe")]
 mod pairs;

@@ -76,11 +76,12 @@ impl Vpp {
             .stderr(out)
             .spawn();
         self.child = Some(child.unwrap());
-        let answers = || self.try_ctl("show version").contains("vpp");
+        let answers = || self.says("show version").contains("vpp");
         assert!(wait_until(PATIENCE, answers), "it does not answer");
     }
 
-    fn try_ctl(&self, command: &str) -> String {
+    /// What it says to a command.
+    pub(crate) fn says(&self, command: &str) -> String {
         let mut ctl = Command::new(self.program.with_file_name("vppctl"));
         ctl.arg("-s").arg(self.dir.path().join("cli.sock"));
         let out = ctl.args(command.split(' ')).output().unwrap();
@@ -90,7 +91,7 @@ impl Vpp {
     /// A command that says nothing when it works.
     #[track_caller]
     pub(crate) fn does(&self, command: &str) {
-        let said = self.try_ctl(command);
+        let said = self.says(command);
         let fine = said.trim().is_empty() || said.trim().starts_with(['p', 'm']);
         assert!(fine, "{command}: {said}");
     }
@@ -126,7 +127,7 @@ impl Vpp {
 
     /// Of memif1/0: a number that `show interface` has, 0 where it has none.
     fn counts(&self, what: &str) -> u64 {
-        let shown = self.try_ctl("show interface memif1/0");
+        let shown = self.says("show interface memif1/0");
         let line = shown.lines().find(|line| line.contains(what));
         let number = line.and_then(|line| line.split_whitespace().last()?.parse().ok());
         number.unwrap_or(0)
@@ -134,7 +135,7 @@ impl Vpp {
 
     /// Packets that found no room in memif1/0's ring, which VPP counts as sent.
     fn dropped(&self) -> u64 {
-        let shown = self.try_ctl("show errors");
+        let shown = self.says("show errors");
         let lines = shown
             .lines()
             .filter(|line| line.contains("no free tx slots"));

@@ -9,6 +9,7 @@ const PEER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const HOST: [u8; 6] = [2, 0xfe, 10, 0, 0, 2];
 const FIN: u8 = 1;
 const SYN: u8 = 2;
+const RST: u8 = 4;
 const ACK: u8 = 16;
 
 /// A host, and a peer that writes its packets itself.
@@ -379,4 +380,53 @@ async fn a_peer_that_takes_nothing_is_given_up() {
     })
     .await;
     drop(peer);
+}
+
+/// Nobody has the stream any more, and the peer acknowledges nothing.
+#[tokio::test]
+async fn a_peer_that_is_given_up_is_told_so() {
+    let mut scene = Scene::with(|builder| builder.patience(Duration::from_secs(3)));
+    let listener = scene.host.listen((B, PORT)).unwrap();
+    scene.connects(1000).await;
+    drop(soon(listener.accept()).await.unwrap());
+    while scene.heard(1000).await.1 & RST == 0 {}
+    until_async("the end of it", || scene.host.sockets() == 0).await;
+}
+
+/// A host that wants to take an address of this one, and has none yet.
+#[tokio::test]
+async fn an_address_that_is_taken_is_defended() {
+    let mut scene = Scene::new();
+    scene.is_alive().await;
+    let (own, nobodys) = ([0xfe, 10, 0, 0, 2], [0xfe, 10, 0, 0, 3]);
+    for (end, is_own, mark) in [(nobodys, false, b"first!"), (own, true, b"second")] {
+        let [a, b, c, d, e] = end;
+        let address = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, a, b, 0xff, 0xfe, c, d, e];
+        let mut group = [0; 16];
+        (group[0], group[1]) = (0xff, 2);
+        group[11..].copy_from_slice(&[1, 0xff, c, d, e]);
+        let builder = PacketBuilder::ethernet2(PEER, [0x33, 0x33, 0xff, c, d, e]);
+        let builder = builder.ipv6([0; 16], group, 255).icmpv6_raw(135, 0, [0; 4]);
+        let mut probe = Vec::new();
+        builder.write(&mut probe, &address).unwrap();
+        scene.write(&probe);
+        scene.write(&ping(mark));
+        // What it says before it answers the ping.
+        let mut told = false;
+        soon(async {
+            loop {
+                tokio::task::yield_now().await;
+                let Ok(packet) = scene.peer.read_packet() else {
+                    continue;
+                };
+                let data = packet.data();
+                if data.ends_with(mark) {
+                    break;
+                }
+                told |= data[12..14] == [0x86, 0xdd] && data[54] == 136 && data[62..78] == address;
+            }
+        })
+        .await;
+        assert_eq!(told, is_own, "{address:?}");
+    }
 }
