@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use memif::{Context, MemifConfig, PacketBuf};
+use memif_hostile::peer::{Desc, Plan};
 use nix::sys::signal::Signal;
 
 use crate::packets::{assert_numbered, numbered, read, write_numbered};
@@ -278,6 +279,52 @@ fn what_a_bridge_drops_is_in_its_summary_and_metrics() {
         .finish()
         .good()
         .says(": 1 packet, 64 bytes; 5 dropped");
+}
+
+/// A peer breaks the protocol while the bridge waits for room, or leaves no room for what waits.
+#[test]
+fn no_peer_ends_a_bridge_that_waits_for_room() {
+    let context = Context::new("sender").unwrap();
+    for breaks in [true, false] {
+        let place = Place::new();
+        let bridge = Bridge::start(&place, &[], &[]);
+        let peer = Plan::new(0).up(&bridge.right);
+        let sender = context
+            .create_interface(MemifConfig::new(&bridge.left))
+            .unwrap();
+        sender.wait_link_up(Some(PATIENCE)).unwrap();
+        let mut sender = sender.packet_handle(0).unwrap();
+        let ring = peer.m2s();
+        // Room for one packet, or for none of this length.
+        if !breaks {
+            for slot in 0..ring.size {
+                let desc = ring.desc(slot);
+                ring.set_desc(slot, Desc { length: 16, ..desc });
+            }
+        }
+        ring.set_head(1);
+        for n in 0..2 {
+            sender
+                .write_packet_timeout(&numbered(n, 1000), Some(PATIENCE))
+                .unwrap();
+        }
+        sender.flush(PATIENCE).unwrap();
+        if breaks {
+            wait_until("one packet", || ring.tail() == 1);
+            ring.set_head(1000); // slots that the ring does not have
+            bridge.process.wait_said("malformed", 1);
+        } else {
+            ring.set_head(ring.size);
+        }
+        bridge.process.signal(Signal::SIGINT);
+        let name = format!("{}:0: ", bridge.right);
+        let ended = bridge.process.finish().good();
+        ended.says(&name).says(if breaks {
+            "1 packet, 1000 bytes; 1 dropped"
+        } else {
+            "0 packets, 0 bytes; 2 dropped"
+        });
+    }
 }
 
 /// Both masters, with one listener; what comes from a queue goes to the other end's.

@@ -151,7 +151,11 @@ impl LongestWhole<'_> {
             self.links = links;
             let queues = session.memif.details().map(|details| details.tx_queues);
             let lengths = queues.unwrap_or_default().into_iter();
-            let lengths = lengths.map(|q| q.ring_size as usize * usize::from(q.buffer_size));
+            let lengths = lengths.map(|q| {
+                // Some slaves keep one slot.
+                let slots = (q.ring_size as usize).saturating_sub(1);
+                slots * usize::from(q.buffer_size)
+            });
             self.length = lengths.min().unwrap_or(0);
         }
         self.length
@@ -176,8 +180,7 @@ impl Source<'_> {
                 Ok(filled) => Ok(Some(filled)),
                 Err(Error::Eof(Eof::LinkDown)) => Ok(Some(0)),
                 Err(Error::Eof(_)) => Ok(None),
-                // The link goes down; the bridge goes on with the next.
-                Err(e) if e.kind() == memif::ErrorKind::MalformedMessage => {
+                Err(e) if is_of_peer(&e) => {
                     notice(&e);
                     Ok(Some(0))
                 }
@@ -235,14 +238,15 @@ impl Sink<'_> {
         };
         while !packets.is_empty() && !events.is_stopped() {
             match queue.tx_burst(packets) {
-                Ok(0) => {
-                    let room = queue.wait_writable(packets[0].len(), Some(STEP));
-                    if let Err(e) = room
-                        && e != Error::TimedOut
-                    {
-                        return Err(e.into());
+                Ok(0) => match queue.wait_writable(packets[0].len(), Some(STEP)) {
+                    Err(e) if is_of_peer(&e) => {
+                        notice(&e);
+                        break;
                     }
-                }
+                    // The next burst tells the same of its first packet.
+                    Ok(_) | Err(Error::TimedOut | Error::TooLong { .. } | Error::EmptyPacket) => {}
+                    Err(e) => return Err(e.into()),
+                },
                 Ok(count) => {
                     *sent += count;
                     *bytes += packets[..count].iter().map(|p| p.len()).sum::<usize>();
@@ -251,7 +255,7 @@ impl Sink<'_> {
                 Err(Error::Eof(_)) => break,
                 // Too long for the ring, or empty.
                 Err(Error::TooLong { .. } | Error::EmptyPacket) => packets = &packets[1..],
-                Err(e) if e.kind() == memif::ErrorKind::MalformedMessage => {
+                Err(e) if is_of_peer(&e) => {
                     notice(&e);
                     break;
                 }
@@ -260,4 +264,9 @@ impl Sink<'_> {
         }
         Ok(())
     }
+}
+
+/// The link goes down for that; the bridge goes on with the next.
+fn is_of_peer(e: &Error) -> bool {
+    e.kind() == memif::ErrorKind::MalformedMessage
 }

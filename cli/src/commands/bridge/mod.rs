@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use memif::RxMode;
+use memif::{Packet, RxMode};
 
 use crate::events::Events;
 use crate::failure::Failure;
@@ -173,6 +173,10 @@ impl Way<'_> {
             if let Some((_, feed)) = &mut recording {
                 feed.wait_for_room(self.events);
             }
+            // The kernel may always have more, and nobody takes it any more.
+            if self.events.is_stopped() && from.session().is_none() {
+                return Ok(());
+            }
             let filled = source.fill(longest.get())?;
             let dropped = source.dropped() as u64;
             self.passed.lost.fetch_add(dropped, Ordering::Relaxed);
@@ -191,7 +195,14 @@ impl Way<'_> {
                     // Before it is recorded, which may end the bridge: it has left the ring.
                     let mut sent = (0, 0);
                     let sink = &self.sinks[to.sink_for(self.queue)];
-                    let result = lock(sink).send(&packets, &mut sent);
+                    let is_whole = |p: &&Packet<'_>| !p.info().is_truncated();
+                    let result = if packets.iter().all(|p| is_whole(&p)) {
+                        lock(sink).send(&packets, &mut sent)
+                    } else {
+                        // Some are longer than any frame is, and were not read to the end.
+                        let packets: Vec<_> = packets.iter().filter(is_whole).copied().collect();
+                        lock(sink).send(&packets, &mut sent)
+                    };
                     let lost = (packets.len() - sent.0) as u64;
                     self.passed
                         .packets

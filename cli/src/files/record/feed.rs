@@ -98,7 +98,7 @@ impl Feed {
         way: Direction,
         packets: impl IntoIterator<Item = P>,
     ) {
-        self.busy = true;
+        self.busy |= !self.recording.is_past_its_end();
         match self.buffered() {
             // Else they would wait for a writer that may be blocked, and there is no end to them.
             Some(_) if self.recording.is_past_its_end() => {

@@ -81,6 +81,10 @@ impl Recording {
         self.0.done.load(Ordering::Acquire)
     }
 
+    pub(super) fn ends_command(&self) -> bool {
+        self.0.ends_command
+    }
+
     /// Done, while packets still come that go elsewhere too.
     pub(super) fn is_past_its_end(&self) -> bool {
         !self.0.ends_command && self.is_done()

@@ -96,6 +96,7 @@ pub(super) fn begin(
     events.add(Watch {
         recording: recording.clone(),
         pipe,
+        gone: false,
         tell: Box::new(tell),
     });
     Ok(recording)

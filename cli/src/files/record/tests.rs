@@ -2,14 +2,15 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use memif::pcap::RecordFormat;
 use memif::{CaptureInfo, Direction, Packet, Timestamp};
 
 use super::output::Records;
+use super::watch::Watch;
 use super::*;
-use crate::events::Events;
+use crate::events::{Events, Task};
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
 
@@ -239,4 +240,69 @@ fn a_flush_comes_after_all_that_was_there_before() {
     drop(go);
     assert_eq!(flushed.recv_timeout(Duration::from_secs(60)), Ok(800));
     recording.end().1.unwrap();
+}
+
+#[test]
+fn what_left_its_ring_before_another_reader_failed_is_written() {
+    for _ in 0..20 {
+        let (recording, _events) = recording(|| Put::Taken, Limits::default(), true);
+        let [mut one, mut other] = [(); 2].map(|()| Feed::new(&recording));
+        other.fail(Failure::Failed("as it should".into()));
+        while !recording.is_done() {
+            std::thread::yield_now();
+        }
+        bring(&mut one, 100);
+        let (seen, result) = recording.end();
+        assert!(result.is_err());
+        assert_eq!((seen.received, seen.done), (100, 100));
+    }
+}
+
+/// The writer had just written all that there was, and held the state.
+#[test]
+fn that_the_reader_of_a_pipe_has_gone_is_learnt_though_somebody_writes() {
+    let (recording, _events) = recording(|| Put::Taken, Limits::default(), true);
+    let mut watch = Watch {
+        recording: recording.clone(),
+        pipe: None,
+        gone: false,
+        tell: Box::new(|_| {}),
+    };
+    let writing = recording.state_now().unwrap();
+    assert!(watch.run(true));
+    drop(writing);
+    assert!(watch.deadline().is_some_and(|at| at <= Instant::now()));
+    assert!(watch.run(false));
+    assert!(recording.is_done());
+    assert!(matches!(recording.end().1, Err(Failure::NobodyReads)));
+}
+
+#[test]
+fn a_reader_of_a_pipe_that_has_all_may_go() {
+    let limits = Limits {
+        packets: Some(10),
+        ..Limits::default()
+    };
+    let (recording, events) = recording(|| Put::Taken, limits, false);
+    let mut watch = Watch {
+        recording: recording.clone(),
+        pipe: None,
+        gone: false,
+        tell: Box::new(|_| {}),
+    };
+    let mut feed = Feed::new(&recording);
+    bring(&mut feed, 20);
+    feed.idle();
+    while !recording.is_past_its_end() {
+        feed.wait_for_room(&events);
+        std::thread::yield_now();
+    }
+    while recording.state_now().is_none_or(|state| !state.ended) {
+        std::thread::yield_now();
+    }
+    bring(&mut feed, 7);
+    assert!(watch.run(true));
+    let (seen, result) = recording.end();
+    result.unwrap();
+    assert_eq!((seen.done, seen.lost, seen.discarded), (10, 0, 17));
 }

@@ -14,6 +14,8 @@ use crate::failure::Failure;
 pub(super) struct Watch {
     pub(super) recording: Recording,
     pub(super) pipe: Option<OwnedFd>,
+    /// The reader has gone, and the recording does not know yet.
+    pub(super) gone: bool,
     pub(super) tell: Box<dyn Fn(&Summary) + Send>,
 }
 
@@ -32,7 +34,7 @@ impl Task for Watch {
                 .into_iter()
                 .chain([Instant::now() + AGAIN])
                 .min(),
-            Some(_) if !self.recording.asked().is_empty() => Some(Instant::now()),
+            Some(_) if self.gone || !self.recording.asked().is_empty() => Some(Instant::now()),
             Some(state) => state.deadline(),
         };
         times.into_iter().chain(self.recording.stop_at()).min()
@@ -41,17 +43,18 @@ impl Task for Watch {
     fn run(&mut self, gone: bool) -> bool {
         self.recording.end_in_time();
         if gone {
-            self.pipe = None;
+            (self.pipe, self.gone) = (None, true);
         }
         let Some(mut state) = self.recording.state_now() else {
-            // Whoever writes learns by itself that the reader has gone.
+            // Whoever writes may have written the last there is.
             if self.answers_at().is_some_and(|at| at <= Instant::now()) {
                 self.answer_meanwhile();
             }
             return true;
         };
-        match gone {
-            true => state.fail(Failure::NobodyReads),
+        match std::mem::take(&mut self.gone) {
+            true if !state.ended => state.fail(Failure::NobodyReads),
+            true => {} // it has all of it
             false => state.tick(),
         }
         for (request, _) in self.recording.asked().drain(..) {

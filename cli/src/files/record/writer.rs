@@ -39,7 +39,9 @@ pub(super) fn write(recording: &Recording, buffer: &Buffer, is_read_along: bool)
             } else if std::mem::take(&mut idle) {
                 state.let_out(|output| output.idle());
             }
-            state.full |= !filled && all && state.over.is_some();
+            // While readers go on, one may bring what left its ring before the end.
+            let last = closing || !recording.ends_command();
+            state.full |= !filled && all && last && state.over.is_some();
             state.over.is_some()
         });
         if filled || ends && !all {

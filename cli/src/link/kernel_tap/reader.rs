@@ -43,6 +43,8 @@ impl TapReader {
                 Ok(true) => {}
                 Ok(false) => self.dropped += 1,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // The kernel had one that it can't describe, and has thrown it away.
+                Err(e) if e.kind() == io::ErrorKind::InvalidInput => self.dropped += 1,
                 Err(e) => {
                     return Err(Failure::Failed(format!("tap:{}: {e}", self.tap.name)));
                 }

@@ -32,8 +32,7 @@ impl TapWriter {
         }
     }
 
-    /// Hands frames to the kernel; how many it took, and their bytes. Too long ones, and all while
-    /// the device is down, it does not take.
+    /// Hands frames to the kernel; how many it took, and their bytes. None while the device is down.
     pub(crate) fn write(&mut self, packets: &[Packet<'_>]) -> (usize, usize) {
         let mut taken = Taken::default();
         if self.tap.has_headers() {
@@ -107,8 +106,8 @@ impl TapWriter {
         let now = Instant::now();
         let known = self.mtu.filter(|(_, since)| now - *since < FRESH);
         let (mtu, _) = *self.mtu.insert(known.unwrap_or_else(|| {
-            let mtu = device.mtu().unwrap_or(1500);
-            (mtu.into(), now)
+            let last = self.mtu.map_or(1500, |(mtu, _)| mtu);
+            (device.mtu().map_or(last, usize::from), now)
         }));
         Limits {
             mtu,

@@ -67,6 +67,12 @@ impl Frames {
             if cuts && payload > usize::from(segments.size) {
                 return self.cut(length, &layout, left, segments.size.into());
             }
+            if !left.needs_checksum {
+                layout.set_checksum(frame, 0);
+                let transport = &frame[layout.transport..];
+                let sum = layout.pseudo_header(frame, transport.len()).add(transport);
+                layout.set_checksum(frame, complete(sum.value(), layout.udp));
+            }
         }
         if left.needs_checksum {
             let (start, offset) = (usize::from(left.start), usize::from(left.offset));

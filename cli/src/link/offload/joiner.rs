@@ -174,6 +174,7 @@ impl Group {
             && layout.payload - layout.ip + self.payload + payload <= MAX_PACKET
             && layout.is_exact(frame)
             && layout.is_alike(first, frame)
+            && layout.ids_follow(first, frame, self.count as u16)
             && (self.verified || layout.is_right(first))
             && layout.is_right(frame);
         if joins {

@@ -167,6 +167,15 @@ impl Layout {
         }
     }
 
+    /// Whether the kernel, which numbers them anew, gives a frame the id that it had. Where nobody
+    /// may fragment them, ids don't matter.
+    pub(super) fn ids_follow(&self, first: &[u8], frame: &[u8], n: u16) -> bool {
+        const DONT_FRAGMENT: u8 = 0x40;
+        self.v6
+            || frame[self.ip + 6] & DONT_FRAGMENT != 0
+            || word(frame, self.ip + 4) == word(first, self.ip + 4).wrapping_add(n)
+    }
+
     pub(super) fn sequence(&self, frame: &[u8]) -> u32 {
         let at = self.transport + 4;
         u32::from_be_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]])

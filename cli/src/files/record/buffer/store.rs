@@ -169,11 +169,11 @@ impl Buffer {
                 },
             }
         }
+        self.packets.fetch_add(kept, Ordering::AcqRel);
         if let Some((lost, failure)) = lost {
             self.append(source, &mut current, Note::Lost(from.0, lost, failure));
             wakes = true;
         }
-        self.packets.fetch_add(kept, Ordering::AcqRel);
         drop(current);
         if wakes {
             self.wake();
@@ -315,7 +315,11 @@ impl Buffer {
 
     /// Memory that the next packets will hardly need.
     pub(super) fn give_back(&self) {
-        lock(&self.spare).truncate(SPARE_IDLE);
+        let mut spare = lock(&self.spare);
+        let kept = spare.len().min(SPARE_IDLE);
+        let given = spare.split_off(kept);
+        drop(spare);
+        drop(given); // takes its time, and a reader may want one
     }
 
     /// Whether there is what does not wait.

@@ -218,3 +218,26 @@ fn flows_are_joined_side_by_side_and_keep_their_order() {
         assert_eq!(joined(&frames, LIMITS).len(), 3);
     }
 }
+
+/// The kernel numbers what it cuts: who may fragment it needs the ids that it had.
+#[test]
+fn segments_that_may_be_fragmented_are_joined_in_the_order_of_their_ids() {
+    let part = payload(500);
+    for vlan in [false, true] {
+        let shape = Shape { vlan, ..Shape::TCP };
+        let frame = |sequence, id: u16, flags| {
+            shape.edited(sequence, &part, |frame| {
+                frame[shape.ip() + 4..shape.ip() + 6].copy_from_slice(&id.to_be_bytes());
+                frame[shape.ip() + 6] = flags;
+            })
+        };
+        for (flags, ids, count) in [
+            (0, [0xffff, 0, 1], 1),
+            (0, [5, 900, 7], 3),
+            (0x40, [5, 900, 7], 1),
+        ] {
+            let frames = [0, 1, 2].map(|n| frame(500 * n as u32, ids[n], flags));
+            assert_eq!(joined(&frames, LIMITS).len(), count, "{ids:?}");
+        }
+    }
+}
