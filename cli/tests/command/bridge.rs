@@ -295,14 +295,14 @@ fn no_peer_ends_a_bridge_that_waits_for_room() {
         sender.wait_link_up(Some(PATIENCE)).unwrap();
         let mut sender = sender.packet_handle(0).unwrap();
         let ring = peer.m2s();
-        // Room for one packet, or for none of this length.
+        // Room for one packet, or for none, and later for none of this length.
         if !breaks {
             for slot in 0..ring.size {
                 let desc = ring.desc(slot);
                 ring.set_desc(slot, Desc { length: 16, ..desc });
             }
         }
-        ring.set_head(1);
+        ring.set_head(breaks.into());
         for n in 0..2 {
             sender
                 .write_packet_timeout(&numbered(n, 1000), Some(PATIENCE))
