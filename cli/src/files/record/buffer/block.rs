@@ -16,8 +16,8 @@ pub(super) const BLOCK: usize = 128 << 10;
 /// What is known of a run, at the end of the block's memory.
 const RUN: usize = 7 * size_of::<u64>();
 
-/// Packets that were looked at, after which the writer is to know of them, if none was wanted.
-const ENOUGH: u32 = 1 << 20;
+/// Nanoseconds after which the writer gets what there is, of a ring that is never found empty too.
+const LONGEST: u64 = 100_000_000;
 
 /// Records from the front, what is known of them from the back. Its memory is given back when it is
 /// dropped.
@@ -27,8 +27,8 @@ pub(super) struct Block {
     /// Those at the end; the last is still open.
     runs: usize,
     open: Run,
-    /// Packets that were looked at.
-    looked: u32,
+    /// When its first packet came, be it wanted or not.
+    since: Timestamp,
     /// Bytes of records, and runs, that were taken.
     taken: (usize, usize),
 }
@@ -68,7 +68,7 @@ impl Block {
             used: 0,
             runs: 0,
             open: Run::default(),
-            looked: 0,
+            since: Timestamp::default(),
             taken: (0, 0),
         })
     }
@@ -87,7 +87,7 @@ impl Block {
     }
 
     pub(super) fn clear(&mut self) {
-        (self.used, self.runs, self.looked, self.taken) = (0, 0, 0, (0, 0));
+        (self.used, self.runs, self.taken) = (0, 0, (0, 0));
     }
 
     /// Looks at a packet, and keeps what is to be recorded of it.
@@ -105,8 +105,9 @@ impl Block {
         let is_new = self.runs == 0 || self.open.interface != interface || is_apart;
         let end = (self.runs + usize::from(is_new)) * RUN;
         let end = self.memory.len().saturating_sub(end);
+        let age = time.as_nanos().abs_diff(self.since.as_nanos());
         let room = match self.memory.get_mut(self.used..end) {
-            Some(room) if self.looked < ENOUGH => room,
+            Some(room) if self.runs == 0 || age < LONGEST => room,
             _ => return Ok(Fate::NoRoom(0)),
         };
         let mut size = 0;
@@ -117,21 +118,23 @@ impl Block {
             }
         }
         if is_new {
-            self.begin_run(interface);
+            self.begin_run(interface, time);
         }
         if self.open.looked.accepted == 0 {
             self.open.time = time;
         }
         self.used += size;
-        self.looked += 1;
         self.open.end = self.used;
         intake.count(&mut self.open.looked, packet, kept);
         Ok(kept.map_or(Fate::Rejected, |_| Fate::Kept))
     }
 
     #[inline(never)]
-    fn begin_run(&mut self, interface: u32) {
+    fn begin_run(&mut self, interface: u32, time: Timestamp) {
         self.close();
+        if self.runs == 0 {
+            self.since = time;
+        }
         self.runs += 1;
         self.open.interface = interface;
         self.open.looked = Looked::default();

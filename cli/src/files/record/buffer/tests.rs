@@ -93,6 +93,21 @@ fn readers_are_merged_by_time() {
 }
 
 #[test]
+fn a_packet_is_not_kept_for_those_that_follow() {
+    let buffer = buffer(1 << 20);
+    let source = buffer.add_source();
+    let mut heads = Heads::default();
+    put(&buffer, &source, 1, 60, 1);
+    put(&buffer, &source, 100_000_000, 60, 2);
+    assert!(!heads.fill(&buffer, false), "so soon");
+    put(&buffer, &source, 100_000_001, 60, 3);
+    assert!(heads.fill(&buffer, false), "100 ms after the first");
+    // A clock that was set does not matter.
+    put(&buffer, &source, 5, 60, 4);
+    assert_eq!(take(&buffer, &mut heads), [1, 2, 3, 4]);
+}
+
+#[test]
 fn memory_is_bounded_and_given_back() {
     let limit = 4 << 20;
     let buffer = buffer(limit);
