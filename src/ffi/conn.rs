@@ -308,6 +308,12 @@ impl Conn {
         offered != 0
     }
 
+    /// Wakes the readers of all queues that have an owner.
+    pub(crate) fn rx_wake_all(&self) {
+        let taken = self.taken[0].lock().unwrap_or_else(PoisonError::into_inner);
+        taken.iter().for_each(|qid| self.rx_wake(*qid));
+    }
+
     pub(crate) fn rx_wake(&self, qid: u8) {
         // SAFETY: see "Queues". Unknown queues are refused, and have no waiter.
         unsafe { memif_ext_rx_wake(self.ptr.as_ptr(), qid.into()) };

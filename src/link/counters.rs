@@ -1,7 +1,9 @@
 //! Counts what passes through an interface.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use super::control::lock;
 use crate::stats::{MemifStats, QueueStats};
 
 /// The counters of an interface. All threads may read them.
@@ -12,20 +14,38 @@ pub(crate) struct Counters {
     used: [AtomicU8; 2],
     /// How many the last link has, or had, to send.
     last_tx: AtomicU8,
-    pub(crate) rx: Box<[QueueCounters]>,
-    pub(crate) tx: Box<[QueueCounters]>,
+    rx: Queues,
+    tx: Queues,
+}
+
+/// Of the queues up to the last that was asked for.
+#[derive(Debug, Default)]
+struct Queues(Mutex<Vec<Arc<QueueCounters>>>);
+
+impl Queues {
+    fn of(&self, queue: u8) -> Arc<QueueCounters> {
+        let (mut queues, at) = (lock(&self.0), usize::from(queue));
+        if queues.len() <= at {
+            queues.resize_with(at + 1, Arc::default);
+        }
+        Arc::clone(&queues[at])
+    }
+
+    fn snapshot(&self, used: &AtomicU8) -> Vec<QueueStats> {
+        let ids = 0..used.load(Ordering::Relaxed);
+        ids.map(|id| self.of(id).snapshot(id)).collect()
+    }
 }
 
 impl Counters {
-    /// So many are known of before the first link.
-    pub(crate) fn new((rx, tx): (u8, u8), known: (u8, u8)) -> Self {
-        let queues = |count| (0..count).map(|_| QueueCounters::default()).collect();
+    /// So many queues are known of before the first link.
+    pub(crate) fn new(known: (u8, u8)) -> Self {
         Self {
             links: AtomicU64::new(0),
             used: [known.0, known.1].map(AtomicU8::new),
             last_tx: AtomicU8::new(0),
-            rx: queues(rx),
-            tx: queues(tx),
+            rx: Queues::default(),
+            tx: Queues::default(),
         }
     }
 
@@ -39,9 +59,17 @@ impl Counters {
 
     /// The link has gone down; so many slots the peer had not read of each queue.
     pub(crate) fn went_down(&self, unread: impl Fn(u8) -> u16) {
-        for (queue, counters) in (0..self.last_tx.load(Ordering::Relaxed)).zip(&self.tx) {
-            add(&counters.unread, unread(queue).into());
+        for queue in 0..self.last_tx.load(Ordering::Relaxed) {
+            add(&self.tx.of(queue).unread, unread(queue).into());
         }
+    }
+
+    pub(crate) fn of_rx(&self, queue: u8) -> Arc<QueueCounters> {
+        self.rx.of(queue)
+    }
+
+    pub(crate) fn of_tx(&self, queue: u8) -> Arc<QueueCounters> {
+        self.tx.of(queue)
     }
 
     #[cfg(feature = "smoltcp")]
@@ -50,15 +78,11 @@ impl Counters {
     }
 
     pub(crate) fn snapshot(&self, link_up: bool) -> MemifStats {
-        let queues = |counters: &[QueueCounters], used: &AtomicU8| {
-            let ids = 0..used.load(Ordering::Relaxed);
-            ids.zip(counters).map(|(id, c)| c.snapshot(id)).collect()
-        };
         MemifStats {
             link_up,
             links: self.links.load(Ordering::Relaxed),
-            rx_queues: queues(&self.rx, &self.used[0]),
-            tx_queues: queues(&self.tx, &self.used[1]),
+            rx_queues: self.rx.snapshot(&self.used[0]),
+            tx_queues: self.tx.snapshot(&self.used[1]),
         }
     }
 }

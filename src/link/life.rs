@@ -41,10 +41,7 @@ impl Link {
             config.socket.display()
         );
         let link = Arc::new(Self {
-            counters: Counters::new(
-                (config.rx_queues(), config.tx_queues()),
-                config.queues.unwrap_or((1, 1)),
-            ),
+            counters: Counters::new(config.queues.unwrap_or((1, 1))),
             spins: (0..config.rx_queues()).map(|_| AtomicU64::new(0)).collect(),
             bells: Mutex::default(),
             config,
@@ -97,7 +94,7 @@ impl Link {
         self.control.call(move |l| {
             if let Some(conn) = link.conn.get() {
                 l.close(conn);
-                (0..link.config.rx_queues()).for_each(|q| conn.rx_wake(q));
+                conn.rx_wake_all();
             }
         });
         let mut status = lock(&self.status);

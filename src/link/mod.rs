@@ -4,7 +4,7 @@
 pub(crate) mod back_off;
 pub(crate) mod bell;
 pub(crate) mod control;
-mod counters;
+pub(crate) mod counters;
 mod life;
 mod linger;
 pub(crate) mod rx_mode;

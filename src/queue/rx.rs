@@ -11,6 +11,7 @@ use crate::error::{Eof, Error};
 use crate::ffi::code::{DISCONNECTED, NOBUF, SUCCESS};
 use crate::ffi::{Lent, QueueState, RxEnd, WaitOutcome};
 use crate::link::Link;
+use crate::link::counters::QueueCounters;
 use crate::link::rx_mode::{RxMode, nanos};
 
 /// A receive queue. It has one owner at a time and can be moved to another thread.
@@ -41,6 +42,7 @@ use crate::link::rx_mode::{RxMode, nanos};
 #[derive(Debug)]
 pub struct RxQueue {
     link: Arc<Link>,
+    counters: Arc<QueueCounters>,
     id: u8,
     end: RxEnd,
     closer: Closer,
@@ -60,6 +62,7 @@ impl RxQueue {
     pub(crate) fn new(link: Arc<Link>, id: u8, end: RxEnd) -> Result<Self, Error> {
         let closer = Closer::new(&link, id);
         let mut queue = Self {
+            counters: link.counters.of_rx(id),
             link,
             id,
             end,
@@ -117,7 +120,7 @@ impl RxQueue {
                 [one] => one.length.into(),
                 many => many.iter().map(|p| u64::from(p.length)).sum(),
             };
-            self.link.counters.rx[usize::from(self.id)].passed(burst.filled, bytes);
+            self.counters.passed(burst.filled, bytes);
         }
         burst.interface_index = self.link.config.id;
         Ok(burst.filled)
@@ -148,7 +151,7 @@ impl RxQueue {
         }
         let bytes = self.lent().iter().map(|buf| u64::from(buf.length)).sum();
         let packets = self.lent().iter().filter(|buf| buf.more == 0).count();
-        self.link.counters.rx[usize::from(self.id)].passed(packets, bytes);
+        self.counters.passed(packets, bytes);
         Ok(self.lent.count > 0)
     }
 

@@ -11,6 +11,7 @@ use crate::ffi::code::{DISCONNECTED, INVAL_ARG, NOBUF_RING, SUCCESS};
 use crate::ffi::{TX_PART, TxEnd};
 use crate::link::Link;
 use crate::link::back_off::back_off;
+use crate::link::counters::QueueCounters;
 use crate::link::taken::Taken;
 
 /// A transmit queue. It has one owner at a time and can be moved to another thread.
@@ -31,6 +32,7 @@ use crate::link::taken::Taken;
 #[derive(Debug)]
 pub struct TxQueue {
     link: Arc<Link>,
+    counters: Arc<QueueCounters>,
     id: u8,
     end: TxEnd,
     taken: Taken,
@@ -39,6 +41,7 @@ pub struct TxQueue {
 impl TxQueue {
     pub(crate) fn new(link: Arc<Link>, id: u8, end: TxEnd) -> Self {
         Self {
+            counters: link.counters.of_tx(id),
             link,
             id,
             end,
@@ -83,7 +86,7 @@ impl TxQueue {
                 (sent, err, lengths.sum())
             }
         };
-        let counters = &self.link.counters.tx[usize::from(self.id)];
+        let counters = &self.counters;
         if sent > 0 {
             counters.passed(sent, bytes);
             if sent == packets.len() {
@@ -129,7 +132,7 @@ impl TxQueue {
         let sent = usize::from(sent);
         if sent > 0 {
             let bytes = left.clone().take(sent).map(|packet| packet.len() as u64);
-            self.link.counters.tx[usize::from(self.id)].passed(sent, bytes.sum());
+            self.counters.passed(sent, bytes.sum());
         }
         let length = left.clone().next().map_or(0, |packet| packet.len());
         self.sent_less(count, length, sent, err)
@@ -145,7 +148,7 @@ impl TxQueue {
         err: i32,
     ) -> Result<usize, Error> {
         if sent < packets && (err == SUCCESS || err == NOBUF_RING) {
-            self.link.counters.tx[usize::from(self.id)].ring_full();
+            self.counters.ring_full();
         }
         if err == SUCCESS || err == NOBUF_RING || sent > 0 {
             return Ok(sent);

@@ -91,9 +91,9 @@ struct conn
   bool linked;	  /* it has had a link */
   bool tells_end; /* made by memif_create: on_disconnect is called at its end, link or not */
   uint64_t asked; /* the timer's round in which it last asked for its connection */
-  queue_t *rx, *tx; /* as many as configured */
-  void *queue_memory;
-  uint16_t num_rx, num_tx;
+  /* By their numbers; NULL: not asked for yet, as nearly all of a master that takes any number. */
+  queue_t *_Atomic *rx, *_Atomic *tx;
+  uint16_t num_rx, num_tx; /* as configured */
   uint16_t run_rx, run_tx; /* as many as the link settled on */
   _Atomic uint16_t rx_end, tx_end; /* the same while the link is up, for any thread; or NO_LINK */
   uint8_t remote_name[NAME_SIZE + 1], remote_if[NAME_SIZE + 1];
@@ -219,6 +219,8 @@ void channel_close (channel_t *ch, int err, end_t end, const char *format, ...)
 /* queue.c */
 int queues_create (conn_t *c);
 void queues_destroy (conn_t *c);
+/* A queue that is asked for the first time, by any thread; NULL: no memory. */
+queue_t *queue_make (conn_t *c, uint16_t qid, bool rx);
 void queues_up (conn_t *c);
 void queues_offer (conn_t *c); /* slave: all buffers not offered by the program */
 void queues_down (conn_t *c);
@@ -235,7 +237,8 @@ queue_of (conn_t *c, uint16_t qid, bool rx)
 {
   if (!c || qid >= (rx ? c->num_rx : c->num_tx))
     return NULL;
-  return rx ? &c->rx[qid] : &c->tx[qid];
+  queue_t *q = rx ? c->rx[qid] : c->tx[qid];
+  return __builtin_expect (q != NULL, 1) ? q : queue_make (c, qid, rx);
 }
 
 /* Whether there is a link, which has fewer queues than that. */

@@ -35,12 +35,12 @@ put_text (space_t *s, const void *text, size_t field)
 }
 
 static memif_queue_details_t *
-put_queues (space_t *s, queue_t *queues, unsigned count)
+put_queues (space_t *s, queue_t *_Atomic *queues, unsigned count)
 {
   memif_queue_details_t *d = take (s, count * sizeof *d, _Alignof (memif_queue_details_t));
   for (unsigned i = 0; d && i < count; i++)
     {
-      queue_t *q = &queues[i];
+      queue_t *q = queues[i];
       memset (&d[i], 0, sizeof d[i]);
       d[i].qid = q->qid;
       queue_lock (q);

@@ -32,8 +32,8 @@ static queue_t *
 queue_named (conn_t *c, const void *named)
 {
   for (unsigned i = 0; i < (unsigned) c->num_rx + c->num_tx; i++)
-    if (&c->rx[i] == named)
-      return &c->rx[i];
+    if (c->rx[i] == named)
+      return c->rx[i];
   return NULL;
 }
 

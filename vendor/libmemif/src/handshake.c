@@ -188,6 +188,8 @@ on_add_ring (channel_t *ch, input_t *in)
     return refuse (in, err, "%s ring %u: %s", s2m ? "slave-to-master" : "master-to-slave", r->index,
 		   why);
   in->fd = -1;
+  if (!queue_of (c, r->index, s2m))
+    return refuse (in, MEMIF_ERR_NOMEM, "out of memory");
   return send_ack (ch, in);
 }
 
@@ -241,8 +243,12 @@ on_hello (channel_t *ch, input_t *in)
   int err = !c->link ? MEMIF_ERR_NOMEM
 		     : link_create_slave (c->link, &c->args, c->num_tx < max_s2m ? c->num_tx : max_s2m,
 					  c->num_rx < max_m2s ? c->num_rx : max_m2s, log2, &why);
+  for (uint16_t i = 0; !err && i < c->link->num_s2m; i++)
+    err = queue_of (c, i, false) ? MEMIF_ERR_SUCCESS : MEMIF_ERR_NOMEM;
+  for (uint16_t i = 0; !err && i < c->link->num_m2s; i++)
+    err = queue_of (c, i, true) ? MEMIF_ERR_SUCCESS : MEMIF_ERR_NOMEM;
   if (err)
-    return refuse (in, err, "no shared memory: %s", why ? why : memif_strerror (err));
+    return refuse (in, err, "no memory: %s", why ? why : memif_strerror (err));
   if (c->link->num_regions > h->max_region + 1u)
     return refuse (in, MEMIF_ERR_MAXREG, "HELLO allows %u regions, we need %u", h->max_region + 1u,
 		   c->link->num_regions);

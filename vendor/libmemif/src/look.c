@@ -74,7 +74,7 @@ looks_due (sock_t *s, uint64_t now)
   bool fresh = false;
   for (conn_t *c = s->conns; c; c = c->next)
     for (unsigned i = 0; c->up && i < c->run_rx; i++)
-      fresh |= look (&c->rx[i], c->args.is_master ? &c->link->s2m[i] : &c->link->m2s[i]);
+      fresh |= look (c->rx[i], c->args.is_master ? &c->link->s2m[i] : &c->link->m2s[i]);
   if (fresh)
     atomic_store (&s->looking, true);
   s->look_step = fresh ? FIRST_LOOK_NS : s->look_step * LOOK_FACTOR;

@@ -61,32 +61,62 @@ queues_create (conn_t *c)
   c->num_rx = slave ? c->args.num_m2s_rings : c->args.num_s2m_rings;
   c->num_tx = slave ? c->args.num_s2m_rings : c->args.num_m2s_rings;
   c->rx_end = c->tx_end = NO_LINK;
-
-  /* The program's allocator need not know of cache lines. */
-  const size_t align = _Alignof (queue_t);
-  size_t count = (size_t) c->num_rx + c->num_tx;
-  c->queue_memory = zalloc (&s->memory, count * sizeof (queue_t) + align - 1);
-  if (!c->queue_memory)
+  c->rx = zalloc (&s->memory, ((size_t) c->num_rx + c->num_tx) * sizeof *c->rx);
+  if (!c->rx)
     return MEMIF_ERR_NOMEM;
-  c->rx = (queue_t *) (((uintptr_t) c->queue_memory + align - 1) & ~(uintptr_t) (align - 1));
   c->tx = c->rx + c->num_rx;
-  for (size_t i = 0; i < count; i++)
-    {
-      queue_t *q = &c->rx[i];
-      q->conn = c;
-      q->rx = i < c->num_rx;
-      q->qid = (uint16_t) (q->rx ? i : i - c->num_rx);
-      q->slave = slave;
-      q->efd = -1;
-      q->epfd = q->wake_fd = -1;
-    }
-  for (size_t i = 0; i < c->num_rx && c->ext.keep_unread; i++)
-    {
-      c->rx[i].pending = zalloc (&s->memory, MAX_PENDING_LINKS * sizeof (pending_link_t));
-      if (!c->rx[i].pending)
-	return MEMIF_ERR_NOMEM;
-    }
   return MEMIF_ERR_SUCCESS;
+}
+
+static void
+queue_free (queue_t *q)
+{
+  const allocator_t *memory = &q->conn->sock->memory;
+  give_back (memory, q->pending);
+  give_back (memory, q->memory);
+}
+
+queue_t *
+queue_make (conn_t *c, uint16_t qid, bool rx)
+{
+  const allocator_t *memory = &c->sock->memory;
+  const size_t align = _Alignof (queue_t);
+  void *allocated = zalloc (memory, sizeof (queue_t) + align - 1);
+  if (!allocated)
+    return NULL;
+  queue_t *q = (queue_t *) (((uintptr_t) allocated + align - 1) & ~(uintptr_t) (align - 1));
+  q->memory = allocated;
+  q->conn = c;
+  q->rx = rx;
+  q->qid = qid;
+  q->slave = !c->args.is_master;
+  q->efd = q->epfd = q->wake_fd = -1;
+  const bool keeps = rx && c->ext.keep_unread;
+  if (keeps && !(q->pending = zalloc (memory, MAX_PENDING_LINKS * sizeof (pending_link_t))))
+    {
+      queue_free (q);
+      return NULL;
+    }
+  /* Sequentially consistent, as the writes and reads of rx_end: either wake_readers finds this
+   * queue, or its reader sees that the link has changed. */
+  queue_t *made = NULL;
+  if (atomic_compare_exchange_strong (rx ? &c->rx[qid] : &c->tx[qid], &made, q))
+    return q;
+  queue_free (q); /* another thread was faster */
+  return made;
+}
+
+/* The next queue from *i on that was made, of both directions; NULL: there is none. */
+static queue_t *
+next_made (const conn_t *c, unsigned *i, unsigned end)
+{
+  while (*i < end)
+    {
+      queue_t *q = c->rx[(*i)++];
+      if (q)
+	return q;
+    }
+  return NULL;
 }
 
 /* With the lock held. */
@@ -116,19 +146,20 @@ release (queue_t *q)
 void
 queues_destroy (conn_t *c)
 {
-  for (size_t i = 0; c->queue_memory && i < (size_t) c->num_rx + c->num_tx; i++)
+  const unsigned end = (unsigned) c->num_rx + c->num_tx;
+  unsigned i = c->rx ? 0 : end;
+  for (queue_t *q; (q = next_made (c, &i, end));)
     {
-      queue_t *q = &c->rx[i];
       release (q);
       for (unsigned p = 0; p < q->num_pending; p++)
 	link_unref (q->pending[p].link);
-      give_back (&c->sock->memory, q->pending);
       if (q->epfd >= 0)
 	close (q->epfd);
       if (q->wake_fd >= 0)
 	close (q->wake_fd);
+      queue_free (q);
     }
-  give_back (&c->sock->memory, c->queue_memory);
+  give_back (&c->sock->memory, c->rx);
   if (c->external)
     link_unref (c->external); /* the last reference, as in queues_return_external */
 }
@@ -228,8 +259,9 @@ on_queue_event (event_t *e)
 static void
 wake_readers (conn_t *c)
 {
-  for (unsigned i = 0; i < c->num_rx; i++)
-    queue_attention (&c->rx[i]);
+  unsigned i = 0;
+  for (queue_t *q; (q = next_made (c, &i, c->num_rx));)
+    queue_attention (q);
 }
 
 void
@@ -244,7 +276,7 @@ queues_up (conn_t *c)
     {
       bool rx = i < c->run_rx;
       unsigned qid = rx ? i : i - c->run_rx;
-      queue_t *q = rx ? &c->rx[qid] : &c->tx[qid];
+      queue_t *q = rx ? c->rx[qid] : c->tx[qid]; /* made by the handshake */
       link_ring_t *r = rx == slave ? &l->m2s[qid] : &l->s2m[qid];
 
       /* Relaxed: c->link's own reference holds it meanwhile. */
@@ -273,7 +305,7 @@ queues_offer (conn_t *c)
 {
   for (unsigned i = 0; i < c->run_rx; i++)
     {
-      queue_t *q = &c->rx[i];
+      queue_t *q = c->rx[i];
       queue_lock (q);
       /* Relaxed: a slave's head is its own. */
       if (q->state == QUEUE_UP && q->done == 0
@@ -320,7 +352,7 @@ queues_down (conn_t *c)
   for (unsigned i = 0; i < (unsigned) c->run_rx + c->run_tx; i++)
     {
       bool rx = i < c->run_rx;
-      queue_t *q = rx ? &c->rx[i] : &c->tx[i - c->run_rx];
+      queue_t *q = rx ? c->rx[i] : c->tx[i - c->run_rx];
       event_remove (q->event);
       q->event = NULL;
       queue_lock (q);
@@ -342,9 +374,10 @@ queues_return_external (conn_t *c)
 {
   if (!c->external)
     return;
-  for (unsigned i = 0; i < (unsigned) c->num_rx + c->num_tx; i++)
+  const unsigned end = (unsigned) c->num_rx + c->num_tx;
+  unsigned i = 0;
+  for (queue_t *q; (q = next_made (c, &i, end));)
     {
-      queue_t *q = &c->rx[i];
       queue_lock (q);
       for (unsigned p = 0; p < q->num_pending; p++)
 	link_unref (q->pending[p].link);

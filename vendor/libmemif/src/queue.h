@@ -93,6 +93,7 @@ struct queue
   /* The rest is for waiting, and for changing links. */
   link_t *link;	     /* link */
   struct conn *conn; /* made */
+  void *memory;	     /* made: what the allocator gave, which need not know of cache lines */
   uint16_t qid;	     /* made */
   uint32_t number;   /* link: of the memory it works on, different for each */
   uint32_t first_length; /* link: of the ring's first slot, when it came up: a buffer's size */

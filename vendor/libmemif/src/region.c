@@ -158,13 +158,13 @@ rings_new (link_t *l, unsigned count)
 }
 
 static int
-ring_create (link_t *l, link_ring_t *r, unsigned log2, uint64_t offset)
+ring_create (link_t *l, link_ring_t *r, unsigned log2, bool sends, uint64_t offset)
 {
   unsigned size = 1u << log2;
   r->log2 = (uint8_t) log2;
   r->region = 0;
   r->offset = (uint32_t) offset;
-  r->own = zalloc (&l->memory, 2 * size * sizeof *r->own);
+  r->own = zalloc (&l->memory, (sends ? 2 * size : size) * sizeof *r->own);
   r->efd = eventfd (0, EFD_NONBLOCK | EFD_CLOEXEC);
   return !r->own ? MEMIF_ERR_NOMEM : r->efd < 0 ? error_of_errno (errno) : MEMIF_ERR_SUCCESS;
 }
@@ -289,7 +289,7 @@ link_create_slave (link_t *l, const memif_conn_args_t *args, unsigned num_s2m, u
 
   err = region_create (l, count * ring_bytes (log2), why);
   for (unsigned i = 0; i < count && !err; i++)
-    err = ring_create (l, ring_at (l, i), log2, i * ring_bytes (log2));
+    err = ring_create (l, ring_at (l, i), log2, i < num_s2m, i * ring_bytes (log2));
   if (!err)
     err = l->external.add && l->external.get_offset ? buffers_of_program (l, log2, why)
 						    : buffers_lay_out (l, log2, why);

@@ -19,7 +19,7 @@ a_senders_counter_does_not_go_back (void)
   pair_open (&p, (settings_t){ .log2_ring_size = 4 });
   for (uint32_t i = 0; i < 5; i++)
     cross (&p.slave, &p.master, 0, i, 64);
-  queue_t *q = &((conn_t *) p.slave.conn)->tx[0];
+  queue_t *q = ((conn_t *) p.slave.conn)->tx[0];
   EQUAL (atomic_load (&q->ring->tail), 5);
   EQUAL (tx_free_slots (q), 16);
   atomic_store (&q->ring->tail, 3);
@@ -43,7 +43,7 @@ unsealed_memory_of_a_waiting_link_is_left (void)
       for (uint32_t link = 1; link <= 2; link++)
 	{
 	  OK (send_packet (p.slave.conn, 0, link, 64));
-	  queue_t *q = &master->rx[0];
+	  queue_t *q = master->rx[0];
 	  EQUAL (q->num_pending, link - 1);
 	  if (link == 2)
 	    q->pending[0].link->unsealed = unsealed;
@@ -89,7 +89,7 @@ a_sender_uses_few_buffers_where_all_is_read_at_once (void)
   enum { SLOTS = 1 << 12 };
   pair_t p = { 0 };
   pair_open (&p, (settings_t){ .log2_ring_size = 12 });
-  const queue_t *q = &((conn_t *) p.slave.conn)->tx[0];
+  const queue_t *q = ((conn_t *) p.slave.conn)->tx[0];
   const memif_ext_slice_t slice = { .data = bytes, .len = 64 };
   unsigned least = q->num_spare[1];
   for (int i = 0; i < SLOTS; i++)
@@ -140,7 +140,7 @@ a_program_with_on_interrupt_gets_what_nobody_told_of (void)
 {
   pair_t p = { 0 };
   pair_open (&p, (settings_t){ .log2_ring_size = 4, .on_interrupt = read_all });
-  ring_t *ring = ((conn_t *) p.slave.conn)->tx[0].ring;
+  ring_t *ring = ((conn_t *) p.slave.conn)->tx[0]->ring;
   for (unsigned packet = 1; packet <= 3; packet++)
     {
       const uint16_t asleep = atomic_load (&ring->flags);
@@ -189,7 +189,7 @@ packets_for_a_far_peer_are_whole (void)
       pair_t p = { 0 };
       pair_open (&p, (settings_t){ .log2_ring_size = 7, .buffer_size = 200 });
       side_t *from = to_slave ? &p.master : &p.slave, *to = to_slave ? &p.slave : &p.master;
-      queue_t *q = &((conn_t *) from->conn)->tx[0];
+      queue_t *q = ((conn_t *) from->conn)->tx[0];
       for (uint32_t first = 1; first + COUNT <= LONGEST; first++)
 	{
 	  memif_ext_slice_t slices[COUNT];
