@@ -7,7 +7,7 @@
  * socket, and memif_create, memif_delete, memif_request_connection,
  * memif_get_details of its interfaces); the callbacks run on the thread that
  * polls. Calls on different queues may run in parallel with each other and
- * with the control thread. memif_strerror and memif_cancel_poll_event may be
+ * with the control thread; the first call on a queue may allocate memory. memif_strerror and memif_cancel_poll_event may be
  * called from anywhere.
  *
  * Buffers (memif_buffer_t) are good until the on_disconnect of their link returns:

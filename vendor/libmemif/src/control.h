@@ -241,6 +241,13 @@ queue_of (conn_t *c, uint16_t qid, bool rx)
   return __builtin_expect (q != NULL, 1) ? q : queue_make (c, qid, rx);
 }
 
+/* Why queue_of has given none. */
+static inline int
+queue_missing (const conn_t *c, uint16_t qid, bool rx)
+{
+  return c && qid < (rx ? c->num_rx : c->num_tx) ? MEMIF_ERR_NOMEM : MEMIF_ERR_QID;
+}
+
 /* Whether there is a link, which has fewer queues than that. */
 static inline bool
 queue_lacking (const queue_t *q)

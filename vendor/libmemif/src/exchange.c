@@ -31,9 +31,12 @@ own_at (queue_t *q, uint16_t slot)
 static queue_t *
 queue_named (conn_t *c, const void *named)
 {
-  for (unsigned i = 0; i < (unsigned) c->num_rx + c->num_tx; i++)
-    if (c->rx[i] == named)
-      return c->rx[i];
+  for (unsigned i = 0; named && i < (unsigned) c->num_rx + c->num_tx; i++)
+    {
+      queue_t *q = c->rx[i];
+      if (q == named)
+	return q;
+    }
   return NULL;
 }
 
@@ -98,7 +101,7 @@ memif_buffer_enq_tx (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *buf
   if (!c)
     return MEMIF_ERR_NOCONN;
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, false);
   if (!bufs || !count_out || c->args.is_master)
     return MEMIF_ERR_INVAL_ARG;
   *count_out = 0;
@@ -176,7 +179,7 @@ memif_set_next_free_buffer (memif_conn_handle_t conn, uint16_t qid, memif_buffer
   if (!conn)
     return MEMIF_ERR_NOCONN;
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, false);
   if (!buf)
     return MEMIF_ERR_INVAL_ARG;
   queue_enter (q);

@@ -243,12 +243,12 @@ on_hello (channel_t *ch, input_t *in)
   int err = !c->link ? MEMIF_ERR_NOMEM
 		     : link_create_slave (c->link, &c->args, c->num_tx < max_s2m ? c->num_tx : max_s2m,
 					  c->num_rx < max_m2s ? c->num_rx : max_m2s, log2, &why);
-  for (uint16_t i = 0; !err && i < c->link->num_s2m; i++)
-    err = queue_of (c, i, false) ? MEMIF_ERR_SUCCESS : MEMIF_ERR_NOMEM;
-  for (uint16_t i = 0; !err && i < c->link->num_m2s; i++)
-    err = queue_of (c, i, true) ? MEMIF_ERR_SUCCESS : MEMIF_ERR_NOMEM;
   if (err)
-    return refuse (in, err, "no memory: %s", why ? why : memif_strerror (err));
+    return refuse (in, err, "no shared memory: %s", why ? why : memif_strerror (err));
+  const unsigned s2m = c->link->num_s2m, rings = s2m + c->link->num_m2s;
+  for (unsigned i = 0; i < rings; i++)
+    if (!queue_of (c, (uint16_t) (i < s2m ? i : i - s2m), i >= s2m))
+      return refuse (in, MEMIF_ERR_NOMEM, "out of memory");
   if (c->link->num_regions > h->max_region + 1u)
     return refuse (in, MEMIF_ERR_MAXREG, "HELLO allows %u regions, we need %u", h->max_region + 1u,
 		   c->link->num_regions);

@@ -449,7 +449,7 @@ state_of (memif_conn_handle_t conn, uint16_t qid, bool rx, int *state)
 {
   queue_t *q = queue_of (conn, qid, rx);
   if (!q || !state)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+    return q ? MEMIF_ERR_INVAL_ARG : queue_missing (conn, qid, rx);
   queue_lock (q);
   *state = (int) q->state;
   queue_unlock (q);

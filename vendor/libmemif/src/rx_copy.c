@@ -271,7 +271,7 @@ memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   if (!arena || !packets || !received || snaplen == 0 || arena_len < snaplen)
     return MEMIF_ERR_INVAL_ARG;
   *received = 0;

@@ -125,7 +125,7 @@ memif_rx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   if (!conn)
     return MEMIF_ERR_NOCONN;
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   if (!bufs || !rx)
     return MEMIF_ERR_INVAL_ARG;
   *rx = 0;
@@ -143,7 +143,7 @@ memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint
   if (!conn)
     return MEMIF_ERR_NOCONN;
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   queue_enter (q);
   if (q->state == QUEUE_GONE)
     err = MEMIF_ERR_DISCONNECTED;

@@ -67,7 +67,7 @@ memif_ext_rx_lend (memif_conn_handle_t conn, uint16_t qid, memif_ext_lent_t *buf
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   if (!bufs || !count || !lent || !link)
     return MEMIF_ERR_INVAL_ARG;
   *lent = 0;
@@ -83,7 +83,7 @@ memif_ext_rx_return (memif_conn_handle_t conn, uint16_t qid, uint32_t link, uint
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   queue_enter (q);
   if (q->number == link && q->state == QUEUE_UP)
     {
@@ -107,7 +107,7 @@ memif_ext_rx_read (memif_conn_handle_t conn, uint16_t qid, uint32_t link, const 
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   if (!buf || !to || from > buf->length || length > buf->length - from)
     return MEMIF_ERR_INVAL_ARG;
   queue_enter (q);

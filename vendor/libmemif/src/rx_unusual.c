@@ -234,22 +234,30 @@ rx_resume (queue_t *q)
   show (q, q->done);
 }
 
+/* A counter of a queue: 0 where the queue was not asked for yet. */
+static int
+counter_of (conn_t *c, uint16_t qid, size_t offset, uint64_t *to)
+{
+  if (!c || qid >= c->num_rx)
+    return MEMIF_ERR_QID;
+  if (!to)
+    return MEMIF_ERR_INVAL_ARG;
+  const queue_t *q = c->rx[qid];
+  *to = 0;
+  if (q)
+    *to = atomic_load_explicit ((const _Atomic uint64_t *) ((const uint8_t *) q + offset),
+				memory_order_relaxed);
+  return MEMIF_ERR_SUCCESS;
+}
+
 int
 memif_ext_rx_overrun (memif_conn_handle_t conn, uint16_t qid, uint64_t *slots)
 {
-  const queue_t *q = queue_of (conn, qid, true);
-  if (!q || !slots)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  *slots = atomic_load_explicit (&q->overrun, memory_order_relaxed);
-  return MEMIF_ERR_SUCCESS;
+  return counter_of (conn, qid, offsetof (queue_t, overrun), slots);
 }
 
 int
 memif_ext_rx_full (memif_conn_handle_t conn, uint16_t qid, uint64_t *times)
 {
-  const queue_t *q = queue_of (conn, qid, true);
-  if (!q || !times)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
-  *times = atomic_load_explicit (&q->full, memory_order_relaxed);
-  return MEMIF_ERR_SUCCESS;
+  return counter_of (conn, qid, offsetof (queue_t, full), times);
 }

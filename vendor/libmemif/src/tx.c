@@ -164,7 +164,7 @@ count_slots (memif_conn_handle_t conn, uint16_t qid, bool pending, uint16_t *slo
   queue_t *q = queue_of (conn, qid, false);
   int err = MEMIF_ERR_DISCONNECTED;
   if (!q || !slots)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+    return q ? MEMIF_ERR_INVAL_ARG : queue_missing (conn, qid, false);
   *slots = 0;
   if (pending)
     queue_lock (q);
@@ -209,7 +209,7 @@ memif_ext_tx_lot (memif_conn_handle_t conn, uint16_t qid, uint16_t *lot)
 {
   queue_t *q = queue_of (conn, qid, false);
   if (!q || !lot)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+    return q ? MEMIF_ERR_INVAL_ARG : queue_missing (conn, qid, false);
   queue_lock (q);
   const bool up = q->state == QUEUE_UP;
   *lot = up ? lot_of (q) : 1;
@@ -226,7 +226,7 @@ memif_ext_tx_room (memif_conn_handle_t conn, uint16_t qid, uint32_t *buffer_size
 {
   queue_t *q = queue_of (conn, qid, false);
   if (!q || !buffer_size || !slots)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+    return q ? MEMIF_ERR_INVAL_ARG : queue_missing (conn, qid, false);
   queue_enter (q);
   const bool up = q->state == QUEUE_UP;
   *buffer_size = up ? queue_buffer_size (q) : 0;
@@ -240,7 +240,7 @@ memif_ext_tx_offered (memif_conn_handle_t conn, uint16_t qid, int *offered)
 {
   queue_t *q = queue_of (conn, qid, false);
   if (!q || !offered)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+    return q ? MEMIF_ERR_INVAL_ARG : queue_missing (conn, qid, false);
   queue_lock (q);
   *offered = q->state == QUEUE_UP && (q->slave || q->done != 0 || tx_free_slots (q) > 0);
   queue_unlock (q);

@@ -313,7 +313,7 @@ memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slic
 {
   queue_t *q = queue_of (conn, qid, false);
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, false);
   if (!packets || !sent)
     return MEMIF_ERR_INVAL_ARG;
   *sent = 0;
@@ -330,7 +330,7 @@ memif_ext_tx_fits (memif_conn_handle_t conn, uint16_t qid, uint32_t length)
 {
   queue_t *q = queue_of (conn, qid, false);
   if (!q || length == 0)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+    return q ? MEMIF_ERR_INVAL_ARG : queue_missing (conn, qid, false);
   int err = MEMIF_ERR_SUCCESS;
   queue_enter (q);
   if (q->state != QUEUE_UP)

@@ -97,7 +97,7 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
   if (!conn)
     return MEMIF_ERR_NOCONN;
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, false);
   if (!bufs || !count_out)
     return MEMIF_ERR_INVAL_ARG;
   *count_out = 0;
@@ -194,7 +194,7 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   if (!conn)
     return MEMIF_ERR_NOCONN;
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, false);
   if (!bufs || !tx)
     return MEMIF_ERR_INVAL_ARG;
   *tx = 0;

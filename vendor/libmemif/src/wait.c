@@ -85,7 +85,7 @@ memif_set_rx_mode (memif_conn_handle_t conn, memif_rx_mode_t rx_mode, uint16_t q
   if (!conn)
     return MEMIF_ERR_NOCONN;
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   if (rx_mode != MEMIF_RX_MODE_INTERRUPT && rx_mode != MEMIF_RX_MODE_POLLING)
     return MEMIF_ERR_INVAL_ARG;
   queue_lock (q);
@@ -130,7 +130,7 @@ memif_get_queue_efd (memif_conn_handle_t conn, uint16_t qid, int *fd)
   if (!conn)
     return MEMIF_ERR_NOCONN;
   if (!q || !fd)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+    return q ? MEMIF_ERR_INVAL_ARG : queue_missing (conn, qid, true);
   if (!eventfds_can_be_cleared ())
     return fail (q->conn->sock, MEMIF_ERR_SYSCALL, "%s", NO_CLEARING);
   queue_watched (q, true);
@@ -144,7 +144,7 @@ int
 memif_ext_rx_prepare (memif_conn_handle_t conn, uint16_t qid)
 {
   queue_t *q = queue_of (conn, qid, true);
-  return q ? queue_prepare (q) : MEMIF_ERR_QID;
+  return q ? queue_prepare (q) : queue_missing (conn, qid, true);
 }
 
 int
@@ -152,7 +152,7 @@ memif_ext_rx_fd (memif_conn_handle_t conn, uint16_t qid, int *fd)
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!q || !fd)
-    return q ? MEMIF_ERR_INVAL_ARG : MEMIF_ERR_QID;
+    return q ? MEMIF_ERR_INVAL_ARG : queue_missing (conn, qid, true);
   int err = queue_prepare (q);
   if (err)
     return err;
@@ -166,7 +166,7 @@ memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid)
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   /* Before queue_attention; release: to the acquire in wait_look. */
   atomic_store_explicit (&q->woken, true, memory_order_release);
   queue_attention (q);
@@ -242,7 +242,7 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
   enum { LOOKS_PER_CLOCK = 32 };
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
-    return MEMIF_ERR_QID;
+    return queue_missing (conn, qid, true);
   int err = queue_prepare (q);
   if (err)
     return err;

@@ -254,6 +254,34 @@ any_allocation_may_fail (void)
   CHECK (refused >= 8 && survived >= 8);
 }
 
+/* A queue that there is no memory for is not taken for one that does not exist, nor for good. */
+static void
+a_queue_may_find_no_memory (void)
+{
+  memif_socket_args_t sa = { .alloc = failing_alloc, .realloc = failing_realloc, .free = counted_free };
+  snprintf (sa.path, sizeof sa.path, "%s", fresh_path ());
+  memif_socket_handle_t sock = NULL;
+  memif_conn_handle_t conn = NULL;
+  OK (memif_create_socket (&sock, &sa, NULL));
+  memif_conn_args_t ca = { .socket = sock, .is_master = 1, .num_s2m_rings = 3 };
+  OK (memif_create (&conn, &ca, NULL, NULL, NULL, NULL));
+  memif_buffer_t buf;
+  uint16_t n;
+  uint64_t times = 1;
+  const long before = blocks;
+  OK (memif_ext_rx_full (conn, 2, &times));
+  EQUAL (times, 0);
+  EQUAL (blocks, before);
+  until_failure = 0;
+  EQUAL (memif_rx_burst (conn, 2, &buf, 1, &n), MEMIF_ERR_NOMEM);
+  until_failure = -1;
+  EQUAL (memif_rx_burst (conn, 2, &buf, 1, &n), MEMIF_ERR_DISCONNECTED);
+  EQUAL (memif_rx_burst (conn, 3, &buf, 1, &n), MEMIF_ERR_QID);
+  OK (memif_delete (&conn));
+  OK (memif_delete_socket (&sock));
+  EQUAL (blocks, 0);
+}
+
 /* Descriptor 0 is a descriptor, whichever of the library's it becomes. */
 
 static int steps, free_at;
@@ -339,6 +367,7 @@ main (int argc, char **argv)
     { "buffers_held_at_the_end_of_a_link", buffers_held_at_the_end_of_a_link },
     { "attempts_that_fail_leave_nothing", attempts_that_fail_leave_nothing },
     { "any_allocation_may_fail", any_allocation_may_fail },
+    { "a_queue_may_find_no_memory", a_queue_may_find_no_memory },
     { "descriptor_0_is_like_any_other", descriptor_0_is_like_any_other },
   };
   return RUN (argc, argv, tests);
