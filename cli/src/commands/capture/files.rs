@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use memif::pcap::InterfaceInfo;
-use memif::{Error, LinkType, PacketSource};
+use memif::{Error, LinkType, Packet, PacketSource};
 
 use super::options::Args;
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::files::input::{self, Input};
+use crate::files::input::{self, BATCH, Input};
 use crate::files::merged::Merged;
 use crate::files::record::{Feed, Recording};
 
@@ -46,7 +46,13 @@ pub(super) fn read(
         let mut file = file?;
         feed.describe(vec![described(path)]);
         take_all(events, || {
-            feed.take(0, [file.read_packet()?]);
+            // No more than are wanted: what comes after is not looked at.
+            let wanted = feed
+                .wanted()
+                .map_or(BATCH, |n| n.clamp(1, BATCH as u64) as usize);
+            let mut packets = [Packet::default(); BATCH];
+            let count = file.read_packets(&mut packets[..wanted])?;
+            feed.take(0, &packets[..count]);
             Ok(())
         })?;
     }

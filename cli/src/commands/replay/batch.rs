@@ -77,7 +77,9 @@ impl Lane {
         session: &Session,
         counts: &mut Counts,
     ) -> Result<(), Ended> {
-        self.send(session, counts)?;
+        if self.batch.len() > 0 {
+            self.send(session, counts)?;
+        }
         self.send_all(packets, session, counts)
     }
 

@@ -109,6 +109,7 @@ fn state_of(output: Limited) -> State {
         rings: None,
         ended: false,
         flush: false,
+        room: Vec::new(),
     }
 }
 
