@@ -1,9 +1,11 @@
 //! `memif capture -r`: the packets of files.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use memif::pcap::InterfaceInfo;
-use memif::{Error, LinkType, Packet, PacketSource};
+use memif::{Eof, Error, LinkType, Packet, PacketSource};
 
 use super::options::Args;
 use crate::events::Events;
@@ -11,6 +13,19 @@ use crate::failure::Failure;
 use crate::files::input::{self, BATCH, Input};
 use crate::files::merged::Merged;
 use crate::files::record::{Feed, Recording};
+
+/// Bytes that may wait for another thread to write them, while this one reads on; `None` where it
+/// writes them itself. That is so where there is one CPU, where the packets of a pipe are to be
+/// written as they come, and where files that are merged bring them one by one.
+pub(super) fn buffer(args: &Args, paths: &[PathBuf]) -> Option<usize> {
+    // Blocks of so many bytes are kept when the other thread sleeps.
+    const MOST: usize = 1 << 20;
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    if cpus == 1 || args.read.len() > 1 || paths.iter().any(|path| input::is_stream(path)) {
+        return None;
+    }
+    args.record.buffer().map(|bytes| bytes.min(MOST))
+}
 
 /// All of -r by time, those of -V one after the other. The first is open.
 pub(super) fn read(
@@ -47,9 +62,11 @@ pub(super) fn read(
         feed.describe(vec![described(path)]);
         take_all(events, || {
             // No more than are wanted: what comes after is not looked at.
-            let wanted = feed
-                .wanted()
-                .map_or(BATCH, |n| n.clamp(1, BATCH as u64) as usize);
+            let wanted = match feed.wanted() {
+                Some(0) => return Err(Eof::Closed.into()),
+                Some(wanted) => wanted.min(BATCH as u64) as usize,
+                None => BATCH,
+            };
             let mut packets = [Packet::default(); BATCH];
             let count = file.read_packets(&mut packets[..wanted])?;
             feed.take(0, &packets[..count]);
