@@ -18,13 +18,11 @@ use crate::files::record::{Feed, Recording};
 /// writes them itself. That is so where there is one CPU, where the packets of a pipe are to be
 /// written as they come, and where files that are merged bring them one by one.
 pub(super) fn buffer(args: &Args, paths: &[PathBuf]) -> Option<usize> {
-    // Blocks of so many bytes are kept when the other thread sleeps.
-    const MOST: usize = 1 << 20;
     let cpus = thread::available_parallelism().map_or(1, NonZero::get);
     if cpus == 1 || args.read.len() > 1 || paths.iter().any(|path| input::is_stream(path)) {
         return None;
     }
-    args.record.buffer().map(|bytes| bytes.min(MOST))
+    args.record.buffer()
 }
 
 /// All of -r by time, those of -V one after the other. The first is open.
