@@ -50,7 +50,8 @@ impl RecordFormat {
         let (info, data) = (packet.info(), packet.data());
         match self {
             Self::Pcap => {
-                let head = classic::head(&info, data.len())?;
+                classic::check(&info)?;
+                let head = classic::head(&info, data.len());
                 let size = head.len() + data.len();
                 if let Some(room) = room.get_mut(..size) {
                     let (to, rest) = room.split_at_mut(head.len());
@@ -60,7 +61,8 @@ impl RecordFormat {
                 Ok(size)
             }
             Self::PcapNg => {
-                let frame = ng::Frame::new(interface, direction, &info, data.len())?;
+                ng::check(data.len())?;
+                let frame = ng::Frame::new(interface, direction, &info, data.len());
                 if let Some(room) = room.get_mut(..frame.size) {
                     let (to, rest) = room.split_at_mut(frame.head.len());
                     to.copy_from_slice(&frame.head);

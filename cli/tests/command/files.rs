@@ -42,6 +42,35 @@ fn no_captures() {
     refused(&place, &[&folder], &[&folder]);
 }
 
+/// By another thread, where there is more than one CPU.
+#[test]
+fn a_file_is_written_as_far_as_it_is_wanted_and_whole() {
+    const PACKETS: u64 = 5000;
+    let place = Place::new();
+    let (file, cut) = (place.text("x.pcap"), place.text("cut.pcap"));
+    let out = place.text("out.pcapng");
+    write_numbered(&file, 0, PACKETS, &[64, 1500]);
+    let whole = fs::read(&file).unwrap();
+    fs::write(&cut, &whole[..whole.len() - 1]).unwrap();
+
+    let ended = run(&["capture", "-r", &file, "-w", &out]).good();
+    assert_numbered(&read(&out), 0, PACKETS);
+    assert!(!ended.said.contains("ring"), "{}", ended.said);
+
+    let ended = run(&["capture", "-r", &file, "-c", "4321", "-w", &out]).good();
+    assert_numbered(&read(&out), 0, 4321);
+    assert!(
+        ended.said.contains("4321 packets received"),
+        "{}",
+        ended.said
+    );
+    assert!(!ended.said.contains("discarded"), "{}", ended.said);
+
+    // What comes before the damage is written.
+    run(&["capture", "-r", &cut, "-w", &out]).failed(1, &[&cut, "truncated"]);
+    assert_numbered(&read(&out), 0, PACKETS - 1);
+}
+
 #[test]
 fn a_capture_is_not_written_over_while_it_is_read() {
     let place = Place::new();

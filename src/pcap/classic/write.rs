@@ -12,6 +12,7 @@ use super::{FILE_HEADER, RECORD_HEADER};
 use crate::error::Error;
 use crate::packet::link_type::LinkType;
 use crate::packet::source::PacketSink;
+use crate::packet::time::Timestamp;
 use crate::packet::{CaptureInfo, Packet};
 use crate::pcap::file::{Compression, Effort};
 use crate::pcap::output::{Outgoing, create};
@@ -279,7 +280,8 @@ impl<W: Write> PacketSink for PcapWriter<W> {
     /// counts it; do not write it again in this case.
     fn write_packet(&mut self, packet: &Packet<'_>) -> Result<(), Error> {
         let data = &packet.data()[..packet.data().len().min(self.snaplen as usize)];
-        let head = head(&packet.info(), data.len())?;
+        check(&packet.info())?;
+        let head = head(&packet.info(), data.len());
         let size = head.len() + data.len();
         self.out.make_room(size)?;
         let bytes = &mut self.out.pending.bytes;
@@ -310,17 +312,10 @@ impl<W: Write> fmt::Debug for PcapWriter<W> {
 /// What is before a packet's data. Written by hand, because this is the hot path and it is only
 /// four numbers.
 #[inline]
-pub(in crate::pcap) fn head(
-    info: &CaptureInfo,
-    bytes: usize,
-) -> Result<[u8; RECORD_HEADER], Error> {
-    let seconds = info.timestamp.seconds();
-    if seconds.max(info.length as u64) > u32::MAX.into() {
-        return Err(no_room(info));
-    }
+pub(in crate::pcap) fn head(info: &CaptureInfo, bytes: usize) -> [u8; RECORD_HEADER] {
     let mut head = [0; RECORD_HEADER];
     let numbers = [
-        seconds as u32,
+        info.timestamp.seconds() as u32,
         info.timestamp.subsec_nanos(),
         bytes as u32,
         info.length as u32,
@@ -328,18 +323,26 @@ pub(in crate::pcap) fn head(
     for (field, number) in head.chunks_exact_mut(4).zip(numbers) {
         field.copy_from_slice(&number.to_ne_bytes());
     }
-    Ok(head)
+    head
+}
+
+/// Whether `head` has room for the time and the length. Apart from it: a result with the bytes in it
+/// would lie in memory, where what is stored in parts and loaded as a whole costs a wait.
+#[inline]
+pub(in crate::pcap) fn check(info: &CaptureInfo) -> Result<(), Error> {
+    match info.timestamp.seconds().max(info.length as u64) > u32::MAX.into() {
+        true => Err(no_room(info.timestamp, info.length)),
+        false => Ok(()),
+    }
 }
 
 #[cold]
-fn no_room(info: &CaptureInfo) -> Error {
+fn no_room(time: Timestamp, length: usize) -> Error {
     let most = u32::MAX;
-    if info.timestamp.seconds() > most.into() {
-        let time = info.timestamp;
+    if time.seconds() > most.into() {
         let problem = format!("{time} seconds, where pcap files end at {most} (in the year 2106)");
         return Error::config("packet time", problem);
     }
-    let length = info.length;
     let problem = format!("{length} bytes, where pcap files have room for {most}");
     Error::config("packet length", problem)
 }

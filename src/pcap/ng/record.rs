@@ -31,12 +31,9 @@ impl Frame {
         direction: Direction,
         info: &CaptureInfo,
         bytes: usize,
-    ) -> Result<Self, Error> {
+    ) -> Self {
         let padding = bytes.next_multiple_of(4) - bytes;
         let size = HEADER + bytes + padding + TRAILER;
-        if size > MAX_RECORD {
-            return Err(too_long(bytes));
-        }
         let time = info.timestamp.as_nanos();
         let original = u32::try_from(info.length).unwrap_or(u32::MAX);
         let head = [
@@ -54,12 +51,21 @@ impl Frame {
             Direction::Unknown => 0,
         };
         let option = u32::from_ne_bytes(halves(OPTION_FLAGS, 4));
-        Ok(Self {
+        Self {
             head: numbers(&head),
             padding,
             tail: numbers(&[option, flags, 0, size as u32]),
             size,
-        })
+        }
+    }
+}
+
+/// Whether a record may hold so many bytes; apart from `Frame::new`, as in `classic`.
+#[inline]
+pub(in crate::pcap) fn check(bytes: usize) -> Result<(), Error> {
+    match bytes > MAX_RECORD - HEADER - TRAILER {
+        true => Err(too_long(bytes)),
+        false => Ok(()),
     }
 }
 

@@ -19,7 +19,7 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::{DataLink, Endianness};
 
 use super::interface::InterfaceInfo;
-use super::record::{Frame, measure};
+use super::record::{self, Frame, measure};
 use crate::error::Error;
 use crate::packet::Packet;
 use crate::packet::direction::Direction;
@@ -246,7 +246,8 @@ impl<W: Write> PcapNgWriter<W> {
         };
         let info = packet.info();
         let data = &packet.data()[..packet.data().len().min(*snaplen as usize)];
-        let frame = Frame::new(interface, direction, &info, data.len())?;
+        record::check(data.len())?;
+        let frame = Frame::new(interface, direction, &info, data.len());
         self.out.make_room(frame.size)?;
         let bytes = &mut self.out.pending.bytes;
         bytes.extend_from_slice(&frame.head);

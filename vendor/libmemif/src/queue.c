@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "rx.h"
 #include "tx.h"
 
 /* With the lock held: the waiter wakes when the ring's eventfd is written. */

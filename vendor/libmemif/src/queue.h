@@ -245,7 +245,6 @@ queue_holds_none (const queue_t *q)
 /* rx.c, tx.c: with the lock held, published or free slots; -1 after a fault that is to be told. */
 int rx_published (queue_t *q);
 int tx_free_slots (queue_t *q);
-void rx_give_back (queue_t *q, uint16_t count, uint16_t headroom);
 uint16_t tx_untaken (const queue_t *q);
 uint32_t queue_buffer_size (queue_t *q);
 

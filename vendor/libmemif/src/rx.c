@@ -7,49 +7,25 @@ rx_published (queue_t *q)
   return rx_count_published (q);
 }
 
-static inline void
-restore (queue_t *q, uint16_t count, uint16_t headroom)
-{
-  if (q->slave)
-    {
-      const unsigned log2 = (unsigned) __builtin_popcount (q->mask);
-      const uint16_t flags = q->fault == FAULT_OVERRUN ? DESC_FREE : 0;
-      for (uint16_t i = 0; i < count; i++)
-	{
-	  const uint16_t at = (uint16_t) (q->done + i), slot = at & q->mask;
-	  desc_t d = { .flags = flags,
-		       .region = own_region (q->own[slot]),
-		       .offset = own_offset (q->own[slot]) + headroom,
-		       .length = q->buffer_size - headroom,
-		       .metadata = (uint32_t) MARK | mark_round ((uint16_t) (at - q->mask - 1), log2) };
-	  /* The peer may have written anything: it is for others to read. */
-	  const desc_t was = desc_read (&q->ring->desc[slot]);
-	  if (was.offset == d.offset && was.region == d.region && was.length <= UINT16_MAX && q->done)
-	    d.metadata |= was.length | (was.flags & DESC_NEXT ? (uint32_t) MARK_NEXT : 0);
-	  desc_offer (&q->ring->desc[slot], d);
-	}
-    }
-  q->done = (uint16_t) (q->done + count);
-}
-
 void
-rx_restore (queue_t *q, uint16_t count, uint16_t headroom)
+rx_offer (queue_t *q, uint16_t count, uint16_t headroom)
 {
-  restore (q, count, headroom);
-}
-
-void
-rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
-{
-  restore (q, count, headroom);
-  if (__builtin_expect (q->fault == FAULT_OVERRUN, 0))
+  const unsigned log2 = (unsigned) __builtin_popcount (q->mask);
+  const uint16_t flags = q->fault == FAULT_OVERRUN ? DESC_FREE : 0;
+  for (uint16_t i = 0; i < count; i++)
     {
-      rx_resume (q);
-      return;
+      const uint16_t at = (uint16_t) (q->done + i), slot = at & q->mask;
+      desc_t d = { .flags = flags,
+		   .region = own_region (q->own[slot]),
+		   .offset = own_offset (q->own[slot]) + headroom,
+		   .length = q->buffer_size - headroom,
+		   .metadata = (uint32_t) MARK | mark_round ((uint16_t) (at - q->mask - 1), log2) };
+      /* The peer may have written anything: it is for others to read. */
+      const desc_t was = desc_read (&q->ring->desc[slot]);
+      if (was.offset == d.offset && was.region == d.region && was.length <= UINT16_MAX && q->done)
+	d.metadata |= was.length | (was.flags & DESC_NEXT ? (uint32_t) MARK_NEXT : 0);
+      desc_offer (&q->ring->desc[slot], d);
     }
-  /* Our reads of the buffers, or our writes of the descriptors, come first: release. */
-  atomic_store_explicit (q->slave ? &q->ring->head : &q->ring->tail, q->done,
-			 memory_order_release);
 }
 
 void

@@ -35,8 +35,32 @@ rx_note_full (queue_t *q, unsigned published)
 			   memory_order_relaxed);
 }
 
-/* rx.c: makes slots ready to be given back. */
-void rx_restore (queue_t *q, uint16_t count, uint16_t headroom);
+/* rx.c: of a slave, writes the descriptors of the next slots to be given back. */
+void rx_offer (queue_t *q, uint16_t count, uint16_t headroom);
+
+/* Makes slots ready to be given back. */
+static inline void
+rx_restore (queue_t *q, uint16_t count, uint16_t headroom)
+{
+  if (q->slave)
+    rx_offer (q, count, headroom);
+  q->done = (uint16_t) (q->done + count);
+}
+
+/* With the lock held. */
+static inline void
+rx_give_back (queue_t *q, uint16_t count, uint16_t headroom)
+{
+  rx_restore (q, count, headroom);
+  if (__builtin_expect (q->fault == FAULT_OVERRUN, 0))
+    {
+      rx_resume (q);
+      return;
+    }
+  /* Our reads of the buffers, or our writes of the descriptors, come first: release. */
+  atomic_store_explicit (q->slave ? &q->ring->head : &q->ring->tail, q->done,
+			 memory_order_release);
+}
 
 /* As rx_published, in line. */
 static inline int

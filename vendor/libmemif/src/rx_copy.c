@@ -215,7 +215,18 @@ rx_look (queue_t *q, int *err)
   return published;
 }
 
-static inline int
+/* Looks for packets, where what was seen before is used up, and takes what is there if it is a
+ * single one. */
+static inline bool
+receive_single (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count)
+{
+  /* Acquire, as in queue_heed. */
+  return q->peer == q->next && q->next == q->done && count
+	 && !atomic_load_explicit (&q->attention, memory_order_acquire) && new_packets (q)
+	 && (uint16_t) (q->peer - q->next) == 1 && receive_one (q, arena, snaplen, packets);
+}
+
+static int __attribute__ ((noinline))
 receive_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
 	    memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
 {
@@ -223,15 +234,7 @@ receive_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   if (q->state == QUEUE_UP && !q->slave && q->next != q->done)
     return MEMIF_ERR_INVAL_ARG; /* memif_rx_burst has handed out buffers */
   /* What was seen before suffices: the peer's counter stays in its cache. */
-  if (q->peer == q->next && new_packets (q))
-    {
-      if ((uint16_t) (q->peer - q->next) == 1 && count && receive_one (q, arena, snaplen, packets))
-	{
-	  *received = 1;
-	  return MEMIF_ERR_SUCCESS;
-	}
-    }
-  else if (q->peer == q->next || q->armed || q->fault != FAULT_NONE)
+  if (q->peer == q->next || q->armed || q->fault != FAULT_NONE)
     {
       int err = MEMIF_ERR_SUCCESS;
       if (rx_look (q, &err) <= 0)
@@ -275,8 +278,12 @@ memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint
   if (!arena || !packets || !received || snaplen == 0 || arena_len < snaplen)
     return MEMIF_ERR_INVAL_ARG;
   *received = 0;
+  int err = MEMIF_ERR_SUCCESS;
   queue_enter (q);
-  int err = receive_burst (q, arena, arena_len, snaplen, packets, count, received);
+  if (receive_single (q, arena, snaplen, packets, count))
+    *received = 1;
+  else
+    err = receive_burst (q, arena, arena_len, snaplen, packets, count, received);
   queue_leave (q);
   return err;
 }

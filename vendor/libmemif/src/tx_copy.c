@@ -170,20 +170,6 @@ copy_singles_far (queue_t *q, const memif_ext_slice_t *packets, uint16_t count)
   return copy_singles_to (q, packets, count, true);
 }
 
-/* The same for one packet, without the preparations. */
-static inline uint16_t
-copy_one (queue_t *q, const memif_ext_slice_t *p)
-{
-  if (!p->data || p->len - 1 >= q->buffer_size || !tx_known_free (q))
-    return 0;
-  const uint16_t slot = q->next++;
-  const own_t b = tx_take_buffer (q, slot, p->len <= q->small_size);
-  copy_bytes (q->base + own_offset (b), p->data, p->len);
-  desc_write (&q->ring->desc[slot & q->mask],
-	      (desc_t){ .region = q->base_region, .offset = own_offset (b), .length = p->len });
-  return 1;
-}
-
 static inline void
 publish (queue_t *q, bool far)
 {
@@ -191,6 +177,23 @@ publish (queue_t *q, bool far)
     far_end ();
   q->done = q->next;
   tx_publish (q);
+}
+
+/* Sends one packet, without the preparations, where nothing else is to be seen to. */
+static inline bool
+send_one (queue_t *q, const memif_ext_slice_t *p)
+{
+  if (q->state != QUEUE_UP || q->fault != FAULT_NONE || !q->slave || q->next != q->done
+      || (uint16_t) (q->next - q->peer) >= RECLAIM_AFTER || !tx_known_free (q) || !p->data
+      || p->len - 1 >= q->buffer_size)
+    return false;
+  const uint16_t slot = q->next++;
+  const own_t b = tx_take_buffer (q, slot, p->len <= q->small_size);
+  copy_bytes (q->base + own_offset (b), p->data, p->len);
+  desc_write (&q->ring->desc[slot & q->mask],
+	      (desc_t){ .region = q->base_region, .offset = own_offset (b), .length = p->len });
+  publish (q, false);
+  return true;
 }
 
 /* How many slots a packet takes, where they are free. 0: *err says why not, or there is a fault. */
@@ -254,7 +257,7 @@ tell_fault (queue_t *q)
   return first ? MEMIF_ERR_MFMSG : MEMIF_ERR_NOBUF_RING;
 }
 
-static inline int
+static int __attribute__ ((noinline))
 send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16_t *sent)
 {
   int err = MEMIF_ERR_SUCCESS;
@@ -272,9 +275,7 @@ send_burst (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16
       /* Not for each packet, as the counter is in the peer's cache; but often
        * enough to use few buffers again and again. */
       if ((uint16_t) (q->next - q->peer) < RECLAIM_AFTER || tx_free_slots (q) >= 0)
-	n = count == 1 ? copy_one (q, packets)
-	    : far      ? copy_singles_far (q, packets, count)
-		       : copy_singles_in (q, packets, count);
+	n = far ? copy_singles_far (q, packets, count) : copy_singles_in (q, packets, count);
     }
   if (n < count)
     n = copy_others (q, packets, n, count, far, &err);
@@ -317,10 +318,14 @@ memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slic
   if (!packets || !sent)
     return MEMIF_ERR_INVAL_ARG;
   *sent = 0;
+  int err = MEMIF_ERR_SUCCESS;
   queue_enter (q);
-  const int err = __builtin_expect (count == 1 || count <= tx_most (q), 1)
-		    ? send_burst (q, packets, count, sent)
-		    : send_in_parts (q, packets, count, sent);
+  if (count == 1 && send_one (q, packets))
+    *sent = 1;
+  else if (__builtin_expect (count == 1 || count <= tx_most (q), 1))
+    err = send_burst (q, packets, count, sent);
+  else
+    err = send_in_parts (q, packets, count, sent);
   queue_leave (q);
   return err;
 }

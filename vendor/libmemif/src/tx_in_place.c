@@ -4,7 +4,7 @@
 #include "tx.h"
 
 /* Reserves a large buffer for each of up to count packets, all of which fit one. */
-static uint16_t
+static uint16_t __attribute__ ((noinline))
 reserve_singles (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size)
 {
   const unsigned free_slots = tx_known_free (q);
@@ -28,6 +28,21 @@ reserve_singles (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size
   q->num_spare[0] = left;
   q->next = (uint16_t) (first + count);
   return count;
+}
+
+/* The same for one packet, without the preparations. */
+static inline uint16_t
+reserve_one (queue_t *q, memif_buffer_t *buf, uint16_t size)
+{
+  if (!tx_known_free (q))
+    return 0;
+  const uint16_t slot = q->next++;
+  buf->desc_index = slot;
+  buf->queue = q;
+  buf->len = size;
+  buf->flags = 0;
+  buf->data = q->base + own_offset (tx_take_buffer (q, slot, false));
+  return 1;
 }
 
 /* Reserves the buffers of one packet. */
@@ -109,7 +124,7 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
       if ((uint16_t) (q->next - q->peer) >= RECLAIM_AFTER)
 	tx_free_slots (q);
       if (size && size <= q->buffer_size && q->fault == FAULT_NONE)
-	*count_out = reserve_singles (q, bufs, count, size);
+	*count_out = count == 1 ? reserve_one (q, bufs, size) : reserve_singles (q, bufs, count, size);
     }
   if (*count_out < count && !err)
     err = reserve_others (q, bufs, count, size, count_out);
@@ -150,6 +165,22 @@ place_singles (queue_t *q, const memif_buffer_t *bufs, uint16_t count)
   return n;
 }
 
+/* The same for one, without the preparations. */
+static inline uint16_t
+place_one (queue_t *q, const memif_buffer_t *b)
+{
+  const uint16_t slot = q->done;
+  const uint32_t offset = own_offset (q->own[slot & q->own_mask]);
+  const size_t into = (size_t) ((const uint8_t *) b->data - (q->base + offset));
+  if (q->next == slot || b->desc_index != slot || b->flags || into > q->buffer_size
+      || b->len > q->buffer_size - into)
+    return 0;
+  desc_write (&q->ring->desc[slot & q->mask], (desc_t){ .region = q->base_region,
+							.length = b->len,
+							.offset = offset + (uint32_t) into });
+  return 1;
+}
+
 /* Puts a reserved buffer into its slot. */
 static inline int
 place (queue_t *q, const memif_buffer_t *b)
@@ -184,6 +215,27 @@ place (queue_t *q, const memif_buffer_t *b)
   return MEMIF_ERR_SUCCESS;
 }
 
+/* The same, one by one, of whatever is behind the first so many. Returns how many of whole packets
+ * there are then. */
+static uint16_t __attribute__ ((noinline))
+place_others (queue_t *q, const memif_buffer_t *bufs, uint16_t whole, uint16_t count, int *err)
+{
+  for (uint16_t i = whole; i < count && !*err; i++)
+    {
+      const memif_buffer_t *b = &bufs[i];
+      uint16_t reserved = (uint16_t) (q->next - q->done);
+      if (b->desc_index != (uint16_t) (q->done + i) || i >= reserved)
+	*err = MEMIF_ERR_INVAL_ARG;
+      else
+	*err = place (q, b);
+      if (!*err && !(b->flags & MEMIF_BUFFER_FLAG_NEXT))
+	whole = (uint16_t) (i + 1);
+    }
+  if (!*err && whole < count)
+    *err = MEMIF_ERR_INVAL_ARG; /* the last chain is not finished */
+  return whole;
+}
+
 int
 memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
 		uint16_t *tx)
@@ -201,21 +253,13 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   queue_enter (q);
   if (q->state != QUEUE_UP)
     err = MEMIF_ERR_DISCONNECTED;
-  else if (q->slave && count > 1) /* for one alone the preparations don't pay */
-    whole = place_singles (q, bufs, count);
-  for (uint16_t i = whole; i < count && !err; i++)
+  else
     {
-      const memif_buffer_t *b = &bufs[i];
-      uint16_t reserved = (uint16_t) (q->next - q->done);
-      if (b->desc_index != (uint16_t) (q->done + i) || i >= reserved)
-	err = MEMIF_ERR_INVAL_ARG;
-      else
-	err = place (q, b);
-      if (!err && !(b->flags & MEMIF_BUFFER_FLAG_NEXT))
-	whole = (uint16_t) (i + 1);
+      if (q->slave)
+	whole = count == 1 ? place_one (q, bufs) : place_singles (q, bufs, count);
+      if (whole < count)
+	whole = place_others (q, bufs, whole, count, &err);
     }
-  if (!err && whole < count)
-    err = MEMIF_ERR_INVAL_ARG; /* the last chain is not finished */
   if (whole)
     {
       q->done = (uint16_t) (q->done + whole);

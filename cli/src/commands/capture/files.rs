@@ -1,16 +1,29 @@
 //! `memif capture -r`: the packets of files.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use memif::pcap::InterfaceInfo;
-use memif::{Error, LinkType, PacketSource};
+use memif::{Eof, Error, LinkType, Packet, PacketSource};
 
 use super::options::Args;
 use crate::events::Events;
 use crate::failure::Failure;
-use crate::files::input::{self, Input};
+use crate::files::input::{self, BATCH, Input};
 use crate::files::merged::Merged;
 use crate::files::record::{Feed, Recording};
+
+/// Bytes that may wait for another thread to write them, while this one reads on; `None` where it
+/// writes them itself. That is so where there is one CPU, where the packets of a pipe are to be
+/// written as they come, and where files that are merged bring them one by one.
+pub(super) fn buffer(args: &Args, paths: &[PathBuf]) -> Option<usize> {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    if cpus == 1 || args.read.len() > 1 || paths.iter().any(|path| input::is_stream(path)) {
+        return None;
+    }
+    args.record.buffer()
+}
 
 /// All of -r by time, those of -V one after the other. The first is open.
 pub(super) fn read(
@@ -46,7 +59,15 @@ pub(super) fn read(
         let mut file = file?;
         feed.describe(vec![described(path)]);
         take_all(events, || {
-            feed.take(0, [file.read_packet()?]);
+            // No more than are wanted: what comes after is not looked at.
+            let wanted = match feed.wanted() {
+                Some(0) => return Err(Eof::Closed.into()),
+                Some(wanted) => wanted.min(BATCH as u64) as usize,
+                None => BATCH,
+            };
+            let mut packets = [Packet::default(); BATCH];
+            let count = file.read_packets(&mut packets[..wanted])?;
+            feed.take(0, &packets[..count]);
             Ok(())
         })?;
     }

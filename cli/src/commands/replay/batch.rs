@@ -31,6 +31,12 @@ pub(super) fn peer_left(session: &Session, packets: u64) -> Ended {
     )))
 }
 
+/// Whether the peers of links that have gone down had read what was sent to them.
+fn has_read_all(session: &Session) -> bool {
+    let queues = session.memif.stats().tx_queues;
+    queues.iter().all(|queue| queue.unread_slots == 0)
+}
+
 /// A queue, and what is to be sent on it.
 pub(super) struct Lane {
     pub(super) writer: PacketWriter,
@@ -62,6 +68,11 @@ impl Lane {
 
     /// Sends what has been collected.
     pub(super) fn send(&mut self, session: &Session, counts: &mut Counts) -> Result<(), Ended> {
+        // Who has left by now, and had read everything, is none that left too early.
+        let is_over = || session.lost_links() != self.lost && !has_read_all(session);
+        if self.batch.len() == 0 && self.resume.is_none() && !is_over() {
+            return Ok(());
+        }
         let mut batch = std::mem::take(&mut self.batch);
         let packets = batch.packets();
         let result = self.send_all(&packets[..batch.len()], session, counts);

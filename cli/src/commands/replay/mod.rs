@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use memif::{Error, LinkType, Packet, PacketSource};
+use memif::{Error, LinkType, Packet};
 
 use crate::events::Events;
 use crate::failure::Failure;
 use crate::files::filter::PacketFilter;
-use crate::files::input::{BATCH, Input, is_stream};
+use crate::files::input::{BATCH, is_stream};
 use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
@@ -324,10 +324,9 @@ impl Replay<'_> {
             && self.pacer.is_unpaced()
             && !filtered
             && !rewrites
-            && let Reader::File(file) = &mut reader
-            && file.link_type() == self.link_type
+            && reader.is_plain(self.link_type)
         {
-            return self.straight(file);
+            return self.straight(&mut reader);
         }
         loop {
             if self.session.events.is_stopped() {
@@ -387,19 +386,20 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// Nothing is to be done to the packets of this file, nor waited for: they go to the ring
-    /// from where they were read.
-    fn straight(&mut self, file: &mut Input) -> Result<(), Ended> {
+    /// Nothing is to be done to these packets, nor waited for: they go to the ring from where they
+    /// lie.
+    fn straight(&mut self, reader: &mut Reader<'_>) -> Result<(), Ended> {
+        let shown = !self.progress.is_hidden();
         while self.left > 0 {
             if self.session.events.is_stopped() {
                 return Err(Ended::Stopped);
             }
-            let position = source::position(file);
+            let position = if shown { reader.position() } else { 0 };
             let mut packets = [Packet::default(); BATCH];
             let most = packets
                 .len()
                 .min(usize::try_from(self.left).unwrap_or(usize::MAX));
-            let count = match file.read_packets(&mut packets[..most]) {
+            let count = match reader.next_few(&mut packets[..most]) {
                 Ok(count) => count,
                 Err(Error::Eof(_)) => break,
                 Err(e) => {
@@ -408,19 +408,21 @@ impl Replay<'_> {
                     return Err(self.why(e.into()));
                 }
             };
-            let mut full = 0;
-            for at in 0..count {
-                let packet = packets[at];
-                self.counts.empty += u64::from(packet.is_empty());
-                self.counts.cut += u64::from(packet.info().is_truncated());
-                packets[full] = packet;
-                full += usize::from(!packet.is_empty());
+            let (mut full, mut cut) = (count, 0);
+            for packet in &packets[..count] {
+                full -= usize::from(packet.is_empty());
+                cut += u64::from(packet.info().is_truncated());
             }
+            if full < count {
+                packets[..count].sort_by_key(|packet| packet.is_empty()); // keeps the order of others
+            }
+            self.counts.empty += (count - full) as u64;
+            self.counts.cut += cut;
             self.left -= full as u64;
             self.lanes[0].send_these(&packets[..full], self.session, &mut self.counts)?;
             self.show(position);
         }
-        self.base += source::position(file);
+        self.base += reader.position();
         self.show(0);
         Ok(())
     }

@@ -146,6 +146,39 @@ impl Reader<'_> {
         }
     }
 
+    /// Whether packets go out as they lie there, if nothing is to be done to them.
+    pub(super) fn is_plain(&self, expected: LinkType) -> bool {
+        match self {
+            Self::File(file) => file.link_type() == expected,
+            Self::Merged(_) => false,
+            Self::Memory(..) => true,
+        }
+    }
+
+    /// The next packets, at least one.
+    pub(super) fn next_few<'p>(&'p mut self, packets: &mut [Packet<'p>]) -> Result<usize, Error> {
+        match self {
+            Self::File(file) => file.read_packets(packets),
+            Self::Memory(loaded, at) => {
+                let left = (*at..).map_while(|at| loaded.get(at));
+                let count = packets
+                    .iter_mut()
+                    .zip(left)
+                    .map(|(to, packet)| *to = packet)
+                    .count();
+                *at += count;
+                match count {
+                    0 => Err(Error::Eof(memif::Eof::EndOfFile)),
+                    count => Ok(count),
+                }
+            }
+            Self::Merged(_) => {
+                let packet = self.next()?;
+                Ok(packets.iter_mut().take(1).map(|to| *to = packet).count())
+            }
+        }
+    }
+
     /// How much of the files has been read, in bytes.
     pub(super) fn position(&self) -> u64 {
         match self {

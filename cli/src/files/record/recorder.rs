@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Zoned;
-use memif::Direction;
 use memif::pcap::{InterfaceInfo, InterfaceStatistics, RecordFormat};
-use memif::{Error, LinkType, Packet, Timestamp};
+use memif::{Error, LinkType, Timestamp};
 
 use super::closing::Closing;
 use super::file::OpenFile;
@@ -29,8 +28,6 @@ pub(crate) struct Recorder {
     /// How often these were found full, when the interfaces were described.
     full_before: Vec<u64>,
     current: OpenFile,
-    /// For a packet that comes by itself.
-    record: Vec<u8>,
     /// When the file is to be followed by the next, whatever is in it.
     deadline: Option<Instant>,
     /// How many files there have been.
@@ -55,7 +52,6 @@ impl Recorder {
             rings: None,
             full_before: Vec::new(),
             current,
-            record: Vec::new(),
             deadline: None,
             number: 1,
             closing: Closing::new(&plan),
@@ -156,25 +152,6 @@ impl Output for Recorder {
 
     fn counts(&mut self, interface: u32) -> Option<&mut InterfaceStatistics> {
         self.counts.get_mut(interface as usize)
-    }
-
-    fn put(&mut self, packet: &Packet<'_>, from: u32, way: Direction) -> Result<Put, Failure> {
-        let mut record = std::mem::take(&mut self.record);
-        let size = loop {
-            let size = self.plan.format.put(&mut record, from, way, packet)?;
-            if size <= record.len() {
-                break size;
-            }
-            record.resize(size, 0);
-        };
-        let put = self.put_records(Records {
-            format: self.plan.format,
-            bytes: &mut record[..size],
-            packets: 1,
-            interface: from,
-        });
-        self.record = record;
-        put
     }
 
     fn format(&self) -> Option<RecordFormat> {

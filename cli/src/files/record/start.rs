@@ -77,6 +77,7 @@ pub(super) fn begin(
         flush: false,
         on_dropped: None,
         rings: None,
+        room: Vec::new(),
     };
     let recording = Recording::new(state, buffer, events, setup.ends_command);
     if recording.buffer().is_some() {

@@ -4,12 +4,12 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memif::pcap::InterfaceInfo;
-use memif::{Direction, Packet, Timestamp};
+use memif::pcap::{InterfaceInfo, RecordFormat};
+use memif::{Direction, Error, Packet, Timestamp};
 
 use super::buffer::{Group, Note};
 use super::intake::{Intake, Looked, cut};
-use super::output::{Output, Put, Rings};
+use super::output::{Output, Put, Records, Rings};
 use super::summary::Summary;
 use crate::failure::Failure;
 
@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) flush: bool,
     pub(super) on_dropped: Option<OnDropped>,
     pub(super) rings: Option<Rings>,
+    /// For records.
+    pub(super) room: Vec<u8>,
 }
 
 impl State {
@@ -59,6 +61,9 @@ impl State {
         way: Direction,
         packets: impl IntoIterator<Item = P>,
     ) {
+        if let Some(format) = self.output.format() {
+            return self.take_records(format, interface, way, packets);
+        }
         self.tick();
         let intake = Arc::clone(&self.intake);
         let (mut looked, before) = (Looked::default(), self.missing());
@@ -71,6 +76,52 @@ impl State {
             }
         }
         self.looked(interface, &looked, before);
+    }
+
+    /// As `take`: their records are laid down side by side, and put together.
+    fn take_records<'p, P: Borrow<Packet<'p>>>(
+        &mut self,
+        format: RecordFormat,
+        interface: u32,
+        way: Direction,
+        packets: impl IntoIterator<Item = P>,
+    ) {
+        let intake = Arc::clone(&self.intake);
+        let mut room = std::mem::take(&mut self.room);
+        let (mut looked, mut used, mut failed) = (Looked::default(), 0, None);
+        for packet in packets {
+            let packet = packet.borrow();
+            if let Some((lost, _)) = &mut failed {
+                *lost += 1;
+                continue;
+            }
+            let kept = intake.look(packet);
+            if let Some(bytes) = kept {
+                let packet = cut(packet, bytes);
+                match lay_down(format, &mut room, used, (interface, way), &packet) {
+                    Ok(size) => used += size,
+                    Err(error) => {
+                        failed = Some((1, error));
+                        continue;
+                    }
+                }
+            }
+            intake.count(&mut looked, packet, kept);
+        }
+        self.take_group(Group {
+            time: Timestamp::default(),
+            records: Records {
+                format,
+                bytes: &mut room[..used],
+                packets: looked.accepted,
+                interface,
+            },
+            looked,
+        });
+        self.room = room;
+        if let Some((lost, error)) = failed {
+            self.note(Note::Lost(interface, lost, error.into()));
+        }
     }
 
     /// As `take`, of what a reader has looked at.
@@ -263,6 +314,24 @@ impl State {
                 .map_or(0, |rings| rings().0.iter().sum()),
             ..self.seen.clone()
         }
+    }
+}
+
+/// Behind so many bytes, making room for it. How many more there are then.
+#[inline]
+fn lay_down(
+    format: RecordFormat,
+    room: &mut Vec<u8>,
+    used: usize,
+    (interface, way): (u32, Direction),
+    packet: &Packet<'_>,
+) -> Result<usize, Error> {
+    loop {
+        let size = format.put(&mut room[used..], interface, way, packet)?;
+        if size <= room.len() - used {
+            return Ok(size);
+        }
+        room.resize(used + 2 * size, 0);
     }
 }
 

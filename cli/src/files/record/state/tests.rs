@@ -109,20 +109,34 @@ fn state_of(output: Limited) -> State {
         rings: None,
         ended: false,
         flush: false,
+        room: Vec::new(),
     }
 }
 
-/// Twelve of 60 bytes, of which the last had been 100 and was cut before it came here; one by one,
-/// or as they come out of a buffer.
-fn take(state: &mut State, buffered: bool) {
+/// How packets come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum By {
+    One,
+    Records,
+    Buffer,
+}
+
+const WAYS: [By; 3] = [By::One, By::Records, By::Buffer];
+
+/// Twelve of 60 bytes, of which the last had been 100 and was cut before it came here.
+fn take(state: &mut State, by: By) {
     let packets = (0..12).map(|n| {
         let length = if n == 11 { 30 } else { 60 };
         let mut info = memif::CaptureInfo::whole(length, Timestamp::default());
         info.length = if n == 11 { 100 } else { 60 };
         Packet::new(&[0; 60][..length], info)
     });
-    if !buffered {
-        return state.take(0, Direction::Inbound, packets);
+    match by {
+        By::One => return state.take(0, Direction::Inbound, packets),
+        By::Records => {
+            return state.take_records(RecordFormat::PcapNg, 0, Direction::Inbound, packets);
+        }
+        By::Buffer => {}
     }
     let buffer = Buffer::new(1 << 20, RecordFormat::PcapNg, Arc::clone(&state.intake));
     let source = buffer.add_source();
@@ -145,11 +159,11 @@ fn every_packet_is_in_one_of_the_counts() {
         ((100, false, Some(7), None), 7, 5, 0),
         ((100, false, None, Some(0)), 12, 0, 0),
     ] {
-        for buffered in [false, true] {
+        for by in WAYS {
             let (left, fails, limit, over) = make;
             let mut state = state(left, fails, limit);
             state.over = over.map(Timestamp::from_nanos);
-            take(&mut state, buffered);
+            take(&mut state, by);
             let seen = state.summary(true);
             assert_eq!((seen.received, seen.bytes), (12, 11 * 60 + 100));
             assert_eq!(
@@ -168,23 +182,39 @@ fn every_packet_is_in_one_of_the_counts() {
 
 #[test]
 fn packets_cut_here_are_told_from_those_cut_before() {
-    for buffered in [false, true] {
+    for by in WAYS {
         let mut state = state(100, false, None);
-        take(&mut state, buffered);
+        take(&mut state, by);
         assert_eq!((state.seen.cut, state.seen.cut_before), (11, 1));
     }
 }
 
 #[test]
 fn the_clock_is_looked_at_before_packets_are_written() {
-    for buffered in [false, true] {
+    for by in WAYS {
         let mut state = state_of(Limited {
             left: 100,
             is_over: true,
             ..Limited::default()
         });
-        take(&mut state, buffered);
+        take(&mut state, by);
         let seen = state.summary(true);
         assert_eq!((seen.done, seen.discarded), (0, 12));
     }
+}
+
+#[test]
+fn a_packet_that_no_record_can_hold_ends_the_recording() {
+    let mut state = state(100, false, None);
+    let huge = vec![0; 65 << 20];
+    state.intake = Arc::new(Intake {
+        filter: PacketFilter::default(),
+        snaplen: u32::MAX,
+    });
+    let packets = [&[0; 60], &huge[..], &[0; 60]];
+    let packets = packets.map(|data| Packet::whole(data, Timestamp::default()));
+    state.take_records(RecordFormat::PcapNg, 0, Direction::Inbound, packets);
+    let seen = state.summary(true);
+    assert_eq!((seen.received, seen.done, seen.lost), (3, 1, 2));
+    assert!(state.failure.is_some());
 }
