@@ -17,7 +17,7 @@ use crate::target::{Role, Target};
 const SLOW: Duration = Duration::from_millis(20);
 
 /// So often a slave that is asked tries to connect.
-pub const RECONNECT: Duration = Duration::from_millis(5);
+pub const RECONNECT: Duration = Duration::from_millis(2);
 
 /// Between two questions, so that the asking itself is no load.
 const PAUSE: Duration = Duration::from_micros(500);

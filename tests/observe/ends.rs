@@ -1,5 +1,6 @@
 //! Links that are joined in the middle, and that end.
 
+use std::thread;
 use std::time::Duration;
 
 use memif::observe::Observer;
@@ -77,7 +78,9 @@ fn a_link_that_ends_is_read_to_its_last_packet() {
     let observer = Observer::of(&link).attach().unwrap();
     let packets: Vec<_> = (0..10).map(|n| pattern(n, 60)).collect();
     pair.slave.tx_queue(0).unwrap().tx_burst(&packets).unwrap();
-    pair.slave.close();
+    // Waits for whoever reads them, and nobody does before the end.
+    let slave = pair.slave.clone();
+    thread::spawn(move || slave.close());
     down(&pair.master);
     // Its last packets are read before it lets the memory go.
     let mut handle = pair.master.packet_handle(0).unwrap();

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use memif::observe::Direction;
-use memif::{MemifConfig, Role};
+use memif::{Burst, MemifConfig, Role};
 use memif_hostile::peer::{BUFFER, LOG2, Memory, Message, P_REGION1, Plan, Step};
 
 use crate::common::{Pair, context, down, socket, until, up};
@@ -35,6 +35,16 @@ fn a_link_is_found_while_it_is_up() {
     assert_eq!(link.processes().len(), 1);
     assert!(link.process(Role::Master).is_none(), "both ends are here");
 
+    // A close would wait for whoever reads them.
+    let mut burst = Burst::new(5);
+    assert_eq!(
+        pair.master
+            .rx_queue(1)
+            .unwrap()
+            .rx_burst(&mut burst)
+            .unwrap(),
+        5
+    );
     pair.slave.close();
     down(&pair.master);
     until("the end of the link", || !link.is_up());

@@ -39,7 +39,7 @@ const USUAL: Case = Case {
 /// How long each case runs; MEMIF_TORTURE_MS makes it longer.
 fn time() -> Duration {
     let given = std::env::var("MEMIF_TORTURE_MS").ok();
-    let usual = if is_long() { 250 } else { 80 };
+    let usual = if is_long() { 250 } else { 50 };
     Duration::from_millis(given.and_then(|ms| ms.parse().ok()).unwrap_or(usual))
 }
 

@@ -198,7 +198,8 @@ fn main() -> ExitCode {
         attacker.stop();
         all_flow(&links);
     }
-    let before = Held::over(Duration::from_secs(2));
+    let look = Duration::from_secs(if is_long() { 2 } else { 1 });
+    let before = Held::over(look);
     println!("{seconds} s, {LINKS} links, seed={seed}\nat the start  {before}");
 
     let start = Instant::now();
@@ -239,7 +240,7 @@ fn main() -> ExitCode {
         }
     }
     all_flow(&links);
-    let after = Held::over(Duration::from_secs(2));
+    let after = Held::over(look);
     println!("at the end    {after}");
 
     for link in &mut links {

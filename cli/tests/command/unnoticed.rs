@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use nix::sys::signal::Signal;
 
 use crate::helper::{self, SEND};
-use crate::process::{Place, Process, installed, run, wait_until};
+use crate::process::{Place, Process, installed, memif, run, wait_until};
 use crate::replay::start_capture;
 
 /// The sockets and shared mappings of a process: all that a link could add to.
@@ -73,8 +73,12 @@ fn an_idle_link_is_left_alone() {
     let place = Place::new();
     let socket = place.socket();
     let ends = ["a", "b"].map(|name| place.text(name));
-    let capture = start_capture(&place, "master", &["-w", &ends[0]]);
-    let other = Process::start(&["capture", "-s", &socket, "-w", &ends[1]]);
+    // Where no other `stats` of this user finds them, and asks.
+    let capture = |role: &str, file: &str| {
+        let mut command = memif(&["capture", "-s", &socket, "--role", role, "-w", file]);
+        Process::spawn(command.env("XDG_RUNTIME_DIR", place.path("")))
+    };
+    let (capture, other) = (capture("master", &ends[0]), capture("slave", &ends[1]));
     other.wait_said("connected", 1);
     // The slave keeps all of them open.
     let size = blocks(&other);
