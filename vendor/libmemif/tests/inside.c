@@ -136,7 +136,7 @@ a_packet_that_is_alone_is_checked_too (void)
       if (i & 1)
 	OK (memif_set_rx_mode (p.master.conn, MEMIF_RX_MODE_POLLING, 0));
       OK (send_packet (p.slave.conn, 0, i, 64));
-      desc_write (&((conn_t *) p.master.conn)->rx[0].ring->desc[0], bad[i % BAD]);
+      desc_write (&((conn_t *) p.master.conn)->rx[0]->ring->desc[0], bad[i % BAD]);
       uint16_t n = 0;
       memif_buffer_t buffer;
       memif_ext_packet_t packet;
