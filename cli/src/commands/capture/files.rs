@@ -1,8 +1,6 @@
 //! `memif capture -r`: the packets of files.
 
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use memif::pcap::InterfaceInfo;
 use memif::{Eof, Error, LinkType, Packet, PacketSource};
@@ -13,17 +11,6 @@ use crate::failure::Failure;
 use crate::files::input::{self, BATCH, Input};
 use crate::files::merged::Merged;
 use crate::files::record::{Feed, Recording};
-
-/// Bytes that may wait for another thread to write them, while this one reads on; `None` where it
-/// writes them itself. That is so where there is one CPU, where the packets of a pipe are to be
-/// written as they come, and where files that are merged bring them one by one.
-pub(super) fn buffer(args: &Args, paths: &[PathBuf]) -> Option<usize> {
-    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
-    if cpus == 1 || args.read.len() > 1 || paths.iter().any(|path| input::is_stream(path)) {
-        return None;
-    }
-    args.record.buffer()
-}
 
 /// All of -r by time, those of -V one after the other. The first is open.
 pub(super) fn read(

@@ -63,10 +63,8 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         Some(file) => file.link_type(),
         None => args.endpoint.mode.link_type(),
     };
-    let buffer = match &file {
-        Some(_) => files::buffer(args, &paths),
-        None => args.record.buffer(),
-    };
+    // A file that is read waits as long as it takes.
+    let buffer = args.record.buffer().filter(|_| file.is_none());
     let make = |queue: Option<u8>| -> Result<(Box<dyn Output>, Setup), Failure> {
         let setup = Setup {
             filter: args.filter(link_type)?,
@@ -81,12 +79,8 @@ pub(crate) fn run(args: &Args, verbose: u8) -> Result<(), Failure> {
         };
         Ok((output, setup))
     };
-    let (silent, from_file) = (args.silent, file.is_some());
+    let silent = args.silent;
     let tell = move |summary: &Summary| {
-        let mut summary = summary.clone();
-        if from_file {
-            summary.load = None; // there is no peer to keep up with
-        }
         if !silent {
             summary.tell();
         }
