@@ -411,7 +411,7 @@ impl Replay<'_> {
             let (mut full, mut cut) = (count, 0);
             for packet in &packets[..count] {
                 full -= usize::from(packet.is_empty());
-                cut += u64::from(packet.info().is_truncated());
+                cut += u64::from(!packet.is_empty() && packet.info().is_truncated());
             }
             if full < count {
                 packets[..count].sort_by_key(|packet| packet.is_empty()); // keeps the order of others
@@ -419,7 +419,9 @@ impl Replay<'_> {
             self.counts.empty += (count - full) as u64;
             self.counts.cut += cut;
             self.left -= full as u64;
-            self.lanes[0].send_these(&packets[..full], self.session, &mut self.counts)?;
+            if full > 0 {
+                self.lanes[0].send_these(&packets[..full], self.session, &mut self.counts)?;
+            }
             self.show(position);
         }
         self.base += reader.position();
