@@ -4,7 +4,7 @@
 
 static uint8_t arena[ARENA];
 
-#if CALL == 0 || CALL == 10
+#if CALL == 0
 /* Analysed by themselves, from 7 on. */
 /*@ assigns packets[0 .. count - 1], arena[0 .. arena_len - 1], *at, q->next, q->peer, q->fault \from count;
     assigns \result \from count, n;
