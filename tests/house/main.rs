@@ -127,6 +127,36 @@ fn promises_have_tests() {
 }
 
 #[test]
+fn the_specification_has_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).ok();
+    let text = read("SPECIFICATION.md").unwrap();
+    assert_eq!(promises::faults_of_tables(&text, read), [""; 0]);
+}
+
+#[test]
+fn a_row_without_a_test_is_found() {
+    let read = |file: &str| (file == "there").then(|| "one two_three".to_owned());
+    let good = "\n## 1. A\n| | promise | by |\n|---|---|---|\n| 1.1 | Kept. | `there`: `one` |\n\
+                | 1.2 | Not. | **not yet held**: it is late (`there`: `two_three`) |\n";
+    assert_eq!(promises::faults_of_tables(good, read), [""; 0]);
+    for wrong in [
+        "| 1.3 | Not kept. | |",
+        "| 1.3 | Not kept. | `one` |",
+        "| 1.3 | Not kept. | `gone`: `one` |",
+        "| 1.3 | Not kept. | `there`: `two` |",
+        "| 1.3 | Not kept. | `there`: `one`, `three` |",
+        "| 1.3 | Not kept. | **not yet held** |",
+        "| 1.3 | Not kept. | **not yet held**: (`there`: `two`) |",
+        "| 1.4 | Kept. | `there`: `one` |",
+        "| 1.3 | Kept. | `there`: `one` | more |",
+    ] {
+        let faults = promises::faults_of_tables(&format!("{good}{wrong}\n"), read);
+        assert!(!faults.is_empty(), "{wrong}");
+    }
+}
+
+#[test]
 fn a_promise_without_a_test_is_found() {
     let read = |file: &str| (file == "there").then(|| "one two".to_owned());
     let good = "\n* Kept.\n  (`there`: `one`,\n  `two`)\n";

@@ -125,7 +125,8 @@ enum { RING_NO_INTERRUPT = 1 };
 /* What a slave of ours leaves in the metadata of a slot that it offers again, for observers, as
  * the length is the buffer's from then on: the packet's length, whether it went on, and in which
  * round of the ring it was, to tell it from what an earlier packet left. Length 0: not known. */
-enum { MARK = 0x5A << 24, MARK_BITS = 0xFF << 24, MARK_NEXT = 1 << 23 };
+enum { MARK = 0x5A << 24, MARK_NEXT = 1 << 23 };
+#define MARK_BITS 0xFF000000u /* an int can't hold it */
 
 static inline uint32_t
 mark_round (uint16_t slot, unsigned log2)

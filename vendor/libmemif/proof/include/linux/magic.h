@@ -1,0 +1,2 @@
+/* For the analysis alone. */
+#include "system.h"
