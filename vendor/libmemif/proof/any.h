@@ -42,6 +42,7 @@ static sock_t sock;
 static conn_t conn;
 static link_t its_link;
 static queue_t queue;
+static queue_t *_Atomic queues[1];
 /* The analyser keeps what it knows for each value of these apart. */
 static int gone;
 static uint16_t start;
@@ -112,7 +113,8 @@ make_queue (bool rx, bool slave)
   conn.args.buffer_size = ANY (uint16_t);
   conn.num_rx = rx;
   conn.num_tx = !rx;
-  conn.rx = conn.tx = &queue;
+  queues[0] = &queue;
+  conn.rx = conn.tx = queues;
 }
 
 /* What else they call, as far as it matters here. */

@@ -91,7 +91,8 @@ queue_make (conn_t *c, uint16_t qid, bool rx)
   q->rx = rx;
   q->qid = qid;
   q->slave = !c->args.is_master;
-  q->efd = q->epfd = q->wake_fd = -1;
+  q->efd = -1;
+  q->epfd = q->wake_fd = -1;
   const bool keeps = rx && c->ext.keep_unread;
   if (keeps && !(q->pending = zalloc (memory, MAX_PENDING_LINKS * sizeof (pending_link_t))))
     {
