@@ -45,7 +45,7 @@ typedef enum
  *   link     queue_lock'ed by the control thread, when a link comes up or goes down; by the owner
  *            when it has drained a link and takes the next
  *   control  the control thread alone, which alone reads it
- *   made     when the interface is created; never after
+ *   made     when the queue is first asked for; never after
  *   any      any thread, at any time: these are atomic */
 struct queue
 {
