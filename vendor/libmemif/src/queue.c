@@ -132,7 +132,7 @@ release (queue_t *q)
   q->link = NULL;
   q->ring = NULL;
   q->number++;
-  q->own = q->spare[0] = q->spare[1] = NULL;
+  q->own = q->spare = NULL;
   q->regions = NULL;
   q->num_regions = 0;
   q->efd = -1;
@@ -181,11 +181,8 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->link = l;
   q->ring = r->shm;
   q->own = r->own;
-  for (int small = 0; small < 2; small++)
-    {
-      q->spare[small] = r->spare[small];
-      q->num_spare[small] = (uint16_t) ((1u << r->log2) + linger_of (r->linger, small));
-    }
+  q->spare = r->spare;
+  q->num_spare = (uint16_t) ((1u << r->log2) + linger_large (r->linger));
   q->regions = l->regions;
   q->num_regions = l->num_regions;
   if (r->own)
@@ -195,6 +192,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
     }
   q->buffer_size = l->buffer_size;
   q->small_size = r->small_size;
+  q->small = r->small;
   q->first_length = desc_read (&r->shm->desc[0]).length;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->own_mask = (uint16_t) (q->rx ? q->mask : 2 * q->mask + 1);

@@ -17,12 +17,14 @@ tx_known_free (const queue_t *q)
   return q->slave ? q->mask + 1u - (uint16_t) (q->next - q->peer) : (uint16_t) (q->peer - q->next);
 }
 
-/* Takes the buffer that was used last, as that one is in the cache. There is
- * one of each size for every slot. */
+/* Takes the buffer that was used last, as that one is in the cache, or the slot's small one. There is
+ * one of each for every slot. */
 static inline own_t
 tx_take_buffer (queue_t *q, uint16_t slot, bool small)
 {
-  own_t b = q->spare[small][--q->num_spare[small]];
+  const unsigned slots = q->mask + 1u;
+  const own_t b = small ? own_make (q->base_region, small_offset (SMALL_APART, q->small, slot & q->mask, slots), true)
+			: q->spare[--q->num_spare];
   q->own[slot & q->own_mask] = b;
   return b;
 }
