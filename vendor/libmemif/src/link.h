@@ -88,12 +88,19 @@ typedef struct
   int efd;
 } link_ring_t;
 
-/* How long what a slave has sent stays, for observers, in slots: at 100,000 packets/s some 5 ms, for
- * which the scheduler may hold an observer up; of large buffers less, as those in turn are to stay in
- * the core's own cache. */
-enum { LINGER_SMALL = 512, LINGER_LARGE = 256 };
+/* Slots that are published at once, at most: for observers the others stay as they are. So what was
+ * sent can be read for 7 ms at 100,000 packets/s, and the scheduler may hold an observer up for that
+ * long. Of large buffers less stay, as those in turn are to stay in the core's own cache. */
+enum { AT_ONCE = 256, LINGER_LARGE = 256 };
 
-/* Of a ring of so many slots that linger: how many large buffers may have to rest. */
+/* How many linger in a ring of so many slots. */
+static inline uint16_t
+linger_of (unsigned size)
+{
+  return (uint16_t) (size / 2 > AT_ONCE ? size - AT_ONCE : size / 2);
+}
+
+/* Of so many slots that linger: how many large buffers may have to rest. */
 static inline uint16_t
 linger_large (uint16_t linger)
 {

@@ -166,14 +166,6 @@ queues_destroy (conn_t *c)
     link_unref (c->external); /* the last reference, as in queues_return_external */
 }
 
-/* A master writes to the slot of a packet a whole ring later, less what it may be at by then. */
-static uint16_t
-master_linger (const queue_t *q)
-{
-  const unsigned size = q->mask + 1u;
-  return (uint16_t) (size / 2 > MASTER_BURST ? size - MASTER_BURST : size / 2);
-}
-
 /* With the lock held: works on this link from now on. */
 static void
 install (queue_t *q, link_t *l, link_ring_t *r)
@@ -205,7 +197,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->state = QUEUE_UP;
   if (!q->rx)
     {
-      q->linger = q->slave ? r->linger : master_linger (q);
+      q->linger = q->slave ? r->linger : linger_of (q->mask + 1u);
       tx_promise (q, q->linger);
       return;
     }

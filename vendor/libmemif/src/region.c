@@ -207,7 +207,7 @@ buffers_lay_out (link_t *l, unsigned log2, const char **why)
     {
       link_ring_t *r = ring_at (l, i);
       if (i < l->num_s2m)
-	r->linger = (uint16_t) (size / 2 < LINGER_SMALL ? size / 2 : LINGER_SMALL);
+	r->linger = linger_of (size);
       const unsigned buffers = size + linger_large (r->linger), small = size * SMALL_ROOM;
       if (used + buffers * stride + small > UINT32_MAX)
 	{

@@ -29,9 +29,6 @@ tx_take_buffer (queue_t *q, uint16_t slot, bool small)
   return b;
 }
 
-/* Slots that a master publishes at once, at most, so that the others linger. */
-enum { MASTER_BURST = 256 };
-
 /* Slots that may be published at once. */
 static inline unsigned
 tx_most (const queue_t *q)
