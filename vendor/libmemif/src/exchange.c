@@ -85,8 +85,7 @@ enqueue (queue_t *q, queue_t *from, memif_buffer_t *bufs, uint16_t left, uint16_
     return MEMIF_ERR_NOBUF_RING;
   for (uint16_t i = 0; i < links; i++)
     move (q, from, &bufs[i]);
-  if ((uint16_t) (q->next - q->done) > tx_most (q))
-    tx_promise (q, 0);
+  tx_at_once (q, (uint16_t) (q->next - q->done));
   *moved = (uint16_t) (*moved + links);
   return MEMIF_ERR_SUCCESS;
 }

@@ -93,6 +93,9 @@ typedef struct
  * long. Of large buffers less stay, as those in turn are to stay in the core's own cache. */
 enum { AT_ONCE = 256, LINGER_LARGE = 256 };
 
+/* Promised where more was published at once: none do, and it is one of ours that says so. */
+enum { NONE_LINGER = UINT16_MAX };
+
 /* How many linger in a ring of so many slots. */
 static inline uint16_t
 linger_of (unsigned size)

@@ -16,13 +16,23 @@ put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, uns
   return (uint16_t) (num_spare + count);
 }
 
-/* Large buffers are in use from now on. No promise is made again after it was taken back. */
+/* Of a slave: large buffers are in use from now on. No promise is made again after it was taken back. */
 static void __attribute__ ((cold))
 linger_less (queue_t *q)
 {
+  const uint16_t promised = atomic_load_explicit (&q->ring->linger, memory_order_relaxed);
   q->linger = linger_large (q->linger);
-  if (atomic_load_explicit (&q->ring->linger, memory_order_relaxed) > q->linger)
+  if (promised > q->linger && promised != NONE_LINGER)
     tx_promise (q, q->linger);
+}
+
+void __attribute__ ((cold))
+tx_much_at_once (queue_t *q, unsigned slots)
+{
+  if (q->slave)
+    linger_less (q);
+  if (slots > tx_most (q))
+    tx_promise (q, NONE_LINGER);
 }
 
 /* The buffers of the slots up to this one are no longer in use; those of the last slots rest. */

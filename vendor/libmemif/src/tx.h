@@ -36,8 +36,17 @@ tx_most (const queue_t *q)
   return q->mask + 1u - q->linger;
 }
 
-/* Tells observers how many slots linger; none where more than tx_most are to be written at once. */
+/* Tells observers how many slots linger. */
 void tx_promise (queue_t *q, uint16_t slots);
+/* More than tx_most are to be published at once: no more linger for ever than that leaves. */
+void tx_much_at_once (queue_t *q, unsigned slots);
+
+static inline void
+tx_at_once (queue_t *q, unsigned slots)
+{
+  if (__builtin_expect (slots > tx_most (q), 0))
+    tx_much_at_once (q, slots);
+}
 
 /* The slots that the peer has read, or offered, before the counter: acquire. */
 static inline uint16_t

@@ -243,8 +243,7 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
 	{
 	  if (q->next != q->done)
 	    publish (q, far);
-	  if (slots > tx_most (q))
-	    tx_promise (q, 0);
+	  tx_at_once (q, slots);
 	}
       if (copy_in (q, p->data, p->len, slots, far) < 0)
 	break;

@@ -128,8 +128,7 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
     }
   if (*count_out < count && !err)
     err = reserve_others (q, bufs, count, size, count_out);
-  if ((uint16_t) (q->next - q->done) > tx_most (q))
-    tx_promise (q, 0);
+  tx_at_once (q, (uint16_t) (q->next - q->done));
   queue_leave (q);
   return err;
 }
