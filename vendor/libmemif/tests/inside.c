@@ -90,19 +90,52 @@ a_sender_uses_few_buffers_where_all_is_read_at_once (void)
   pair_t p = { 0 };
   pair_open (&p, (settings_t){ .log2_ring_size = 12 });
   const queue_t *q = ((conn_t *) p.slave.conn)->tx[0];
-  const memif_ext_slice_t slice = { .data = bytes, .len = 64 };
-  unsigned least = q->num_spare[1];
+  const memif_ext_slice_t slice = { .data = bytes, .len = 256 }; /* a large one */
+  unsigned least = q->num_spare;
   for (int i = 0; i < SLOTS; i++)
     {
       uint16_t sent = 0, received = 0;
       memif_ext_packet_t packet;
       OK (memif_ext_tx_burst (p.slave.conn, 0, &slice, 1, &sent));
-      least = q->num_spare[1] < least ? q->num_spare[1] : least;
+      least = q->num_spare < least ? q->num_spare : least;
       OK (memif_ext_rx_burst (p.master.conn, 0, bytes + 64, 64, 64, &packet, 1, &received));
       EQUAL (sent, received);
     }
   /* Beside those that rest for observers. */
   CHECK (least >= SLOTS - 64);
+  pair_close (&p);
+}
+
+/* Those of a burst follow each other; what single ones touch is not fetched with their neighbours. */
+static void
+small_packets_lie_side_by_side_in_bursts_only (void)
+{
+  enum { BURST = 16, LENGTHS = 2 };
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 6 });
+  const queue_t *q = ((conn_t *) p.slave.conn)->tx[0];
+  const uint32_t lengths[LENGTHS] = { 60, 100 }, apart[LENGTHS] = { 64, 128 };
+  for (unsigned i = 0; i < LENGTHS; i++)
+    for (unsigned burst = 1; burst <= BURST; burst += BURST - 1)
+      {
+	memif_ext_slice_t slices[BURST];
+	memif_ext_packet_t packets[BURST];
+	uint32_t at[BURST];
+	uint16_t sent = 0, received = 0;
+	for (unsigned n = 0; n < BURST; n++)
+	  slices[n] = (memif_ext_slice_t){ .data = bytes, .len = lengths[i] };
+	for (unsigned n = 0; n < BURST; n += burst)
+	  OK (memif_ext_tx_burst (p.slave.conn, 0, slices, (uint16_t) burst, &sent));
+	for (unsigned n = 0; n < BURST; n++)
+	  at[n] = desc_read (&q->ring->desc[(q->next - BURST + n) & q->mask]).offset;
+	for (unsigned n = 1; n < BURST; n++)
+	  if (burst > 1)
+	    EQUAL (at[n], at[n - 1] + apart[i]);
+	  else
+	    CHECK (at[n] > at[n - 1] + 512 || at[n] + 512 < at[n - 1]);
+	OK (memif_ext_rx_burst (p.master.conn, 0, bytes, sizeof bytes, 128, packets, BURST, &received));
+	EQUAL (received, BURST);
+      }
   pair_close (&p);
 }
 
@@ -255,6 +288,7 @@ main (int argc, char **argv)
     { "unsealed_memory_of_a_waiting_link_is_left", unsealed_memory_of_a_waiting_link_is_left },
     { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
+    { "small_packets_lie_side_by_side_in_bursts_only", small_packets_lie_side_by_side_in_bursts_only },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "a_packet_that_is_alone_is_checked_too", a_packet_that_is_alone_is_checked_too },
     { "half_of_some_samples_tell_that_a_peer_is_far", half_of_some_samples_tell_that_a_peer_is_far },
