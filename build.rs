@@ -1,6 +1,5 @@
 //! Compiles the C core; with feature `bindgen`, makes its bindings afresh too.
 
-#[cfg(feature = "bindgen")]
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +26,12 @@ fn main() {
         .flag_if_supported("-fvisibility=hidden")
         .warnings(true)
         .extra_warnings(true);
+    // A musl-gcc beside another libc finds musl's headers alone. The kernel's are the system's.
+    if env::var("CARGO_CFG_TARGET_ENV").is_ok_and(|libc| libc == "musl") {
+        let machine = env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it");
+        build.flag("-idirafter/usr/include");
+        build.flag(format!("-idirafter/usr/include/{machine}-linux-gnu"));
+    }
     // The packet path is here, so debug builds get it optimised too; at level 3 it is slower.
     build.opt_level(2);
     build.compile("memif");

@@ -134,7 +134,7 @@ impl Loop {
         fill(&mut c.path, args.path.as_os_str().as_bytes());
         fill(&mut c.app_name, args.app_name.as_bytes());
         let period = libc::timespec {
-            tv_sec: args.reconnect.as_secs() as libc::time_t,
+            tv_sec: args.reconnect.as_secs() as _,
             tv_nsec: args.reconnect.subsec_nanos().into(),
         };
         c.connection_request_timer.it_value = period;

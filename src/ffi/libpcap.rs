@@ -41,6 +41,11 @@ const NAMES: [&str; 3] = ["libpcap.so.0.8", "libpcap.so.1", "libpcap.so"];
 fn api() -> Result<&'static Api, String> {
     static API: OnceLock<Result<Api, String>> = OnceLock::new();
     API.get_or_init(|| {
+        if cfg!(target_feature = "crt-static") {
+            let why = "filters need libpcap, which a static program can't load; \
+                       use a build for this system's own C library";
+            return Err(why.into());
+        }
         let mut problem = String::new();
         for name in NAMES {
             match load(name) {

@@ -65,7 +65,7 @@ impl Timer {
         let spec = libc::itimerspec {
             it_interval: never,
             it_value: libc::timespec {
-                tv_sec: after.as_secs().min(i32::MAX as u64) as libc::time_t,
+                tv_sec: after.as_secs().min(i32::MAX as u64) as _,
                 // No time at all would stop it.
                 tv_nsec: after.subsec_nanos().max(1).into(),
             },

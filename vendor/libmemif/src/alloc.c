@@ -1,4 +1,5 @@
 /* Memory by the program's functions, which need not know NULL. */
+#define _GNU_SOURCE
 #include "base.h"
 
 void *

@@ -7,6 +7,7 @@
  * The sender measures it by the way: how long it takes to read the peer's counter when the peer has
  * changed it, as its line then comes from there. Half of some samples decide: a pause of the
  * machine makes some longer, and others shorter. */
+#define _GNU_SOURCE
 #if defined(__x86_64__)
 #include <emmintrin.h>
 #endif

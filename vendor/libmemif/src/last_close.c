@@ -9,6 +9,8 @@
 
 #include "base.h"
 
+#pragma GCC diagnostic ignored "-Wsign-conversion" /* in musl's CMSG_NXTHDR */
+
 /* Sockets in the queues of sockets, as deep as the kernel allows; what a queue holds, and a
  * message. */
 enum { DEEPEST = 5, MOST_MESSAGES = 4096, MAX_ATTACHED = 253 };
@@ -69,7 +71,7 @@ end_message (int fd, int type, int depth)
   struct iovec iov = { .iov_base = bytes, .iov_len = sizeof bytes };
   struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
   const unsigned room = borrow ();
-  mh.msg_controllen = CMSG_SPACE (sizeof (struct ucred)) + CMSG_LEN (room * sizeof *inner);
+  mh.msg_controllen = (socklen_t) (CMSG_SPACE (sizeof (struct ucred)) + CMSG_LEN (room * sizeof *inner));
   ssize_t n = room ? recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) : -1;
   if (n < 0 && room && errno != EAGAIN) /* what happened to the connection is told once, before its queue */
     n = recvmsg (fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);

@@ -1,4 +1,5 @@
 /* Receiving: the slots of the ring, published and given back. */
+#define _GNU_SOURCE
 #include "rx.h"
 
 int

@@ -1,4 +1,5 @@
 /* Buffers of the 4.0 calls: reserving, chains, headroom. */
+#define _GNU_SOURCE
 #include <string.h>
 
 #include "support.h"

@@ -1,6 +1,7 @@
 /* Interfaces that are made and deleted ten thousand times: from callbacks, and on several threads.
  *
  * CHURN_ROUNDS: 10000 unless set. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>

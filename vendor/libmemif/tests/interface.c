@@ -1,4 +1,5 @@
 /* The public interface alone: every function by its name, every struct by its layout. */
+#define _GNU_SOURCE
 #include <assert.h>
 #include <libmemif.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
 /* Ends, and what fails on the way: buffers that the program still holds, memory, descriptors. */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* Buffers that go from a receive queue to a transmit queue without a copy. */
+#define _GNU_SOURCE
 #include <string.h>
 
 #include "support.h"

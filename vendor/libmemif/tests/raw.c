@@ -47,11 +47,11 @@ send_with (int wire, const uint8_t *bytes, size_t len, const int *fds, size_t co
   if (count)
     {
       mh.msg_control = &control;
-      mh.msg_controllen = CMSG_SPACE (count * sizeof *fds);
+      mh.msg_controllen = (socklen_t) CMSG_SPACE (count * sizeof *fds);
       struct cmsghdr *c = CMSG_FIRSTHDR (&mh);
       c->cmsg_level = SOL_SOCKET;
       c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN (count * sizeof *fds);
+      c->cmsg_len = (socklen_t) CMSG_LEN (count * sizeof *fds);
       memcpy (CMSG_DATA (c), fds, count * sizeof *fds);
     }
   return sendmsg (wire, &mh, MSG_NOSIGNAL) == (ssize_t) len;

@@ -1,5 +1,6 @@
 /* Ring sizes, buffer sizes and queue counts, unequal on the two sides: what is settled, and what
  * crosses. */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
 
