@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,14 @@ static WAITING: Mutex<VecDeque<Vec<u8>>> = Mutex::new(VecDeque::new());
 static WRITING: Mutex<()> = Mutex::new(());
 /// Wakes the thread that writes what others must not wait for.
 static WAKE: OnceLock<Box<dyn Fn() + Send + Sync>> = OnceLock::new();
+
+/// The last line of the terminal is a progress bar, which draws itself anew below what is said.
+static BAR: AtomicBool = AtomicBool::new(false);
+
+/// Whether a progress bar is drawn on standard error from now on.
+pub(crate) fn has_bar(shown: bool) {
+    BAR.store(shown, Ordering::Relaxed);
+}
 
 /// A line for the user; a closed standard error is nobody's problem.
 pub(crate) fn notice(text: impl fmt::Display) {
@@ -56,7 +65,7 @@ pub(crate) fn is_waiting() -> bool {
 pub(crate) fn flush() {
     let _writing = lock(&WRITING);
     while let Some(line) = lock(&WAITING).pop_front() {
-        let _ = io::stderr().write_all(&line);
+        write(&line);
     }
 }
 
@@ -74,9 +83,18 @@ pub(crate) fn write_what_fits() {
     };
     while is_waiting() && ready() {
         if let Some(line) = lock(&WAITING).pop_front() {
-            let _ = (&stderr).write_all(&line);
+            write(&line);
         }
     }
+}
+
+/// In place of the bar, if there is one.
+fn write(line: &[u8]) {
+    const CLEAR: &[u8] = b"\r\x1b[2K";
+    let _ = match BAR.load(Ordering::Relaxed) {
+        true => io::stderr().write_all(&[CLEAR, line].concat()),
+        false => io::stderr().write_all(line),
+    };
 }
 
 /// The last warnings: a peer that is refused comes again ten times a second, and the first time

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
 use crate::packets::{read, write_numbered};
 use crate::process::{MEMIF, Place, installed, wait_until};
 use crate::replay::{start_capture, start_replay};
@@ -222,4 +224,27 @@ fn a_replay_shows_how_far_it_is() {
     terminal.key("C-c");
     let shown = terminal.wait("code 0.");
     assert!(shown.contains("rated: "), "{shown}");
+}
+
+#[test]
+fn messages_do_not_stand_behind_the_bar() {
+    let place = Place::new();
+    let Some(terminal) = Terminal::new(&place) else {
+        return;
+    };
+    let (socket, file) = (place.socket(), place.text("in.pcap"));
+    write_numbered(&file, 0, 100_000, &[64]);
+    let capture = start_capture(&place, "slave", &["-w", "/dev/null"]);
+    terminal.enter(&format!(
+        "memif replay -s {socket} --role master --pps 2000 --resume {file}; echo code $?."
+    ));
+    terminal.wait(" packets/s, ");
+    capture.signal(Signal::SIGINT);
+    capture.finish().good();
+    let shown = terminal.wait("disconnected");
+    for line in shown.lines().filter(|line| line.contains("memif: ")) {
+        assert!(line.starts_with("memif: "), "{shown}");
+    }
+    terminal.key("C-c");
+    terminal.wait("code ");
 }

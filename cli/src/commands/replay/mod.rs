@@ -18,7 +18,7 @@ use crate::link::endpoint::Endpoint;
 use crate::link::session::{Linked, Session};
 use crate::metrics::MetricsArgs;
 use crate::pace::{Pacer, Rate};
-use crate::report::{count, notice, notice_later};
+use crate::report::{count, has_bar, notice, notice_later};
 use crate::values::some_time;
 
 mod batch;
@@ -206,6 +206,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         }
     };
     replay.progress.finish_and_clear();
+    has_bar(false);
     replay.counts.summary(time, !args.rate.topspeed);
     session.memif.close();
     // Stopping is a way to end well; what was sent counts.
@@ -254,6 +255,7 @@ fn progress(args: &Args, size: u64, sent: &Arc<AtomicU64>) -> ProgressBar {
         };
         bar.set_style(style.with_key("rate", rate));
     }
+    has_bar(true);
     bar
 }
 
