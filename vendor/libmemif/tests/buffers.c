@@ -390,19 +390,27 @@ what_a_burst_takes (void)
     }
 }
 
-/* Numbers of slots have 16 bits: buffers of many large rings are told apart all the same. */
+/* Numbers of slots have 16 bits: buffers of many large rings are told apart all the same. All of
+ * them are in use at once. */
 static void
 many_large_rings (void)
 {
+  enum { QUEUES = 9, PACKETS = 1 << 12 };
   pair_t p = { 0 };
-  pair_open (&p, (settings_t){ .log2_ring_size = 12, .buffer_size = 64, .s2m = 12 });
-  for (uint32_t round = 0; round < 3; round++)
-    for (uint16_t q = 0; q < 12; q++)
-      for (uint32_t i = 0; i < 3000; i++)
+  pair_open (&p, (settings_t){ .log2_ring_size = 12, .buffer_size = 64, .s2m = QUEUES, .m2s = QUEUES });
+  for (int received = 0; received < 2; received++)
+    for (uint32_t q = 0; q < 2 * QUEUES; q++)
+      for (uint32_t i = 0; i < PACKETS; i++)
 	{
-	  OK (send_packet (p.slave.conn, q, i + q, 64));
-	  EQUAL (receive_packet (p.master.conn, q, bytes, sizeof bytes), 64);
-	  CHECK (is_pattern (bytes, i + q, 64));
+	  side_t *from = q < QUEUES ? &p.slave : &p.master, *to = q < QUEUES ? &p.master : &p.slave;
+	  const uint16_t qid = (uint16_t) (q % QUEUES);
+	  if (!received)
+	    OK (send_packet (from->conn, qid, q * PACKETS + i, 64));
+	  else
+	    {
+	      EQUAL (receive_packet (to->conn, qid, bytes, sizeof bytes), 64);
+	      CHECK (is_pattern (bytes, q * PACKETS + i, 64));
+	    }
 	}
   pair_close (&p);
 }
