@@ -27,6 +27,27 @@ a_senders_counter_does_not_go_back (void)
   pair_close (&p);
 }
 
+/* Nor does a master take slots that a slave does not have, or has taken back. */
+static void
+a_masters_slots_are_those_of_the_ring (void)
+{
+  static const uint16_t offered[] = { 17, 3 };
+  for (int i = 0; i < 2; i++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+      queue_t *q = ((conn_t *) p.master.conn)->tx[0];
+      EQUAL (tx_free_slots (q), 16);
+      memif_buffer_t b[4];
+      uint16_t n = 0;
+      OK (memif_buffer_alloc (p.master.conn, 0, b, 4, &n, 64));
+      EQUAL (tx_free_slots (q), 12);
+      atomic_store (&q->ring->head, offered[i]);
+      EQUAL (tx_free_slots (q), -1);
+      pair_close (&p);
+    }
+}
+
 /* The peer's pool goes on using it: nothing is read there once the link is down. */
 static void
 unsealed_memory_of_a_waiting_link_is_left (void)
@@ -252,6 +273,7 @@ main (int argc, char **argv)
 {
   static const test_t tests[] = {
     { "a_senders_counter_does_not_go_back", a_senders_counter_does_not_go_back },
+    { "a_masters_slots_are_those_of_the_ring", a_masters_slots_are_those_of_the_ring },
     { "unsealed_memory_of_a_waiting_link_is_left", unsealed_memory_of_a_waiting_link_is_left },
     { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
