@@ -150,24 +150,25 @@ packets_are_checked_whether_alone_or_not (void)
     { .region = 1, .length = UINT32_MAX },
   };
   enum { BAD = sizeof bad / sizeof *bad };
-  for (unsigned i = 0; i < 8 * BAD; i++)
+  for (unsigned i = 0; i < 16 * BAD; i++)
     {
       const uint16_t count = i & 4 ? 2 : 1;
       pair_t p = { 0 };
       pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+      memif_conn_handle_t from = i & 8 ? p.master.conn : p.slave.conn;
+      memif_conn_handle_t to = i & 8 ? p.slave.conn : p.master.conn;
       if (i & 1)
-	OK (memif_set_rx_mode (p.master.conn, MEMIF_RX_MODE_POLLING, 0));
+	OK (memif_set_rx_mode (to, MEMIF_RX_MODE_POLLING, 0));
       for (uint16_t packet = 0; packet < count; packet++)
-	OK (send_packet (p.slave.conn, 0, i, 64));
-      desc_write (&((conn_t *) p.master.conn)->rx[0]->ring->desc[0], bad[i % BAD]);
+	OK (send_packet (from, 0, i, 64));
+      desc_write (&((conn_t *) to)->rx[0]->ring->desc[0], bad[i % BAD]);
       uint16_t n = 0;
       memif_buffer_t buffers[2];
       memif_ext_packet_t packets[2];
       if (i & 2)
-	FAILS (memif_rx_burst (p.master.conn, 0, buffers, count, &n), MEMIF_ERR_MFMSG);
+	FAILS (memif_rx_burst (to, 0, buffers, count, &n), MEMIF_ERR_MFMSG);
       else
-	FAILS (memif_ext_rx_burst (p.master.conn, 0, bytes, sizeof bytes, sizeof bytes, packets, count, &n),
-	       MEMIF_ERR_MFMSG);
+	FAILS (memif_ext_rx_burst (to, 0, bytes, sizeof bytes, sizeof bytes, packets, count, &n), MEMIF_ERR_MFMSG);
       EQUAL (n, 0);
       pair_close (&p);
     }
