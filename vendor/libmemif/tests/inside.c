@@ -174,6 +174,39 @@ packets_are_checked_whether_alone_or_not (void)
     }
 }
 
+static void
+what_came_before_a_bad_one_is_delivered (void)
+{
+  for (unsigned i = 0; i < 8; i++)
+    {
+      const uint16_t slots = i & 4 ? 2 : 1; /* of the good one */
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = 64 });
+      memif_conn_handle_t from = i & 1 ? p.master.conn : p.slave.conn;
+      memif_conn_handle_t to = i & 1 ? p.slave.conn : p.master.conn;
+      OK (send_packet (from, 0, 1, (uint16_t) (slots * 50)));
+      OK (send_packet (from, 0, 2, 50));
+      desc_write (&((conn_t *) to)->rx[0]->ring->desc[slots], (desc_t){ .region = 77, .length = 64 });
+      uint16_t n = 0;
+      memif_buffer_t buffers[4];
+      memif_ext_packet_t packets[4];
+      if (i & 2)
+	{
+	  FAILS (memif_rx_burst (to, 0, buffers, 4, &n), MEMIF_ERR_NOBUF);
+	  EQUAL (n, slots);
+	  FAILS (memif_rx_burst (to, 0, buffers, 4, &n), MEMIF_ERR_MFMSG);
+	}
+      else
+	{
+	  OK (memif_ext_rx_burst (to, 0, bytes, sizeof bytes, 2048, packets, 4, &n));
+	  EQUAL (n, 1);
+	  FAILS (memif_ext_rx_burst (to, 0, bytes, sizeof bytes, 2048, packets, 4, &n), MEMIF_ERR_MFMSG);
+	}
+      EQUAL (n, 0);
+      pair_close (&p);
+    }
+}
+
 static int
 read_all (memif_conn_handle_t conn, void *ctx, uint16_t qid)
 {
@@ -282,6 +315,7 @@ main (int argc, char **argv)
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
+    { "what_came_before_a_bad_one_is_delivered", what_came_before_a_bad_one_is_delivered },
     { "half_of_some_samples_tell_that_a_peer_is_far", half_of_some_samples_tell_that_a_peer_is_far },
     { "packets_for_a_far_peer_are_whole", packets_for_a_far_peer_are_whole },
     { "a_program_with_on_interrupt_gets_what_nobody_told_of", a_program_with_on_interrupt_gets_what_nobody_told_of },
