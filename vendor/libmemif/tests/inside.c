@@ -127,6 +127,23 @@ a_sender_uses_few_buffers_where_all_is_read_at_once (void)
   pair_close (&p);
 }
 
+/* What waits to be closed is counted for the process that has brought it. */
+static void
+both_sides_know_whose_channel_it_is (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  const side_t *sides[] = { &p.master, &p.slave };
+  for (int i = 0; i < 2; i++)
+    {
+      const conn_t *c = sides[i]->conn;
+      EQUAL (c->channel->peer.pid, getpid ());
+      EQUAL (c->channel->peer.uid, getuid ());
+      EQUAL (c->link->peer.pid, getpid ());
+    }
+  pair_close (&p);
+}
+
 static void
 memory_for_packets_holds_one_at_least (void)
 {
@@ -313,6 +330,7 @@ main (int argc, char **argv)
     { "unsealed_memory_of_a_waiting_link_is_left", unsealed_memory_of_a_waiting_link_is_left },
     { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
+    { "both_sides_know_whose_channel_it_is", both_sides_know_whose_channel_it_is },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
     { "what_came_before_a_bad_one_is_delivered", what_came_before_a_bad_one_is_delivered },
