@@ -175,6 +175,40 @@ order_is_kept (void)
   pair_close (&p);
 }
 
+/* Packets of one buffer each, and a chain behind them. */
+static void
+a_burst_tells_of_each_buffer (void)
+{
+  static const uint16_t lengths[] = { 1, 64, 128, 77, 200, 30 };
+  enum { COUNT = sizeof lengths / sizeof *lengths, CHAIN = 4, BUFFERS = COUNT + 1 };
+  for (int master = 0; master < 2; master++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = 128 });
+      side_t *from = master ? &p.master : &p.slave, *to = master ? &p.slave : &p.master;
+      memif_buffer_t b[BUFFERS + 1];
+      uint16_t n = 0;
+      for (int round = 0; round < 5; round++)
+	{
+	  for (uint32_t i = 0; i < COUNT; i++)
+	    OK (send_packet (from->conn, 0, i, lengths[i]));
+	  memset (b, 0xee, sizeof b);
+	  OK (memif_rx_burst (to->conn, 0, b, BUFFERS + 1, &n));
+	  EQUAL (n, BUFFERS);
+	  for (uint16_t i = 0; i < BUFFERS; i++)
+	    {
+	      EQUAL (b[i].desc_index, round * BUFFERS + i);
+	      EQUAL (b[i].flags, i == CHAIN ? MEMIF_BUFFER_FLAG_NEXT : 0);
+	      EQUAL (b[i].len, i < CHAIN ? lengths[i] : i == CHAIN ? 128 : i == CHAIN + 1 ? 72 : 30);
+	      if (i < CHAIN)
+		CHECK (is_pattern (b[i].data, i, b[i].len));
+	    }
+	  OK (memif_refill_queue (to->conn, 0, n, 0));
+	}
+      pair_close (&p);
+    }
+}
+
 /* A slave may send from within a buffer. */
 static void
 data_may_start_inside (void)
@@ -446,6 +480,7 @@ main (int argc, char **argv)
     { "small_buffers_of_the_peer", small_buffers_of_the_peer },
     { "too_small_buffers_of_the_peer", too_small_buffers_of_the_peer },
     { "order_is_kept", order_is_kept },
+    { "a_burst_tells_of_each_buffer", a_burst_tells_of_each_buffer },
     { "data_may_start_inside", data_may_start_inside },
     { "headroom", headroom },
     { "refill_knows_its_limit", refill_knows_its_limit },
