@@ -156,6 +156,9 @@ fn a_handle_may_have_one_direction_only() {
     to.write_packet_timeout(b"x", Some(LONG)).unwrap();
     assert_eq!(read(&mut from), b"x");
     assert!(!to.read_packet().unwrap_err().is_eof());
+    let mut packets = to.packets();
+    assert!(packets.next().expect("an error").is_err());
+    assert!(packets.next().is_none(), "it would come again and again");
     assert!(!from.write_packet(b"x").unwrap_err().is_eof());
     assert!(master.packet_handle(2).is_err());
     assert!(fill(&mut to, 60).len() > 1);

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -124,6 +125,29 @@ a_sender_uses_few_buffers_where_all_is_read_at_once (void)
     }
   /* Beside those that rest for observers. */
   CHECK (least >= SLOTS - 64);
+  pair_close (&p);
+}
+
+/* Offsets have 32 bits, and so a ring at the end of them does not reach the beginning again. */
+static void
+a_ring_lies_in_its_region (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  link_t *l = ((conn_t *) p.master.conn)->link;
+  const uint32_t last = (uint32_t) (l->regions[0].size - ring_bytes (1));
+  const uint32_t offsets[] = { last + 8, (uint32_t) l->regions[0].size, UINT32_MAX - 159, UINT32_MAX - 127, UINT32_MAX - 7 };
+  add_ring_t ring = { .flags = ADD_RING_S2M, .index = 1, .log2_ring_size = 1 };
+  const char *why;
+  int efd = eventfd (0, EFD_NONBLOCK);
+  CHECK (efd >= 0);
+  for (unsigned i = 0; i < sizeof offsets / sizeof *offsets; i++)
+    {
+      ring.offset = offsets[i];
+      FAILS (link_add_ring (l, &ring, efd, 2, &why), MEMIF_ERR_MFMSG);
+    }
+  ring.offset = last;
+  OK (link_add_ring (l, &ring, efd, 2, &why));
   pair_close (&p);
 }
 
@@ -330,6 +354,7 @@ main (int argc, char **argv)
     { "unsealed_memory_of_a_waiting_link_is_left", unsealed_memory_of_a_waiting_link_is_left },
     { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
+    { "a_ring_lies_in_its_region", a_ring_lies_in_its_region },
     { "both_sides_know_whose_channel_it_is", both_sides_know_whose_channel_it_is },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
