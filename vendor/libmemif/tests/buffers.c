@@ -470,6 +470,46 @@ without_a_link (void)
   side_close (&p.slave);
 }
 
+/* The calls of libmemif_ext.h; interface.c has those of 4.0. */
+static void
+without_a_queue (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  const uint16_t none = 1;
+  memif_ext_packet_t packet;
+  memif_ext_lent_t lent = { 0 };
+  memif_ext_slice_t slice = { bytes, 64 };
+  uint16_t n;
+  uint32_t number;
+  uint64_t count;
+  int result;
+  for (int i = 0; i < 2; i++)
+    {
+      memif_conn_handle_t c = i ? p.slave.conn : NULL;
+      FAILS (memif_ext_rx_burst (c, none, bytes, sizeof bytes, 64, &packet, 1, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_overrun (c, none, &count), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_full (c, none, &count), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_lend (c, none, &lent, 1, &n, &number), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_return (c, none, 0, 0), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_read (c, none, 0, &lent, 0, bytes, 0), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_wait (c, none, 0, 0, 0, &result), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_wake (c, none), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_prepare (c, none), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_fd (c, none, &result), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_state (c, none, &result), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_burst (c, none, &slice, 1, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_fits (c, none, 64), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_free (c, none, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_room (c, none, &number, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_offered (c, none, &result), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_pending (c, none, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_lot (c, none, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_state (c, none, &result), MEMIF_ERR_QID);
+    }
+  pair_close (&p);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -490,6 +530,7 @@ main (int argc, char **argv)
     { "what_a_burst_takes", what_a_burst_takes },
     { "many_large_rings", many_large_rings },
     { "without_a_link", without_a_link },
+    { "without_a_queue", without_a_queue },
   };
   return RUN (argc, argv, tests);
 }
