@@ -152,6 +152,44 @@ a_ring_lies_in_its_region (void)
   pair_close (&p);
 }
 
+/* The same of whoever looks on. */
+static void
+what_is_watched_lies_in_its_memory (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  const link_t *l = ((conn_t *) p.slave.conn)->link;
+  const int fds[] = { l->regions[0].fd, l->regions[1].fd };
+  const uint32_t last = (uint32_t) (l->regions[0].size - ring_bytes (1));
+  const uint32_t offsets[] = { last + 8, UINT32_MAX - 159, UINT32_MAX - 127, UINT32_MAX - 7 };
+  memif_ext_view_handle_t view;
+  memif_ext_watch_handle_t watch;
+  memif_ext_view_state_t state;
+  memif_ext_view_ring_t ring = { .log2_size = 1 };
+  const char *why;
+  OK (memif_ext_view_open (&view, fds, 2, 0, &why));
+  for (unsigned i = 0; i < sizeof offsets / sizeof *offsets; i++)
+    {
+      ring.offset = offsets[i];
+      FAILS (memif_ext_view_state (view, ring, 0, 0, &state), MEMIF_ERR_INVAL_ARG);
+    }
+  ring.offset = last;
+  OK (memif_ext_view_state (view, ring, 0, 0, &state));
+
+  ring = (memif_ext_view_ring_t){ .offset = 0, .log2_size = 4 };
+  OK (memif_ext_watch_open (&watch, view, ring, 0));
+  OK (send_packet (p.slave.conn, 0, 1, 64));
+  desc_write (&((conn_t *) p.slave.conn)->tx[0]->ring->desc[0],
+	      (desc_t){ .region = 1, .offset = UINT32_MAX - 32, .length = 64 });
+  memif_ext_packet_t packet;
+  uint16_t n, behind;
+  FAILS (memif_ext_watch_look (watch, bytes, sizeof bytes, 64, &packet, 1, &n, &behind), MEMIF_ERR_MFMSG);
+  EQUAL (n, 0);
+  memif_ext_watch_close (watch);
+  memif_ext_view_close (view);
+  pair_close (&p);
+}
+
 /* What waits to be closed is counted for the process that has brought it. */
 static void
 both_sides_know_whose_channel_it_is (void)
@@ -356,6 +394,7 @@ main (int argc, char **argv)
     { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
     { "a_ring_lies_in_its_region", a_ring_lies_in_its_region },
+    { "what_is_watched_lies_in_its_memory", what_is_watched_lies_in_its_memory },
     { "both_sides_know_whose_channel_it_is", both_sides_know_whose_channel_it_is },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
