@@ -190,6 +190,28 @@ what_is_watched_lies_in_its_memory (void)
   pair_close (&p);
 }
 
+/* For whoever looks on: the length of a packet that lay where the slave had offered. */
+static void
+a_slot_that_was_moved_gets_no_length (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  shared_desc_t *desc = ((conn_t *) p.slave.conn)->rx[0]->ring->desc;
+  memif_ext_packet_t packet;
+  uint16_t n;
+  for (uint32_t slot = 0; slot < 2; slot++)
+    {
+      OK (send_packet (p.master.conn, 0, slot, 64));
+      desc_t d = desc_read (&desc[slot]);
+      d.offset += slot;
+      desc_write (&desc[slot], d);
+      OK (memif_ext_rx_burst (p.slave.conn, 0, bytes, sizeof bytes, 64, &packet, 1, &n));
+      EQUAL (n, 1);
+      EQUAL (desc_read (&desc[slot]).metadata & 0xFFFF, slot ? 0 : 64);
+    }
+  pair_close (&p);
+}
+
 /* What waits to be closed is counted for the process that has brought it. */
 static void
 both_sides_know_whose_channel_it_is (void)
@@ -395,6 +417,7 @@ main (int argc, char **argv)
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
     { "a_ring_lies_in_its_region", a_ring_lies_in_its_region },
     { "what_is_watched_lies_in_its_memory", what_is_watched_lies_in_its_memory },
+    { "a_slot_that_was_moved_gets_no_length", a_slot_that_was_moved_gets_no_length },
     { "both_sides_know_whose_channel_it_is", both_sides_know_whose_channel_it_is },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
