@@ -10,9 +10,9 @@
 //! receiver has taken it, that is always so of a packet to the master. After that it is while its
 //! sender can't have come round to its buffer again:
 //!
-//! * The ends of this library tell how long packets stay: 512 slots of a slave's, 256 once it has
-//!   sent large packets, and of a master's all of the ring but 256 slots. A slave also leaves the lengths of what it has
-//!   received.
+//! * The ends of this library tell how long packets stay: all of the ring but 256 slots; of a slave
+//!   that has sent large packets, or in place, 256 slots. A program that publishes more than 256
+//!   slots at once may end that. A slave also leaves the lengths of what it has received.
 //! * Others that have a buffer for each slot, as VPP without zero copy and DPDK, are seen to. Up to
 //!   half of the ring stays; it is supposed that they do not publish more than that at once.
 //! * Of all others nothing stays.

@@ -9,7 +9,7 @@ use memif::{Context, MemifConfig};
 use nix::sys::signal::Signal;
 
 use crate::packets::{all, assert_numbered, numbered, read, write_numbered};
-use crate::process::{PATIENCE, Place, Process, memif, run, wait_until};
+use crate::process::{PATIENCE, Place, Process, has_filters, memif, run, wait_until};
 use crate::replay::{start_capture, start_replay};
 
 const PACKETS: u64 = 100_000;
@@ -150,7 +150,8 @@ fn a_time_that_ends_loses_nothing_of_the_buffer() {
 
 #[test]
 fn a_count_is_exact_and_the_rest_stays_with_the_peer() {
-    for options in [&["-c", "777"][..], &["-c", "777", "less", "65"]] {
+    let filtered = has_filters().then_some(&["-c", "777", "less", "65"][..]);
+    for options in std::iter::once(&["-c", "777"][..]).chain(filtered) {
         let place = Place::new();
         let (file, out) = (place.text("in.pcap"), place.text("out.pcap"));
         write_numbered(&file, 0, 5000, &[64]);

@@ -3,7 +3,7 @@
 use nix::unistd::geteuid;
 
 use crate::packets::{all, read};
-use crate::process::{MEMIF, Place, Process, installed, run};
+use crate::process::{MEMIF, Place, Process, has_filters, installed, run};
 use crate::replay::{start_capture, start_replay};
 
 const MIXED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/mixed.pcap");
@@ -37,6 +37,9 @@ fn without_libpcap_it_says_what_is_missing() {
 
 #[test]
 fn only_what_matches_is_printed_counted_and_written() {
+    if !has_filters() {
+        return;
+    }
     for (filter, count) in [
         (&["icmp"][..], 9),
         (&["udp", "port", "53"], 2),
@@ -56,6 +59,9 @@ fn only_what_matches_is_printed_counted_and_written() {
 
 #[test]
 fn a_link_is_filtered_whole_packets_before_they_are_cut() {
+    if !has_filters() {
+        return;
+    }
     let place = Place::new();
     let out = place.text("out.pcapng");
     let options = ["--once", "--snaplen", "20", "-w", &out, "udp", "port", "53"];
@@ -77,6 +83,9 @@ fn a_link_is_filtered_whole_packets_before_they_are_cut() {
 
 #[test]
 fn a_replay_sends_what_matches() {
+    if !has_filters() {
+        return;
+    }
     let place = Place::new();
     let out = place.text("out.pcap");
     let capture = start_capture(&place, "master", &["--once", "-w", &out]);
@@ -93,6 +102,9 @@ fn a_replay_sends_what_matches() {
 
 #[test]
 fn libpcaps_message_is_shown() {
+    if !has_filters() {
+        return;
+    }
     for args in [
         &["capture", "-r", MIXED, "udp", "prt", "9"][..],
         &["replay", "-s", "x", MIXED, "udp", "prt", "9"],
@@ -128,6 +140,9 @@ fn a_bridge_with_a_filter_needs_a_file() {
 /// Of the packets too that were read ahead.
 #[test]
 fn a_replay_from_memory_counts_what_the_filter_rejects() {
+    if !has_filters() {
+        return;
+    }
     let place = Place::new();
     let capture = start_capture(&place, "master", &["--once", "--count-only"]);
     let options = ["--topspeed", "-K", MIXED, "icmp"];

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::packets::{read, write_numbered};
-use crate::process::{MEMIF, Place, wait_until};
+use crate::process::{MEMIF, Place, installed, wait_until};
 use crate::replay::{start_capture, start_replay};
 
 /// A shell on a terminal of its own server, gone when dropped.
@@ -14,14 +14,7 @@ struct Terminal {
 impl Terminal {
     /// `None`, with the reason printed, where tmux is not installed.
     fn new(place: &Place) -> Option<Self> {
-        if Command::new("tmux").arg("-V").output().is_err() {
-            let required =
-                std::env::var("MEMIF_REQUIRE_INTEROP").is_ok_and(|v| v == "1" || v == "all");
-            assert!(
-                !required,
-                "tmux is not installed, and MEMIF_REQUIRE_INTEROP demands it"
-            );
-            eprintln!("skipped: tmux is not installed");
+        if !installed(&["tmux"]) {
             return None;
         }
         let this = Self {
@@ -140,8 +133,7 @@ fn a_pipe_into_another_program() {
     let Some(terminal) = Terminal::new(&place) else {
         return;
     };
-    if Command::new("tshark").arg("--version").output().is_err() {
-        eprintln!("skipped: tshark is not installed");
+    if !installed(&["tshark"]) {
         return;
     }
     let (socket, file) = (place.socket(), place.text("in.pcap"));

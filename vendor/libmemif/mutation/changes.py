@@ -29,7 +29,7 @@ PAST_FAULTS = [
     ("tx_in_place.c", "    return tx_too_small (q, size, free_slots)",
      "    return q->next = (uint16_t) (q->next + free_slots), tx_too_small (q, size, free_slots)"),
     ("tx_in_place.c", "*n = (uint16_t) (*n + slots);", "++*n;"),
-    ("exchange.c", "[q->num_spare[own_small (b)]++] = b;", "[0] = b;"),
+    ("exchange.c", "q->spare[q->num_spare++] = b;", "q->spare[0] = b;"),
     ("exchange.c", "(buf->desc_index - q->done) > (uint16_t) (q->next - q->done)", "0 > 1"),
 ]
 

@@ -37,7 +37,7 @@ enum { LOG2 = 1, SLOTS = 1 << LOG2, RING = sizeof (ring_t) + 16 * SLOTS, ARENA =
 
 static uint8_t ring[RING], memory_0[SIZE_0], memory_1[SIZE_1];
 static region_t regions[REGIONS];
-static own_t own[2 * SLOTS], spare[2][2 * SLOTS];
+static own_t own[2 * SLOTS];
 static sock_t sock;
 static conn_t conn;
 static link_t its_link;

@@ -45,7 +45,7 @@ static void
 move (queue_t *q, queue_t *from, memif_buffer_t *b)
 {
   own_t *received = own_at (from, b->desc_index), *next = own_at (q, q->next);
-  const own_t spare = q->spare[0][--q->num_spare[0]];
+  const own_t spare = q->spare[--q->num_spare];
   *next = spare;
   if (own_region (*received) == q->base_region)
     {
@@ -85,8 +85,7 @@ enqueue (queue_t *q, queue_t *from, memif_buffer_t *bufs, uint16_t left, uint16_
     return MEMIF_ERR_NOBUF_RING;
   for (uint16_t i = 0; i < links; i++)
     move (q, from, &bufs[i]);
-  if ((uint16_t) (q->next - q->done) > tx_most (q))
-    tx_promise (q, 0);
+  tx_at_once (q, (uint16_t) (q->next - q->done));
   *moved = (uint16_t) (*moved + links);
   return MEMIF_ERR_SUCCESS;
 }
@@ -194,7 +193,8 @@ memif_set_next_free_buffer (memif_conn_handle_t conn, uint16_t qid, memif_buffer
       if (!q->slave)
 	continue;
       const own_t b = *own_at (q, q->next);
-      q->spare[own_small (b)][q->num_spare[own_small (b)]++] = b;
+      if (!own_small (b))
+	q->spare[q->num_spare++] = b;
     }
   queue_leave (q);
   return err;

@@ -39,15 +39,32 @@ own_region (own_t own)
   return (uint16_t) (own.word >> 32);
 }
 
-/* SMALL_BUFFER bytes, as against the interface's buffer size. */
+/* It belongs to the slot, as against those of the interface's buffer size. */
 static inline bool
 own_small (own_t own)
 {
   return own.word >> 48;
 }
 
-/* Small packets lie close together: few cache lines and pages. */
-enum { SMALL_BUFFER = 128, SMALL_STRIDE = 192 }; /* an odd number of cache lines apart */
+/* Small packets of a slave lie close together, in buffers that belong to slots: what was sent lingers
+ * there as long as its descriptor. Each slot has one of each kind. Those of a burst follow each
+ * other, so that both processors read ahead. Those of single packets are apart, as while one is read
+ * the next is written, and what is near would be fetched with it. */
+typedef enum { SMALL_LINE, SMALL_PAIR, SMALL_APART } small_t;
+enum { LINE_BUFFER = 64, SMALL_BUFFER = 128, SMALL_ROOM = LINE_BUFFER + 2 * SMALL_BUFFER, APART = 37 };
+
+/* Where a slot's buffer begins, in a ring of so many slots. */
+static inline uint32_t
+small_offset (small_t kind, uint32_t at, unsigned slot, unsigned slots)
+{
+  if (kind == SMALL_LINE)
+    return at + slot * LINE_BUFFER;
+  at += slots * LINE_BUFFER;
+  if (kind == SMALL_PAIR)
+    return at + slot * SMALL_BUFFER;
+  at += slots * SMALL_BUFFER;
+  return at + (slot * APART & (slots - 1)) * SMALL_BUFFER; /* APART is odd, so each slot has its own */
+}
 
 typedef struct
 {
@@ -61,8 +78,9 @@ typedef struct
 {
   ring_t *shm; /* NULL until the regions are mapped */
   own_t *own;  /* slave: the buffer of each slot; as it sends, of twice as many, those in use */
-  own_t *spare[2]; /* slave, sending: buffers not in use, [1] the small ones */
+  own_t *spare;	       /* slave, sending: buffers not in use; the small ones belong to slots */
   uint32_t small_size; /* what goes into a small one; 0: there are none */
+  uint32_t small;      /* where they begin, in the region of the others */
   uint32_t offset;
   uint16_t region;
   uint16_t linger; /* slave, sending: slots whose buffers rest, beside those in use */
@@ -70,16 +88,26 @@ typedef struct
   int efd;
 } link_ring_t;
 
-/* How long what a slave has sent stays, for observers, in slots: at 100,000 packets/s some 5 ms, for
- * which the scheduler may hold an observer up; of large buffers less, as those in turn are to stay in
- * the core's own cache. */
-enum { LINGER_SMALL = 512, LINGER_LARGE = 256 };
+/* Slots that are published at once, at most: for observers the others stay as they are. So what was
+ * sent can be read for 7 ms at 100,000 packets/s, and the scheduler may hold an observer up for that
+ * long. Of large buffers less stay, as those in turn are to stay in the core's own cache. */
+enum { AT_ONCE = 256, LINGER_LARGE = 256 };
 
-/* Of a ring of so many slots that linger: how many buffers of this size may have to rest. */
+/* Promised where more was published at once: none do, and it is one of ours that says so. */
+enum { NONE_LINGER = UINT16_MAX };
+
+/* How many linger in a ring of so many slots. */
 static inline uint16_t
-linger_of (uint16_t linger, bool small)
+linger_of (unsigned size)
 {
-  return small || linger < LINGER_LARGE ? linger : LINGER_LARGE;
+  return (uint16_t) (size / 2 > AT_ONCE ? size - AT_ONCE : size / 2);
+}
+
+/* Of so many slots that linger: how many large buffers may have to rest. */
+static inline uint16_t
+linger_large (uint16_t linger)
+{
+  return linger < LINGER_LARGE ? linger : LINGER_LARGE;
 }
 
 /* The shared memory of one connection. */

@@ -178,6 +178,13 @@ listener_open (sock_t *s)
   int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return fail (s, error_of_errno (errno), "can't make a socket (errno %d)", errno);
+  /* Before it has a name, which could not be given back at once without. */
+  if ((s->spare = fcntl (fd, F_DUPFD_CLOEXEC, 0)) < 0)
+    {
+      err = fail (s, error_of_errno (errno), "no descriptor to end %s with (errno %d)", s->path, errno);
+      close (fd);
+      return err;
+    }
 
   /* The file gets the permissions of its socket less the umask: never more than it is to have. */
   fchmod (fd, s->ext.file_mode);
@@ -192,8 +199,6 @@ listener_open (sock_t *s)
   if (!err && bound < 0)
     err = fail (s, error_of_errno (errno), "can't listen on %s: %s (errno %d)", s->path,
 		memif_strerror (error_of_errno (errno)), errno);
-  if (!err && (s->spare = fcntl (fd, F_DUPFD_CLOEXEC, 0)) < 0)
-    err = fail (s, error_of_errno (errno), "no descriptor to end %s with (errno %d)", s->path, errno);
   /* Nobody can connect yet. */
   if (!err && s->path[0] != '@')
     err = access_set (s, &s->listener_dev, &s->listener_ino);

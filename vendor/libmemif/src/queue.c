@@ -132,7 +132,7 @@ release (queue_t *q)
   q->link = NULL;
   q->ring = NULL;
   q->number++;
-  q->own = q->spare[0] = q->spare[1] = NULL;
+  q->own = q->spare = NULL;
   q->regions = NULL;
   q->num_regions = 0;
   q->efd = -1;
@@ -166,14 +166,6 @@ queues_destroy (conn_t *c)
     link_unref (c->external); /* the last reference, as in queues_return_external */
 }
 
-/* A master writes to the slot of a packet a whole ring later, less what it may be at by then. */
-static uint16_t
-master_linger (const queue_t *q)
-{
-  const unsigned size = q->mask + 1u;
-  return (uint16_t) (size / 2 > MASTER_BURST ? size - MASTER_BURST : size / 2);
-}
-
 /* With the lock held: works on this link from now on. */
 static void
 install (queue_t *q, link_t *l, link_ring_t *r)
@@ -181,11 +173,8 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->link = l;
   q->ring = r->shm;
   q->own = r->own;
-  for (int small = 0; small < 2; small++)
-    {
-      q->spare[small] = r->spare[small];
-      q->num_spare[small] = (uint16_t) ((1u << r->log2) + linger_of (r->linger, small));
-    }
+  q->spare = r->spare;
+  q->num_spare = (uint16_t) ((1u << r->log2) + linger_large (r->linger));
   q->regions = l->regions;
   q->num_regions = l->num_regions;
   if (r->own)
@@ -195,6 +184,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
     }
   q->buffer_size = l->buffer_size;
   q->small_size = r->small_size;
+  q->small = r->small;
   q->first_length = desc_read (&r->shm->desc[0]).length;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
   q->own_mask = (uint16_t) (q->rx ? q->mask : 2 * q->mask + 1);
@@ -207,7 +197,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->state = QUEUE_UP;
   if (!q->rx)
     {
-      q->linger = q->slave ? r->linger : master_linger (q);
+      q->linger = q->slave ? r->linger : linger_of (q->mask + 1u);
       tx_promise (q, q->linger);
       return;
     }

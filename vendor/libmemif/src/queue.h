@@ -83,10 +83,10 @@ struct queue
   /* Sending: */
   uint8_t until_measured; /* owner: bursts until far.c measures again */
   uint16_t reclaimed;	/* owner, slave: first slot whose buffer is not back among the spare ones */
-  uint16_t num_spare[2]; /* owner, slave */
-  own_t *spare[2];	/* link; owner: what they hold */
+  uint16_t num_spare;	/* owner, slave */
+  own_t *spare;		/* link; owner: what it holds */
   uint8_t *base;	/* link, slave: the region of all its buffers */
-  uint32_t small_size;	/* link, slave */
+  uint32_t small_size, small; /* link, slave */
   uint16_t base_region; /* link, slave */
   uint16_t offered;	/* owner, master: most slots ever seen free */
 

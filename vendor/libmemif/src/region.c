@@ -45,8 +45,7 @@ rings_free (link_t *l, link_ring_t *rings, unsigned count)
       if (rings[i].efd >= 0)
 	foreign_close (rings[i].efd, FOREIGN_CHECKED, &l->peer);
       give_back (&l->memory, rings[i].own);
-      give_back (&l->memory, rings[i].spare[0]);
-      give_back (&l->memory, rings[i].spare[1]);
+      give_back (&l->memory, rings[i].spare);
     }
   give_back (&l->memory, rings);
 }
@@ -175,29 +174,18 @@ ring_at (const link_t *l, unsigned i)
   return i < l->num_s2m ? &l->s2m[i] : &l->m2s[i - l->num_s2m];
 }
 
-/* What a sending slave fills: a large buffer for each slot, and a small one; and those that
- * rest. */
+/* What a sending slave fills: a large buffer for each slot, and those that rest. */
 static int
 spare_create (link_t *l, link_ring_t *r)
 {
-  unsigned size = 1u << r->log2;
-  for (int small = 0; small < 2; small++)
-    if (!(r->spare[small] = zalloc (&l->memory, (size + linger_of (r->linger, small)) * sizeof (own_t))))
-      return MEMIF_ERR_NOMEM;
-  size += linger_of (r->linger, false);
+  const unsigned size = (1u << r->log2) + linger_large (r->linger);
+  r->spare = zalloc (&l->memory, size * sizeof (own_t));
+  if (!r->spare)
+    return MEMIF_ERR_NOMEM;
   /* Taken from the end, so the last go first. */
   for (unsigned i = 0; i < size; i++)
-    r->spare[0][size - 1 - i] = r->own[i];
+    r->spare[size - 1 - i] = r->own[i];
   return MEMIF_ERR_SUCCESS;
-}
-
-static void
-small_create (link_t *l, link_ring_t *r, uint16_t region, uint32_t at)
-{
-  unsigned size = (1u << r->log2) + r->linger;
-  for (unsigned i = 0; i < size; i++)
-    r->spare[1][size - 1 - i] = own_make (region, at + i * SMALL_STRIDE, true);
-  r->small_size = l->buffer_size < SMALL_BUFFER ? l->buffer_size : SMALL_BUFFER;
 }
 
 static int
@@ -219,9 +207,9 @@ buffers_lay_out (link_t *l, unsigned log2, const char **why)
     {
       link_ring_t *r = ring_at (l, i);
       if (i < l->num_s2m)
-	r->linger = (uint16_t) (size / 2 < LINGER_SMALL ? size / 2 : LINGER_SMALL);
-      const unsigned buffers = size + linger_of (r->linger, false), small = size + r->linger;
-      if (used + buffers * stride + small * SMALL_STRIDE > UINT32_MAX)
+	r->linger = linger_of (size);
+      const unsigned buffers = size + linger_large (r->linger), small = size * SMALL_ROOM;
+      if (used + buffers * stride + small > UINT32_MAX)
 	{
 	  int err = region_of_buffers (l, used, why);
 	  if (err)
@@ -235,8 +223,9 @@ buffers_lay_out (link_t *l, unsigned log2, const char **why)
 	continue;
       if (spare_create (l, r))
 	return MEMIF_ERR_NOMEM;
-      small_create (l, r, region, (uint32_t) used);
-      used += small * SMALL_STRIDE;
+      r->small_size = l->buffer_size < SMALL_BUFFER ? l->buffer_size : SMALL_BUFFER;
+      r->small = (uint32_t) used;
+      used += small;
     }
   return region_of_buffers (l, used, why);
 }

@@ -5,7 +5,7 @@
 #include "control.h"
 #include "tx.h"
 
-/* Puts the buffers of the slots back among the spare ones of their size, all the same. */
+/* Puts the buffers of the slots back among the spare ones, none of them small. */
 static inline uint16_t
 put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, unsigned count, unsigned size)
 {
@@ -16,20 +16,30 @@ put_back (own_t *spare, uint16_t num_spare, const own_t *own, unsigned from, uns
   return (uint16_t) (num_spare + count);
 }
 
-/* Large buffers are in use from now on. No promise is made again after it was taken back. */
+/* Of a slave: large buffers are in use from now on. No promise is made again after it was taken back. */
 static void __attribute__ ((cold))
 linger_less (queue_t *q)
 {
-  q->linger = linger_of (q->linger, false);
-  if (atomic_load_explicit (&q->ring->linger, memory_order_relaxed) > q->linger)
+  const uint16_t promised = atomic_load_explicit (&q->ring->linger, memory_order_relaxed);
+  q->linger = linger_large (q->linger);
+  if (promised > q->linger && promised != NONE_LINGER)
     tx_promise (q, q->linger);
+}
+
+void __attribute__ ((cold))
+tx_much_at_once (queue_t *q, unsigned slots)
+{
+  if (q->slave)
+    linger_less (q);
+  if (slots > tx_most (q))
+    tx_promise (q, NONE_LINGER);
 }
 
 /* The buffers of the slots up to this one are no longer in use; those of the last slots rest. */
 static inline void
 reclaim (queue_t *q, uint16_t end)
 {
-  const unsigned large_used = q->mask + 1u + linger_of (q->linger, false) - q->num_spare[0];
+  const unsigned large_used = q->mask + 1u + linger_large (q->linger) - q->num_spare;
   if (__builtin_expect (large_used && q->linger > LINGER_LARGE, 0))
     linger_less (q);
   const uint16_t sent = (uint16_t) (q->done - q->reclaimed);
@@ -37,29 +47,21 @@ reclaim (queue_t *q, uint16_t end)
   const uint16_t taken = (uint16_t) (end - q->reclaimed);
   const uint16_t count = rested < taken ? rested : taken;
   const own_t *const own = q->own;
-  own_t *const small = q->spare[1], *const large = q->spare[0];
-  uint16_t num_small = q->num_spare[1], num_large = q->num_spare[0];
+  own_t *const spare = q->spare;
+  uint16_t num_spare = q->num_spare;
   const uint16_t mask = q->own_mask;
   const unsigned size = mask + 1u;
   const uint16_t used = (uint16_t) (q->next - q->reclaimed);
   if (count == 0)
     return;
   end = (uint16_t) (q->reclaimed + count);
-  if (large_used == 0)
-    num_small = put_back (small, num_small, own, q->reclaimed & mask, count, size);
-  else if (large_used == used)
-    num_large = put_back (large, num_large, own, q->reclaimed & mask, count, size);
-  else
+  if (large_used == used)
+    num_spare = put_back (spare, num_spare, own, q->reclaimed & mask, count, size);
+  else if (large_used)
     for (uint16_t slot = q->reclaimed; slot != end; slot++)
-      {
-	const own_t b = own[slot & mask];
-	if (own_small (b))
-	  small[num_small++] = b;
-	else
-	  large[num_large++] = b;
-      }
-  q->num_spare[1] = num_small;
-  q->num_spare[0] = num_large;
+      if (!own_small (own[slot & mask]))
+	spare[num_spare++] = own[slot & mask];
+  q->num_spare = num_spare;
   q->reclaimed = end;
 }
 

@@ -17,18 +17,17 @@ tx_known_free (const queue_t *q)
   return q->slave ? q->mask + 1u - (uint16_t) (q->next - q->peer) : (uint16_t) (q->peer - q->next);
 }
 
-/* Takes the buffer that was used last, as that one is in the cache. There is
- * one of each size for every slot. */
+/* Takes the buffer that was used last, as that one is in the cache, or the slot's small one. There is
+ * one of each for every slot. */
 static inline own_t
 tx_take_buffer (queue_t *q, uint16_t slot, bool small)
 {
-  own_t b = q->spare[small][--q->num_spare[small]];
+  const unsigned slots = q->mask + 1u;
+  const own_t b = small ? own_make (q->base_region, small_offset (SMALL_APART, q->small, slot & q->mask, slots), true)
+			: q->spare[--q->num_spare];
   q->own[slot & q->own_mask] = b;
   return b;
 }
-
-/* Slots that a master publishes at once, at most, so that the others linger. */
-enum { MASTER_BURST = 256 };
 
 /* Slots that may be published at once. */
 static inline unsigned
@@ -37,8 +36,17 @@ tx_most (const queue_t *q)
   return q->mask + 1u - q->linger;
 }
 
-/* Tells observers how many slots linger; none where more than tx_most are to be written at once. */
+/* Tells observers how many slots linger. */
 void tx_promise (queue_t *q, uint16_t slots);
+/* More than tx_most are to be published at once: no more linger for ever than that leaves. */
+void tx_much_at_once (queue_t *q, unsigned slots);
+
+static inline void
+tx_at_once (queue_t *q, unsigned slots)
+{
+  if (__builtin_expect (slots > tx_most (q), 0))
+    tx_much_at_once (q, slots);
+}
 
 /* The slots that the peer has read, or offered, before the counter: acquire. */
 static inline uint16_t

@@ -11,6 +11,9 @@
  * written so arrives later, which only a burst makes up for. */
 enum { FAR_BURST = 16, LINE = 64 };
 
+/* And from which on small ones follow each other in memory. */
+enum { NEAR_BURST = 8 };
+
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 static inline bool
 goes_far (const queue_t *q, uint16_t count)
@@ -128,15 +131,16 @@ copy_in (queue_t *q, const uint8_t *from, uint32_t left, unsigned slots, bool fa
 static inline uint16_t __attribute__ ((always_inline))
 copy_singles_to (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, bool far)
 {
-  const uint32_t buffer_size = q->buffer_size;
-  const uint32_t small_size = q->small_size;
+  const uint32_t buffer_size = q->buffer_size, small_size = q->small_size;
+  const small_t small = count < NEAR_BURST ? SMALL_APART : SMALL_PAIR;
+  const uint32_t line_size = small_size && small == SMALL_PAIR ? LINE_BUFFER : 0, small_at = q->small;
   uint8_t *const base = q->base;
   const uint16_t region = q->base_region;
   shared_desc_t *const desc = q->ring->desc;
-  own_t *const own = q->own, *const small = q->spare[1], *const large = q->spare[0];
+  own_t *const own = q->own, *const large = q->spare;
   /* As wide as registers are, which saves cutting them to 16 bits again and again. */
   const unsigned mask = q->mask, own_mask = q->own_mask, free_slots = tx_known_free (q);
-  unsigned num_small = q->num_spare[1], num_large = q->num_spare[0], next = q->next;
+  unsigned num_large = q->num_spare, next = q->next;
   const memif_ext_slice_t *const end = packets + (count < free_slots ? count : free_slots);
   const memif_ext_slice_t *packet = packets;
 
@@ -146,14 +150,16 @@ copy_singles_to (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, b
       const uint32_t len = packet->len;
       if (!data || len - 1 >= buffer_size) /* nothing, or a chain */
 	break;
-      const own_t b = len <= small_size ? small[--num_small] : large[--num_large];
+      const small_t kind = len <= line_size ? SMALL_LINE : small;
+      const own_t b = len <= small_size
+			? own_make (region, small_offset (kind, small_at, next & mask, mask + 1), true)
+			: large[--num_large];
       own[next & own_mask] = b;
       copy_into (base + own_offset (b), OWN_ROOM, data, len, far);
       desc_write (&desc[next & mask],
 		  (desc_t){ .region = region, .offset = own_offset (b), .length = len });
     }
-  q->num_spare[1] = (uint16_t) num_small;
-  q->num_spare[0] = (uint16_t) num_large;
+  q->num_spare = (uint16_t) num_large;
   q->next = (uint16_t) next;
   return (uint16_t) (packet - packets);
 }
@@ -237,8 +243,7 @@ copy_others (queue_t *q, const memif_ext_slice_t *packets, uint16_t n, uint16_t 
 	{
 	  if (q->next != q->done)
 	    publish (q, far);
-	  if (slots > tx_most (q))
-	    tx_promise (q, 0);
+	  tx_at_once (q, slots);
 	}
       if (copy_in (q, p->data, p->len, slots, far) < 0)
 	break;

@@ -8,10 +8,10 @@ static uint16_t __attribute__ ((noinline))
 reserve_singles (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size)
 {
   const unsigned free_slots = tx_known_free (q);
-  own_t *const own = q->own, *const large = q->spare[0];
+  own_t *const own = q->own, *const large = q->spare;
   uint8_t *const base = q->base;
   const uint16_t mask = q->own_mask, first = q->next;
-  uint16_t left = q->num_spare[0];
+  uint16_t left = q->num_spare;
   if (count > free_slots)
     count = (uint16_t) free_slots;
   for (uint16_t n = 0; n < count; n++)
@@ -25,7 +25,7 @@ reserve_singles (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size
       bufs[n].flags = 0;
       bufs[n].data = base + own_offset (b);
     }
-  q->num_spare[0] = left;
+  q->num_spare = left;
   q->next = (uint16_t) (first + count);
   return count;
 }
@@ -128,8 +128,7 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
     }
   if (*count_out < count && !err)
     err = reserve_others (q, bufs, count, size, count_out);
-  if ((uint16_t) (q->next - q->done) > tx_most (q))
-    tx_promise (q, 0);
+  tx_at_once (q, (uint16_t) (q->next - q->done));
   queue_leave (q);
   return err;
 }

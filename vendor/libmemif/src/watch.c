@@ -71,7 +71,7 @@ window (memif_ext_watch_handle_t w)
   const unsigned size = ring_size (w);
   const unsigned promised = atomic_load_explicit (&w->ring->linger, memory_order_relaxed);
   w->promised |= promised != 0;
-  if (w->promised) /* and perhaps not kept any more: 0 */
+  if (w->promised) /* NONE_LINGER is more than any ring has */
     return promised < size ? promised : 0;
   /* Where each slot has its buffer that is a round of the ring, less what may be on its way. */
   const unsigned burst = SENDER_BURST * w->longest;

@@ -113,14 +113,14 @@ a_sender_uses_few_buffers_where_all_is_read_at_once (void)
   pair_t p = { 0 };
   pair_open (&p, (settings_t){ .log2_ring_size = 12 });
   const queue_t *q = ((conn_t *) p.slave.conn)->tx[0];
-  const memif_ext_slice_t slice = { .data = bytes, .len = 64 };
-  unsigned least = q->num_spare[1];
+  const memif_ext_slice_t slice = { .data = bytes, .len = 256 }; /* a large one */
+  unsigned least = q->num_spare;
   for (int i = 0; i < SLOTS; i++)
     {
       uint16_t sent = 0, received = 0;
       memif_ext_packet_t packet;
       OK (memif_ext_tx_burst (p.slave.conn, 0, &slice, 1, &sent));
-      least = q->num_spare[1] < least ? q->num_spare[1] : least;
+      least = q->num_spare < least ? q->num_spare : least;
       OK (memif_ext_rx_burst (p.master.conn, 0, bytes + 64, 64, 64, &packet, 1, &received));
       EQUAL (sent, received);
     }
@@ -226,6 +226,39 @@ both_sides_know_whose_channel_it_is (void)
       EQUAL (c->channel->peer.uid, getuid ());
       EQUAL (c->link->peer.pid, getpid ());
     }
+  pair_close (&p);
+}
+
+/* Those of a burst follow each other; what single ones touch is not fetched with their neighbours. */
+static void
+small_packets_lie_side_by_side_in_bursts_only (void)
+{
+  enum { BURST = 16, LENGTHS = 2 };
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 6 });
+  const queue_t *q = ((conn_t *) p.slave.conn)->tx[0];
+  const uint32_t lengths[LENGTHS] = { 60, 100 }, apart[LENGTHS] = { 64, 128 };
+  for (unsigned i = 0; i < LENGTHS; i++)
+    for (unsigned burst = 1; burst <= BURST; burst += BURST - 1)
+      {
+	memif_ext_slice_t slices[BURST];
+	memif_ext_packet_t packets[BURST];
+	uint32_t at[BURST];
+	uint16_t sent = 0, received = 0;
+	for (unsigned n = 0; n < BURST; n++)
+	  slices[n] = (memif_ext_slice_t){ .data = bytes, .len = lengths[i] };
+	for (unsigned n = 0; n < BURST; n += burst)
+	  OK (memif_ext_tx_burst (p.slave.conn, 0, slices, (uint16_t) burst, &sent));
+	for (unsigned n = 0; n < BURST; n++)
+	  at[n] = desc_read (&q->ring->desc[(q->next - BURST + n) & q->mask]).offset;
+	for (unsigned n = 1; n < BURST; n++)
+	  if (burst > 1)
+	    EQUAL (at[n], at[n - 1] + apart[i]);
+	  else
+	    CHECK (at[n] > at[n - 1] + 512 || at[n] + 512 < at[n - 1]);
+	OK (memif_ext_rx_burst (p.master.conn, 0, bytes, sizeof bytes, 128, packets, BURST, &received));
+	EQUAL (received, BURST);
+      }
   pair_close (&p);
 }
 
@@ -419,6 +452,7 @@ main (int argc, char **argv)
     { "what_is_watched_lies_in_its_memory", what_is_watched_lies_in_its_memory },
     { "a_slot_that_was_moved_gets_no_length", a_slot_that_was_moved_gets_no_length },
     { "both_sides_know_whose_channel_it_is", both_sides_know_whose_channel_it_is },
+    { "small_packets_lie_side_by_side_in_bursts_only", small_packets_lie_side_by_side_in_bursts_only },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
     { "what_came_before_a_bad_one_is_delivered", what_came_before_a_bad_one_is_delivered },
