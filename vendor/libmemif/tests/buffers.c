@@ -429,9 +429,9 @@ what_a_burst_takes (void)
 static void
 many_large_rings (void)
 {
-  enum { QUEUES = 9, PACKETS = 1 << 12 };
+  enum { QUEUES = 9, PACKETS = 1 << 12, LENGTH = 192 /* no small buffer holds it */ };
   pair_t p = { 0 };
-  pair_open (&p, (settings_t){ .log2_ring_size = 12, .buffer_size = 64, .s2m = QUEUES, .m2s = QUEUES });
+  pair_open (&p, (settings_t){ .log2_ring_size = 12, .buffer_size = LENGTH, .s2m = QUEUES, .m2s = QUEUES });
   for (int received = 0; received < 2; received++)
     for (uint32_t q = 0; q < 2 * QUEUES; q++)
       for (uint32_t i = 0; i < PACKETS; i++)
@@ -439,11 +439,11 @@ many_large_rings (void)
 	  side_t *from = q < QUEUES ? &p.slave : &p.master, *to = q < QUEUES ? &p.master : &p.slave;
 	  const uint16_t qid = (uint16_t) (q % QUEUES);
 	  if (!received)
-	    OK (send_packet (from->conn, qid, q * PACKETS + i, 64));
+	    OK (send_packet (from->conn, qid, q * PACKETS + i, LENGTH));
 	  else
 	    {
-	      EQUAL (receive_packet (to->conn, qid, bytes, sizeof bytes), 64);
-	      CHECK (is_pattern (bytes, q * PACKETS + i, 64));
+	      EQUAL (receive_packet (to->conn, qid, bytes, sizeof bytes), LENGTH);
+	      CHECK (is_pattern (bytes, q * PACKETS + i, LENGTH));
 	    }
 	}
   pair_close (&p);
