@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bursts;
 mod halves;
 mod modes;
 mod packets;

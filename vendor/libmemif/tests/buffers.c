@@ -176,6 +176,40 @@ order_is_kept (void)
   pair_close (&p);
 }
 
+/* Packets of one buffer each, and a chain behind them. */
+static void
+a_burst_tells_of_each_buffer (void)
+{
+  static const uint16_t lengths[] = { 1, 64, 128, 77, 200, 30 };
+  enum { COUNT = sizeof lengths / sizeof *lengths, CHAIN = 4, BUFFERS = COUNT + 1 };
+  for (int master = 0; master < 2; master++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = 128 });
+      side_t *from = master ? &p.master : &p.slave, *to = master ? &p.slave : &p.master;
+      memif_buffer_t b[BUFFERS + 1];
+      uint16_t n = 0;
+      for (int round = 0; round < 5; round++)
+	{
+	  for (uint32_t i = 0; i < COUNT; i++)
+	    OK (send_packet (from->conn, 0, i, lengths[i]));
+	  memset (b, 0xee, sizeof b);
+	  OK (memif_rx_burst (to->conn, 0, b, BUFFERS + 1, &n));
+	  EQUAL (n, BUFFERS);
+	  for (uint16_t i = 0; i < BUFFERS; i++)
+	    {
+	      EQUAL (b[i].desc_index, round * BUFFERS + i);
+	      EQUAL (b[i].flags, i == CHAIN ? MEMIF_BUFFER_FLAG_NEXT : 0);
+	      EQUAL (b[i].len, i < CHAIN ? lengths[i] : i == CHAIN ? 128 : i == CHAIN + 1 ? 72 : 30);
+	      if (i < CHAIN)
+		CHECK (is_pattern (b[i].data, i, b[i].len));
+	    }
+	  OK (memif_refill_queue (to->conn, 0, n, 0));
+	}
+      pair_close (&p);
+    }
+}
+
 /* A slave may send from within a buffer. */
 static void
 data_may_start_inside (void)
@@ -391,19 +425,27 @@ what_a_burst_takes (void)
     }
 }
 
-/* Numbers of slots have 16 bits: buffers of many large rings are told apart all the same. */
+/* Numbers of slots have 16 bits: buffers of many large rings are told apart all the same. All of
+ * them are in use at once. */
 static void
 many_large_rings (void)
 {
+  enum { QUEUES = 9, PACKETS = 1 << 12, LENGTH = 192 /* no small buffer holds it */ };
   pair_t p = { 0 };
-  pair_open (&p, (settings_t){ .log2_ring_size = 12, .buffer_size = 64, .s2m = 12 });
-  for (uint32_t round = 0; round < 3; round++)
-    for (uint16_t q = 0; q < 12; q++)
-      for (uint32_t i = 0; i < 3000; i++)
+  pair_open (&p, (settings_t){ .log2_ring_size = 12, .buffer_size = LENGTH, .s2m = QUEUES, .m2s = QUEUES });
+  for (int received = 0; received < 2; received++)
+    for (uint32_t q = 0; q < 2 * QUEUES; q++)
+      for (uint32_t i = 0; i < PACKETS; i++)
 	{
-	  OK (send_packet (p.slave.conn, q, i + q, 64));
-	  EQUAL (receive_packet (p.master.conn, q, bytes, sizeof bytes), 64);
-	  CHECK (is_pattern (bytes, i + q, 64));
+	  side_t *from = q < QUEUES ? &p.slave : &p.master, *to = q < QUEUES ? &p.master : &p.slave;
+	  const uint16_t qid = (uint16_t) (q % QUEUES);
+	  if (!received)
+	    OK (send_packet (from->conn, qid, q * PACKETS + i, LENGTH));
+	  else
+	    {
+	      EQUAL (receive_packet (to->conn, qid, bytes, sizeof bytes), LENGTH);
+	      CHECK (is_pattern (bytes, q * PACKETS + i, LENGTH));
+	    }
 	}
   pair_close (&p);
 }
@@ -429,6 +471,46 @@ without_a_link (void)
   side_close (&p.slave);
 }
 
+/* The calls of libmemif_ext.h; interface.c has those of 4.0. */
+static void
+without_a_queue (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  const uint16_t none = 1;
+  memif_ext_packet_t packet;
+  memif_ext_lent_t lent = { 0 };
+  memif_ext_slice_t slice = { bytes, 64 };
+  uint16_t n;
+  uint32_t number;
+  uint64_t count;
+  int result;
+  for (int i = 0; i < 2; i++)
+    {
+      memif_conn_handle_t c = i ? p.slave.conn : NULL;
+      FAILS (memif_ext_rx_burst (c, none, bytes, sizeof bytes, 64, &packet, 1, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_overrun (c, none, &count), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_full (c, none, &count), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_lend (c, none, &lent, 1, &n, &number), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_return (c, none, 0, 0), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_read (c, none, 0, &lent, 0, bytes, 0), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_wait (c, none, 0, 0, 0, &result), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_wake (c, none), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_prepare (c, none), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_fd (c, none, &result), MEMIF_ERR_QID);
+      FAILS (memif_ext_rx_state (c, none, &result), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_burst (c, none, &slice, 1, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_fits (c, none, 64), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_free (c, none, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_room (c, none, &number, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_offered (c, none, &result), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_pending (c, none, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_lot (c, none, &n), MEMIF_ERR_QID);
+      FAILS (memif_ext_tx_state (c, none, &result), MEMIF_ERR_QID);
+    }
+  pair_close (&p);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -439,6 +521,7 @@ main (int argc, char **argv)
     { "small_buffers_of_the_peer", small_buffers_of_the_peer },
     { "too_small_buffers_of_the_peer", too_small_buffers_of_the_peer },
     { "order_is_kept", order_is_kept },
+    { "a_burst_tells_of_each_buffer", a_burst_tells_of_each_buffer },
     { "data_may_start_inside", data_may_start_inside },
     { "headroom", headroom },
     { "refill_knows_its_limit", refill_knows_its_limit },
@@ -448,6 +531,7 @@ main (int argc, char **argv)
     { "what_a_burst_takes", what_a_burst_takes },
     { "many_large_rings", many_large_rings },
     { "without_a_link", without_a_link },
+    { "without_a_queue", without_a_queue },
   };
   return RUN (argc, argv, tests);
 }

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -25,6 +26,28 @@ a_senders_counter_does_not_go_back (void)
   atomic_store (&q->ring->tail, 3);
   EQUAL (tx_free_slots (q), -1);
   pair_close (&p);
+}
+
+/* Nor does a master take slots that a slave does not have, or has taken back. */
+static void
+a_masters_slots_are_those_of_the_ring (void)
+{
+  static const uint16_t offered[] = { 17, 2 };
+  for (int i = 0; i < 2; i++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+      queue_t *q = ((conn_t *) p.master.conn)->tx[0];
+      EQUAL (tx_free_slots (q), 16);
+      memif_buffer_t b[4];
+      uint16_t n = 0;
+      OK (memif_buffer_alloc (p.master.conn, 0, b, 4, &n, 64));
+      EQUAL (tx_free_slots (q), 12);
+      atomic_store (&q->ring->head, offered[i]);
+      EQUAL (tx_free_slots (q), -1);
+      EQUAL (q->fault, FAULT_NEW);
+      pair_close (&p);
+    }
 }
 
 /* The peer's pool goes on using it: nothing is read there once the link is down. */
@@ -106,6 +129,106 @@ a_sender_uses_few_buffers_where_all_is_read_at_once (void)
   pair_close (&p);
 }
 
+/* Offsets have 32 bits, and so a ring at the end of them does not reach the beginning again. */
+static void
+a_ring_lies_in_its_region (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  link_t *l = ((conn_t *) p.master.conn)->link;
+  const uint32_t last = (uint32_t) (l->regions[0].size - ring_bytes (1));
+  const uint32_t offsets[] = { last + 8, (uint32_t) l->regions[0].size, UINT32_MAX - 159, UINT32_MAX - 127, UINT32_MAX - 7 };
+  add_ring_t ring = { .flags = ADD_RING_S2M, .index = 1, .log2_ring_size = 1 };
+  const char *why;
+  int efd = eventfd (0, EFD_NONBLOCK);
+  CHECK (efd >= 0);
+  for (unsigned i = 0; i < sizeof offsets / sizeof *offsets; i++)
+    {
+      ring.offset = offsets[i];
+      FAILS (link_add_ring (l, &ring, efd, 2, &why), MEMIF_ERR_MFMSG);
+    }
+  ring.offset = last;
+  OK (link_add_ring (l, &ring, efd, 2, &why));
+  pair_close (&p);
+}
+
+/* The same of whoever looks on. */
+static void
+what_is_watched_lies_in_its_memory (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  const link_t *l = ((conn_t *) p.slave.conn)->link;
+  const int fds[] = { l->regions[0].fd, l->regions[1].fd };
+  const uint32_t last = (uint32_t) (l->regions[0].size - ring_bytes (1));
+  const uint32_t offsets[] = { last + 8, UINT32_MAX - 159, UINT32_MAX - 127, UINT32_MAX - 7 };
+  memif_ext_view_handle_t view;
+  memif_ext_watch_handle_t watch;
+  memif_ext_view_state_t state;
+  memif_ext_view_ring_t ring = { .log2_size = 1 };
+  const char *why;
+  OK (memif_ext_view_open (&view, fds, 2, 0, &why));
+  for (unsigned i = 0; i < sizeof offsets / sizeof *offsets; i++)
+    {
+      ring.offset = offsets[i];
+      FAILS (memif_ext_view_state (view, ring, 0, 0, &state), MEMIF_ERR_INVAL_ARG);
+    }
+  ring.offset = last;
+  OK (memif_ext_view_state (view, ring, 0, 0, &state));
+
+  ring = (memif_ext_view_ring_t){ .offset = 0, .log2_size = 4 };
+  OK (memif_ext_watch_open (&watch, view, ring, 0));
+  OK (send_packet (p.slave.conn, 0, 1, 64));
+  desc_write (&((conn_t *) p.slave.conn)->tx[0]->ring->desc[0],
+	      (desc_t){ .region = 1, .offset = UINT32_MAX - 32, .length = 64 });
+  memif_ext_packet_t packet;
+  uint16_t n, behind;
+  FAILS (memif_ext_watch_look (watch, bytes, sizeof bytes, 64, &packet, 1, &n, &behind), MEMIF_ERR_MFMSG);
+  EQUAL (n, 0);
+  memif_ext_watch_close (watch);
+  memif_ext_view_close (view);
+  pair_close (&p);
+}
+
+/* For whoever looks on: the length of a packet that lay where the slave had offered. */
+static void
+a_slot_that_was_moved_gets_no_length (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  shared_desc_t *desc = ((conn_t *) p.slave.conn)->rx[0]->ring->desc;
+  memif_ext_packet_t packet;
+  uint16_t n;
+  for (uint32_t slot = 0; slot < 2; slot++)
+    {
+      OK (send_packet (p.master.conn, 0, slot, 64));
+      desc_t d = desc_read (&desc[slot]);
+      d.offset += slot;
+      desc_write (&desc[slot], d);
+      OK (memif_ext_rx_burst (p.slave.conn, 0, bytes, sizeof bytes, 64, &packet, 1, &n));
+      EQUAL (n, 1);
+      EQUAL (desc_read (&desc[slot]).metadata & 0xFFFF, slot ? 0 : 64);
+    }
+  pair_close (&p);
+}
+
+/* What waits to be closed is counted for the process that has brought it. */
+static void
+both_sides_know_whose_channel_it_is (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  const side_t *sides[] = { &p.master, &p.slave };
+  for (int i = 0; i < 2; i++)
+    {
+      const conn_t *c = sides[i]->conn;
+      EQUAL (c->channel->peer.pid, getpid ());
+      EQUAL (c->channel->peer.uid, getuid ());
+      EQUAL (c->link->peer.pid, getpid ());
+    }
+  pair_close (&p);
+}
+
 /* Those of a burst follow each other; what single ones touch is not fetched with their neighbours. */
 static void
 small_packets_lie_side_by_side_in_bursts_only (void)
@@ -152,9 +275,9 @@ memory_for_packets_holds_one_at_least (void)
   pair_close (&p);
 }
 
-/* The short ways of a packet that is alone leave none of the checks out. */
+/* There are short ways for a packet that is alone, and others for many: none leaves a check out. */
 static void
-a_packet_that_is_alone_is_checked_too (void)
+packets_are_checked_whether_alone_or_not (void)
 {
   static const desc_t bad[] = {
     { .region = 77, .length = 64 },
@@ -162,22 +285,58 @@ a_packet_that_is_alone_is_checked_too (void)
     { .region = 1, .length = UINT32_MAX },
   };
   enum { BAD = sizeof bad / sizeof *bad };
-  for (unsigned i = 0; i < 4 * BAD; i++)
+  for (unsigned i = 0; i < 16 * BAD; i++)
     {
+      const uint16_t count = i & 4 ? 2 : 1;
       pair_t p = { 0 };
       pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+      memif_conn_handle_t from = i & 8 ? p.master.conn : p.slave.conn;
+      memif_conn_handle_t to = i & 8 ? p.slave.conn : p.master.conn;
       if (i & 1)
-	OK (memif_set_rx_mode (p.master.conn, MEMIF_RX_MODE_POLLING, 0));
-      OK (send_packet (p.slave.conn, 0, i, 64));
-      desc_write (&((conn_t *) p.master.conn)->rx[0]->ring->desc[0], bad[i % BAD]);
+	OK (memif_set_rx_mode (to, MEMIF_RX_MODE_POLLING, 0));
+      for (uint16_t packet = 0; packet < count; packet++)
+	OK (send_packet (from, 0, i, 64));
+      desc_write (&((conn_t *) to)->rx[0]->ring->desc[0], bad[i % BAD]);
       uint16_t n = 0;
-      memif_buffer_t buffer;
-      memif_ext_packet_t packet;
+      memif_buffer_t buffers[2];
+      memif_ext_packet_t packets[2];
       if (i & 2)
-	FAILS (memif_rx_burst (p.master.conn, 0, &buffer, 1, &n), MEMIF_ERR_MFMSG);
+	FAILS (memif_rx_burst (to, 0, buffers, count, &n), MEMIF_ERR_MFMSG);
       else
-	FAILS (memif_ext_rx_burst (p.master.conn, 0, bytes, sizeof bytes, sizeof bytes, &packet, 1, &n),
-	       MEMIF_ERR_MFMSG);
+	FAILS (memif_ext_rx_burst (to, 0, bytes, sizeof bytes, sizeof bytes, packets, count, &n), MEMIF_ERR_MFMSG);
+      EQUAL (n, 0);
+      pair_close (&p);
+    }
+}
+
+static void
+what_came_before_a_bad_one_is_delivered (void)
+{
+  for (unsigned i = 0; i < 8; i++)
+    {
+      const uint16_t slots = i & 4 ? 2 : 1; /* of the good one */
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = 64 });
+      memif_conn_handle_t from = i & 1 ? p.master.conn : p.slave.conn;
+      memif_conn_handle_t to = i & 1 ? p.slave.conn : p.master.conn;
+      OK (send_packet (from, 0, 1, (uint16_t) (slots * 50)));
+      OK (send_packet (from, 0, 2, 50));
+      desc_write (&((conn_t *) to)->rx[0]->ring->desc[slots], (desc_t){ .region = 77, .length = 64 });
+      uint16_t n = 0;
+      memif_buffer_t buffers[4];
+      memif_ext_packet_t packets[4];
+      if (i & 2)
+	{
+	  FAILS (memif_rx_burst (to, 0, buffers, 4, &n), MEMIF_ERR_NOBUF);
+	  EQUAL (n, slots);
+	  FAILS (memif_rx_burst (to, 0, buffers, 4, &n), MEMIF_ERR_MFMSG);
+	}
+      else
+	{
+	  OK (memif_ext_rx_burst (to, 0, bytes, sizeof bytes, 2048, packets, 4, &n));
+	  EQUAL (n, 1);
+	  FAILS (memif_ext_rx_burst (to, 0, bytes, sizeof bytes, 2048, packets, 4, &n), MEMIF_ERR_MFMSG);
+	}
       EQUAL (n, 0);
       pair_close (&p);
     }
@@ -285,12 +444,18 @@ main (int argc, char **argv)
 {
   static const test_t tests[] = {
     { "a_senders_counter_does_not_go_back", a_senders_counter_does_not_go_back },
+    { "a_masters_slots_are_those_of_the_ring", a_masters_slots_are_those_of_the_ring },
     { "unsealed_memory_of_a_waiting_link_is_left", unsealed_memory_of_a_waiting_link_is_left },
     { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
+    { "a_ring_lies_in_its_region", a_ring_lies_in_its_region },
+    { "what_is_watched_lies_in_its_memory", what_is_watched_lies_in_its_memory },
+    { "a_slot_that_was_moved_gets_no_length", a_slot_that_was_moved_gets_no_length },
+    { "both_sides_know_whose_channel_it_is", both_sides_know_whose_channel_it_is },
     { "small_packets_lie_side_by_side_in_bursts_only", small_packets_lie_side_by_side_in_bursts_only },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
-    { "a_packet_that_is_alone_is_checked_too", a_packet_that_is_alone_is_checked_too },
+    { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
+    { "what_came_before_a_bad_one_is_delivered", what_came_before_a_bad_one_is_delivered },
     { "half_of_some_samples_tell_that_a_peer_is_far", half_of_some_samples_tell_that_a_peer_is_far },
     { "packets_for_a_far_peer_are_whole", packets_for_a_far_peer_are_whole },
     { "a_program_with_on_interrupt_gets_what_nobody_told_of", a_program_with_on_interrupt_gets_what_nobody_told_of },

@@ -107,6 +107,35 @@ every_line_of_the_table (void)
     }
 }
 
+/* Buffers lie side by side: a byte too much in one would be the next one's first. */
+static void
+a_byte_more_than_a_buffer_goes_into_another (void)
+{
+  enum { COUNT = 8, BUFFER = 64 };
+  static uint8_t bytes[COUNT][BUFFER + 1], arena[COUNT * 128];
+  for (int to_slave = 0; to_slave < 2; to_slave++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = BUFFER });
+      side_t *from = to_slave ? &p.master : &p.slave, *to = to_slave ? &p.slave : &p.master;
+      memif_ext_slice_t slices[COUNT];
+      memif_ext_packet_t got[COUNT];
+      uint16_t n = 0;
+      for (uint32_t i = 0; i < COUNT; i++)
+	{
+	  pattern (bytes[i], i, sizeof bytes[i]);
+	  slices[i] = (memif_ext_slice_t){ bytes[i], sizeof bytes[i] };
+	}
+      OK (memif_ext_tx_burst (from->conn, 0, slices, COUNT, &n));
+      EQUAL (n, COUNT);
+      OK (memif_ext_rx_burst (to->conn, 0, arena, sizeof arena, 128, got, COUNT, &n));
+      EQUAL (n, COUNT);
+      for (uint32_t i = 0; i < COUNT; i++)
+	CHECK (memcmp (arena + got[i].offset, bytes[i], sizeof bytes[i]) == 0);
+      pair_close (&p);
+    }
+}
+
 static void
 zeros_are_defaults (void)
 {
@@ -164,6 +193,7 @@ main (int argc, char **argv)
 {
   static const test_t tests[] = {
     { "every_line_of_the_table", every_line_of_the_table },
+    { "a_byte_more_than_a_buffer_goes_into_another", a_byte_more_than_a_buffer_goes_into_another },
     { "zeros_are_defaults", zeros_are_defaults },
     { "buffers_in_several_regions", buffers_in_several_regions },
   };

@@ -130,7 +130,8 @@ back (const char *file, int line, unsigned (*count) (void), unsigned before)
   while ((now = count ()) > before)
     {
       if (now_ms () > end)
-	check_equal (file, line, count == open_fds ? "open descriptors" : "mapped regions", now, before);
+	check_equal (file, line, count == open_fds ? "open descriptors" : count == mapped_regions ? "mapped regions" : "what is counted",
+		     now, before);
       nanosleep (&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     }
 }
