@@ -262,6 +262,32 @@ small_packets_lie_side_by_side_in_bursts_only (void)
   pair_close (&p);
 }
 
+/* What was promised to observers is taken back for good, and says that it was ours to give: who comes
+ * later must not suppose more by what it sees. */
+static void
+a_promise_is_taken_back_as_far_as_needed (void)
+{
+  enum { SLOTS = 1024, SOME = 300, MOST = 900 };
+  static memif_buffer_t bufs[MOST];
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 10 });
+  const queue_t *q = ((conn_t *) p.slave.conn)->tx[0];
+  uint16_t n = 0;
+  EQUAL (q->ring->linger, SLOTS - AT_ONCE);
+  OK (memif_buffer_alloc (p.slave.conn, 0, bufs, SOME, &n, 64));
+  EQUAL (n, SOME);
+  EQUAL (q->ring->linger, LINGER_LARGE);
+  OK (memif_set_next_free_buffer (p.slave.conn, 0, &bufs[0]));
+  OK (memif_buffer_alloc (p.slave.conn, 0, bufs, MOST, &n, 64));
+  EQUAL (n, MOST);
+  EQUAL (q->ring->linger, NONE_LINGER);
+  OK (memif_set_next_free_buffer (p.slave.conn, 0, &bufs[0]));
+  const memif_ext_slice_t slice = { .data = bytes, .len = 64 };
+  OK (memif_ext_tx_burst (p.slave.conn, 0, &slice, 1, &n));
+  EQUAL (q->ring->linger, NONE_LINGER);
+  pair_close (&p);
+}
+
 static void
 memory_for_packets_holds_one_at_least (void)
 {
@@ -453,6 +479,7 @@ main (int argc, char **argv)
     { "a_slot_that_was_moved_gets_no_length", a_slot_that_was_moved_gets_no_length },
     { "both_sides_know_whose_channel_it_is", both_sides_know_whose_channel_it_is },
     { "small_packets_lie_side_by_side_in_bursts_only", small_packets_lie_side_by_side_in_bursts_only },
+    { "a_promise_is_taken_back_as_far_as_needed", a_promise_is_taken_back_as_far_as_needed },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
     { "what_came_before_a_bad_one_is_delivered", what_came_before_a_bad_one_is_delivered },
