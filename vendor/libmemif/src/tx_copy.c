@@ -71,7 +71,7 @@ copy_far (uint8_t *to, const uint8_t *from, size_t n)
 static inline void
 want (const volatile void *line)
 {
-#if defined(__x86_64__) && !defined(__FRAMAC__)
+#if defined(__x86_64__)
   /* The builtin asks for it to be read, where any x86-64 is to do. Older ones do nothing here. */
   __asm__ volatile ("prefetchw %0" : : "m" (*(const volatile uint8_t *) line));
 #else

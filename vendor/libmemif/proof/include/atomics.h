@@ -28,6 +28,6 @@ enum { memory_order_relaxed, memory_order_acquire, memory_order_release, memory_
 #define atomic_signal_fence(order) ((void) 0)
 
 #define __builtin_expect(value, expected) (value)
-#define __builtin_prefetch(at) ((void) 0)
+#define __builtin_prefetch(...) ((void) 0)
 
 #endif
