@@ -42,7 +42,7 @@ static sock_t sock;
 static conn_t conn;
 static link_t its_link;
 static queue_t queue;
-static queue_t *_Atomic queues[1];
+static queue_t *_Atomic queues[2];
 /* The analyser keeps what it knows for each value of these apart. */
 static int gone;
 static uint16_t start;
@@ -113,7 +113,7 @@ make_queue (bool rx, bool slave)
   conn.args.buffer_size = ANY (uint16_t);
   conn.num_rx = rx;
   conn.num_tx = !rx;
-  queues[0] = &queue;
+  queues[0] = queues[1] = &queue;
   conn.rx = conn.tx = queues;
 }
 

@@ -52,12 +52,15 @@ main (void)
   static uint64_t buffers[SLOTS];
   static link_desc_t descs[SLOTS];
   memif_ext_view_handle_t view = NULL;
-  memif_ext_view_ring_t rings[MEMIF_EXT_VIEW_RINGS], at = { .offset = 8 * Frama_C_interval (0, 4), .log2_size = ANY (uint8_t) };
+  memif_ext_view_ring_t rings[MEMIF_EXT_VIEW_RINGS], at;
   memif_ext_watch_handle_t w = &watch, opened;
   memif_ext_view_state_t state;
   memif_ext_watch_counts_t counts;
   memif_ext_packet_t packets[2];
   uint16_t n, behind;
+  uint8_t log2 = ANY (uint8_t);
+  //@ split log2;
+  at = (memif_ext_view_ring_t){ .offset = 8 * Frama_C_interval (0, 4), .log2_size = log2 };
 
   make_queue (true, false);
   view = malloc (sizeof *view + REGIONS * sizeof view->region[0]);
