@@ -178,7 +178,7 @@ listener_open (sock_t *s)
   int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return fail (s, error_of_errno (errno), "can't make a socket (errno %d)", errno);
-  /* Before it has a name, which could not be given back at once without. */
+  /* Before it has a name: without a spare descriptor that could not be given back at once. */
   if ((s->spare = fcntl (fd, F_DUPFD_CLOEXEC, 0)) < 0)
     {
       err = fail (s, error_of_errno (errno), "no descriptor to end %s with (errno %d)", s->path, errno);
