@@ -103,6 +103,9 @@ impl Lane {
         loop {
             // Another link may be up by now; these packets belong to the first.
             if session.lost_links() != self.lost && !session.events.is_stopped() {
+                if left.is_empty() && self.has_no_rest(session) {
+                    return Ok(()); // whether there is more is not known yet
+                }
                 self.left(session, counts)?;
             }
             let again = self.resume.as_ref().and_then(Resume::next);
@@ -152,6 +155,20 @@ impl Lane {
                 Err(e) => return Err(e.into()),
             }
         }
+    }
+
+    /// Whether the peer has gone, and did not have to be waited for: after sending, it has read all.
+    pub(super) fn is_left(&self, session: &Session) -> bool {
+        session.lost_links() != self.lost
+    }
+
+    /// Whether the peer, which has gone, has read all that was sent.
+    fn has_no_rest(&mut self, session: &Session) -> bool {
+        let Some(resume) = &mut self.resume else {
+            return false;
+        };
+        resume.begin(session);
+        resume.again() == 0
     }
 
     /// The peer has gone: the replay ends, or waits for the next link.

@@ -493,6 +493,7 @@ impl Replay<'_> {
             let mut flushed = flush(lane);
             while self.lost.is_none() && flushed.as_ref().is_err_and(Error::is_eof) {
                 match lane.send(self.session, &mut self.counts) {
+                    Ok(()) if lane.is_left(self.session) => flushed = Ok(()),
                     Ok(()) => flushed = flush(lane),
                     Err(Ended::Stopped) => return Ok(()),
                     Err(Ended::Failed(failure)) => return Err(failure),
