@@ -11,8 +11,9 @@
 //! sender can't have come round to its buffer again:
 //!
 //! * The ends of this library tell how long packets stay: all of the ring but 256 slots; of a slave
-//!   that has sent large packets, or in place, 256 slots; of a ring below 512 slots, half. A program that publishes more than 256
-//!   slots at once may end that. A slave also leaves the lengths of what it has received.
+//!   that has sent large packets, or in place, 256 slots; of a ring below 512 slots, half. A program
+//!   that publishes more than 256 slots at once may end that. A slave also leaves the lengths of
+//!   what it has received.
 //! * Others that have a buffer for each slot, as VPP without zero copy and DPDK, are seen to. Up to
 //!   half of the ring stays; it is supposed that they do not publish more than that at once.
 //! * Of all others nothing stays.

@@ -103,10 +103,7 @@ impl Lane {
         loop {
             // Another link may be up by now; these packets belong to the first.
             if session.lost_links() != self.lost && !session.events.is_stopped() {
-                if left.is_empty() && self.has_no_rest(session) {
-                    return Ok(()); // whether there is more is not known yet
-                }
-                self.left(session, counts)?;
+                self.left(!left.is_empty(), session, counts)?;
             }
             let again = self.resume.as_ref().and_then(Resume::next);
             let (length, result) = match (&again, left.first()) {
@@ -140,11 +137,11 @@ impl Lane {
                     match waited {
                         Err(Error::TimedOut) => stall.goes_on(session),
                         Ok(Wait::Ready) => {}
-                        _ => self.left(session, counts)?,
+                        _ => self.left(true, session, counts)?,
                     }
                 }
                 Err(Error::Eof(Eof::Closed)) => return Err(Ended::Stopped),
-                Err(Error::Eof(_)) => self.left(session, counts)?,
+                Err(Error::Eof(_)) => self.left(true, session, counts)?,
                 Err(e @ (Error::TooLong { .. } | Error::EmptyPacket)) => {
                     return Err(Ended::Failed(Failure::Failed(format!(
                         "{}: packet {}: {e}; use a larger --ring-size or --buffer-size on the slave's side",
@@ -162,17 +159,8 @@ impl Lane {
         session.lost_links() != self.lost
     }
 
-    /// Whether the peer, which has gone, has read all that was sent.
-    fn has_no_rest(&mut self, session: &Session) -> bool {
-        let Some(resume) = &mut self.resume else {
-            return false;
-        };
-        resume.begin(session);
-        resume.again() == 0
-    }
-
-    /// The peer has gone: the replay ends, or waits for the next link.
-    fn left(&mut self, session: &Session, counts: &mut Counts) -> Result<(), Ended> {
+    /// The peer has gone: the replay ends, or waits for the next link if there is more to send.
+    fn left(&mut self, more: bool, session: &Session, counts: &mut Counts) -> Result<(), Ended> {
         if session.events.is_stopped() {
             return Err(Ended::Stopped);
         }
@@ -185,8 +173,11 @@ impl Lane {
             session.events.sleep(Duration::from_millis(1));
             return Ok(());
         }
-        self.lost = lost;
         resume.begin(session);
+        if !more && resume.again() == 0 {
+            return Ok(());
+        }
+        self.lost = lost;
         counts.resumed += 1;
         session.say(format_args!(
             "the peer left after {}, {} of them not read; going on when it is back",
