@@ -7,6 +7,26 @@
  * the core's own cache when it is read. */
 enum { BURST_BYTES = 128 << 10 };
 
+/* Of a master: where the next packet likely lies, to be prefetched: an address that is none does no
+ * harm there. */
+static inline const void *
+likely_place (const queue_t *q)
+{
+  return (const void *) (q->last + (uintptr_t) q->stride);
+}
+
+/* Whoever looks in vain again and again waits for a single packet. The lines that it will take come
+ * along with the counter's then, and not after it, as the sender writes them at about the same time.
+ * Not at once: a sender that is only a little slower would lose them while it writes. */
+static inline void
+expect_packet (queue_t *q)
+{
+  if (++q->idle == 1)
+    return;
+  __builtin_prefetch (&q->ring->desc[q->next & q->mask]);
+  __builtin_prefetch (q->slave ? own_buffer (q, q->next) : likely_place (q));
+}
+
 /* Interrupt mode: keeps the flag and the eventfd such that a sleeping reader is
  * woken and a busy one makes no system call. Returns what is published. */
 static int
@@ -19,12 +39,18 @@ keep_interrupts (queue_t *q, int published)
 	return published;
       queue_disarm (q); /* its event goes when the queue is armed again */
     }
-  else if (!q->polling && !q->armed)
+  else if (!q->armed)
     {
+      if (q->polling)
+	{
+	  expect_packet (q);
+	  return published;
+	}
+      q->idle = 0;
       queue_spend_event (q);
       queue_arm (q);
     }
-  else if (q->armed && power_of_two (++q->idle))
+  else if (power_of_two (++q->idle))
     /* An event may have come late, for packets read before: it must not wake
      * for ever, nor cost a call each time. */
     queue_spend_event (q);
@@ -151,9 +177,7 @@ static inline bool
 receive_one (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packet)
 {
   const uint16_t next = q->next;
-  /* Where the packet likely lies: its line comes from the other core along with the
-   * descriptor's, and not after it. Prefetching an address that is none does nothing. */
-  __builtin_prefetch ((const void *) (q->last + (uintptr_t) q->stride));
+  __builtin_prefetch (likely_place (q)); /* comes along with the descriptor, not after it */
   const desc_t d = desc_read (&q->ring->desc[next & q->mask]);
   const uint32_t take = d.length < snaplen ? d.length : snaplen;
   const uint8_t *from = buffer_at (q, d.region, d.offset, d.length);
