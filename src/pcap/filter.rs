@@ -13,8 +13,9 @@ use crate::packet::link_type::LinkType;
 /// use memif::LinkType;
 /// use memif::pcap::Filter;
 ///
-/// # if Filter::new(LinkType::RAW, "").is_err() {
-/// #     return Ok(()); // libpcap is not installed
+/// # if let Err(e) = Filter::new(LinkType::RAW, "") {
+/// #     assert!(e.to_string().contains("libpcap, which is not installed"), "{e}");
+/// #     return Ok(());
 /// # }
 /// let filter = Filter::new(LinkType::RAW, "udp port 9")?;
 /// assert!(!filter.matches(&[0x60; 40]));

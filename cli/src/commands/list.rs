@@ -143,10 +143,11 @@ fn row(observed: &Observed, earlier: Option<(&[Passed], Duration)>) -> [String; 
     ]
 }
 
+/// To the nearest KiB or MiB.
 fn size(bytes: u64) -> String {
     match bytes >> 20 {
-        0 => format!("{} KiB", bytes >> 10),
-        mib => format!("{mib} MiB"),
+        0 => format!("{:.0} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.0} MiB", bytes as f64 / 1048576.0),
     }
 }
 
