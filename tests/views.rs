@@ -106,6 +106,23 @@ fn views_outlast_their_link() {
     }
 }
 
+/// Only a peer of another make sends such a packet.
+#[test]
+fn a_packet_without_bytes_is_told() {
+    let context = context();
+    let config = MemifConfig::new(socket()).role(Role::Master);
+    let master = context.create_interface(config).unwrap();
+    let mut from = master.rx_queue(0).unwrap();
+    let link = Plan::new(0).up(master.socket());
+    up(&master);
+    link.slave_sends(b"");
+    assert_eq!(from.wait(Some(LONG)), Ok(Wait::Ready));
+    let views = from.views(8).unwrap();
+    let view = views.iter().next().unwrap();
+    assert!(view.is_empty() && view.to_owned().unwrap().is_empty());
+    assert_eq!(view.head::<1>(), Ok(None));
+}
+
 /// The memory may go at last, when nobody returns it for many links: the views say so.
 #[test]
 fn memory_that_is_gone_is_told() {

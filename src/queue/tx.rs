@@ -130,10 +130,8 @@ impl TxQueue {
         let parts = parts.map(|from| burst.iter_from(from).take(TX_PART).map(|p| p.data()));
         let (sent, err) = self.link.conn()?.tx_parts(&mut self.end, parts);
         let sent = usize::from(sent);
-        if sent > 0 {
-            let bytes = left.clone().take(sent).map(|packet| packet.len() as u64);
-            self.counters.passed(sent, bytes.sum());
-        }
+        let bytes = left.clone().take(sent).map(|packet| packet.len() as u64);
+        self.counters.passed(sent, bytes.sum());
         let length = left.clone().next().map_or(0, |packet| packet.len());
         self.sent_less(count, length, sent, err)
     }

@@ -1,6 +1,8 @@
 //! What bursts, queues and handles tell of themselves, and what they do where there is nothing.
 
-use memif::{Burst, CaptureInfo, Eof, Error, MemifConfig, Packet, PacketSink, Role, Timestamp};
+use memif::{
+    Burst, CaptureInfo, Eof, Error, MemifConfig, Packet, PacketSink, PacketSource, Role, Timestamp,
+};
 
 use crate::common::*;
 use crate::support::*;
@@ -48,8 +50,11 @@ fn a_burst_has_room_for_packets_of_the_usual_length() {
     let pair = Pair::new();
     let mut to = pair.slave.tx_queue(0).unwrap();
     let mut from = pair.master.rx_queue(0).unwrap();
-    assert_eq!(to.tx_burst(&[[1; 1500]; 64]).unwrap(), 64);
-    assert_eq!(from.rx_burst(&mut Burst::new(64)).unwrap(), 64);
+    for burst in [Burst::new(64), Burst::new(64).with_snaplen(1500)] {
+        let mut burst = burst;
+        assert_eq!(to.tx_burst(&[[1; 1500]; 64]).unwrap(), 64);
+        assert_eq!(from.rx_burst(&mut burst).unwrap(), 64);
+    }
 }
 
 #[test]
@@ -105,19 +110,23 @@ fn a_handle_forwards_as_much_as_there_is_room_for() {
 }
 
 #[test]
-fn a_handle_is_a_sink_and_its_halves_know_the_link() {
+fn a_handle_is_a_sink_and_a_source_and_its_halves_know_the_link() {
     for reader in ROLES {
         let pair = Pair::new();
         let (mut to, mut from) = pair.handles(reader, 8);
         let packet = pattern(1, 100);
         let info = CaptureInfo::whole(100, Timestamp::default());
         PacketSink::write_packet(&mut to, &Packet::new(&packet, info)).unwrap();
-        assert_same(&read(&mut from), &packet, reader);
+        let got = PacketSource::read_packet(&mut from).unwrap();
+        assert_same(&got, &packet, reader);
         assert!(to.is_link_up() && from.is_link_up());
         let (mut reading, mut writing) = to.split();
         PacketSink::write_packet(&mut writing, &Packet::new(&packet, info)).unwrap();
         assert_same(&read(&mut from), &packet, reader);
         assert!(reading.is_link_up() && writing.is_link_up());
+        from.write_packet(&packet).unwrap();
+        let got = PacketSource::read_packet(&mut reading).unwrap();
+        assert_same(&got, &packet, reader);
         pair.side(reader).close();
         down(pair.side(other(reader)));
         assert!(!reading.is_link_up() && !writing.is_link_up());

@@ -1,6 +1,7 @@
 //! Waiting for packets, and what wakes a waiting handle.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -74,6 +75,34 @@ fn a_waiting_reader_is_woken_by_whatever_happens() {
         let (_, from) = pair.handles(reader, 2);
         let own = pair.side(reader);
         assert_eq!(woken(from, || own.close()), Wait::Closed);
+    }
+}
+
+/// Closing an interface takes its link down first.
+#[test]
+fn a_waiting_reader_of_a_closed_interface_is_not_told_of_the_link() {
+    for reader in ROLES {
+        for mode in MODES {
+            let told = Arc::new(AtomicBool::new(false));
+            let pair = Pair::with(|config| {
+                let told = Arc::clone(&told);
+                config.on_disconnect(move |_| {
+                    until("an end of the wait", || told.load(Ordering::Acquire));
+                })
+            });
+            let (_, mut from) = pair.handles(reader, 2);
+            from.set_rx_mode(mode).unwrap();
+            let (about_to, waits) = mpsc::channel();
+            let waiting = thread::spawn(move || {
+                about_to.send(()).unwrap();
+                let waited = from.wait(None);
+                told.store(true, Ordering::Release);
+                waited
+            });
+            waits.recv().unwrap();
+            pair.side(reader).close();
+            assert_eq!(waiting.join().unwrap(), Ok(Wait::Closed), "{mode:?}");
+        }
     }
 }
 

@@ -63,7 +63,9 @@ fn a_full_ring_is_seen_from_its_first_packet() {
     let mut observer = Observer::of(&link).attach().unwrap();
     let ring = &mut observer.rings()[0];
     for n in 0..64 {
-        assert_eq!(ring.read_packet().unwrap().data(), pattern(n, 60));
+        let packet = ring.read_packet().unwrap();
+        assert_eq!(packet.data(), pattern(n, 60));
+        assert!(packet.info().timestamp.seconds() > 1_600_000_000);
     }
     assert_eq!(eof(ring.read_packet().map(|_| ())), Eof::Empty);
     let waited = ring.wait(Some(Duration::from_millis(1)));

@@ -287,3 +287,35 @@ fn a_device_goes_by_its_own_ring() {
     let device = MemifDevice::new(&master, 1).unwrap();
     assert_eq!(device.capabilities().max_burst_size, Some(64));
 }
+
+/// Until the peer has offered buffers that a packet fits into, a device goes by the configuration.
+#[test]
+fn a_device_waits_for_a_ring_that_has_buffers() {
+    let context = Context::new("test").unwrap();
+    let socket = format!("@smoltcp-offers-{}", std::process::id());
+    let master = MemifConfig::new(&socket).role(Role::Master);
+    let master = context.create_interface(master.log2_ring_size(6)).unwrap();
+    for length in [BUFFER as u32, 0] {
+        let plan = Plan::new(0);
+        let ring = RingView {
+            memory: &plan.regions[0],
+            base: ring_bytes(LOG2),
+            size: 1 << LOG2,
+            efd: eventfd(),
+        };
+        let first = ring.desc(0);
+        ring.set_desc(0, Desc { length, ..first });
+        let link = plan.up(&socket);
+        master.wait_link_up(Some(PATIENCE)).unwrap();
+        let mut device = MemifDevice::new(&master, 0).unwrap();
+        assert_eq!(device.capabilities().max_burst_size, Some(64));
+        link.offer();
+        assert!(device.transmit(NOW).is_some());
+        let slots = if length > 0 { 16 } else { 64 };
+        assert_eq!(device.capabilities().max_burst_size, Some(slots));
+        drop(link);
+        while master.is_link_up() {
+            std::thread::yield_now();
+        }
+    }
+}
