@@ -23,11 +23,24 @@ fn tcp_crosses_in_both_modes_and_both_versions() {
             for v6 in [false, true] {
                 echo(&mut a, &mut b, v6, 1 << 20, 1 << 16);
             }
-            let (a, b) = (a.device.stats(), b.device.stats());
-            assert_eq!((a.tx_packets, a.tx_bytes), (b.rx_packets, b.rx_bytes));
-            assert_eq!((b.tx_packets, b.tx_bytes), (a.rx_packets, a.rx_bytes));
-            assert_eq!((a.tx_dropped, a.rx_errors, a.tx_large), (0, 0, 0));
-            assert!(a.tx_bursts < a.tx_packets / 2, "{a:?}");
+            // What either has sent last may still be under way.
+            let end = std::time::Instant::now() + PATIENCE;
+            let stats = loop {
+                let (one, two) = (a.device.stats(), b.device.stats());
+                let sent = [one.tx_packets, one.tx_bytes, two.tx_packets, two.tx_bytes];
+                let got = [two.rx_packets, two.rx_bytes, one.rx_packets, one.rx_bytes];
+                if sent == got {
+                    break one;
+                }
+                assert!(std::time::Instant::now() < end, "{one:?}\n{two:?}");
+                a.poll();
+                b.poll();
+            };
+            assert_eq!(
+                (stats.tx_dropped, stats.rx_errors, stats.tx_large),
+                (0, 0, 0)
+            );
+            assert!(stats.tx_bursts < stats.tx_packets / 2, "{stats:?}");
         }
     }
 }
