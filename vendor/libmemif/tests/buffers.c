@@ -471,13 +471,14 @@ without_a_link (void)
   side_close (&p.slave);
 }
 
-/* The calls of libmemif_ext.h; interface.c has those of 4.0. */
+/* There is one queue in the direction of each call, and two in the other. */
 static void
 without_a_queue (void)
 {
   pair_t p = { 0 };
-  pair_open (&p, (settings_t){ 0 });
+  pair_open (&p, (settings_t){ .s2m = 2 });
   const uint16_t none = 1;
+  memif_buffer_t b = { 0 };
   memif_ext_packet_t packet;
   memif_ext_lent_t lent = { 0 };
   memif_ext_slice_t slice = { bytes, 64 };
@@ -488,6 +489,11 @@ without_a_queue (void)
   for (int i = 0; i < 2; i++)
     {
       memif_conn_handle_t c = i ? p.slave.conn : NULL;
+      const int err = i ? MEMIF_ERR_QID : MEMIF_ERR_NOCONN; /* of the calls of 4.0 */
+      FAILS (memif_rx_burst (c, none, &b, 1, &n), err);
+      FAILS (memif_refill_queue (c, none, 1, 0), err);
+      FAILS (memif_set_rx_mode (c, MEMIF_RX_MODE_POLLING, none), err);
+      FAILS (memif_get_queue_efd (c, none, &result), err);
       FAILS (memif_ext_rx_burst (c, none, bytes, sizeof bytes, 64, &packet, 1, &n), MEMIF_ERR_QID);
       FAILS (memif_ext_rx_overrun (c, none, &count), MEMIF_ERR_QID);
       FAILS (memif_ext_rx_full (c, none, &count), MEMIF_ERR_QID);
@@ -499,6 +505,11 @@ without_a_queue (void)
       FAILS (memif_ext_rx_prepare (c, none), MEMIF_ERR_QID);
       FAILS (memif_ext_rx_fd (c, none, &result), MEMIF_ERR_QID);
       FAILS (memif_ext_rx_state (c, none, &result), MEMIF_ERR_QID);
+      c = i ? p.master.conn : NULL;
+      FAILS (memif_buffer_alloc (c, none, &b, 1, &n, 64), err);
+      FAILS (memif_tx_burst (c, none, &b, 1, &n), err);
+      FAILS (memif_buffer_enq_tx (c, none, &b, 1, &n), err);
+      FAILS (memif_set_next_free_buffer (c, none, &b), err);
       FAILS (memif_ext_tx_burst (c, none, &slice, 1, &n), MEMIF_ERR_QID);
       FAILS (memif_ext_tx_fits (c, none, 64), MEMIF_ERR_QID);
       FAILS (memif_ext_tx_free (c, none, &n), MEMIF_ERR_QID);
@@ -508,6 +519,43 @@ without_a_queue (void)
       FAILS (memif_ext_tx_lot (c, none, &n), MEMIF_ERR_QID);
       FAILS (memif_ext_tx_state (c, none, &result), MEMIF_ERR_QID);
     }
+  pair_close (&p);
+}
+
+static void
+without_what_a_call_needs (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  memif_conn_handle_t c = p.slave.conn;
+  memif_ext_packet_t packet;
+  memif_ext_lent_t lent = { 0 };
+  memif_ext_slice_t slice = { bytes, 64 };
+  uint16_t n;
+  uint32_t number;
+  FAILS (memif_ext_rx_burst (c, 0, NULL, 64, 64, &packet, 1, &n), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_burst (c, 0, bytes, 64, 64, NULL, 1, &n), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_burst (c, 0, bytes, 64, 64, &packet, 1, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_lend (c, 0, NULL, 1, &n, &number), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_lend (c, 0, &lent, 0, &n, &number), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_lend (c, 0, &lent, 1, NULL, &number), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_lend (c, 0, &lent, 1, &n, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_read (c, 0, 0, NULL, 0, bytes, 0), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_read (c, 0, 0, &lent, 0, NULL, 0), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_read (c, 0, 0, &lent, 1, bytes, 0), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_read (c, 0, 0, &lent, 0, bytes, 1), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_wait (c, 0, 0, 0, 0, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_fd (c, 0, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_full (c, 0, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_rx_state (c, 0, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_tx_burst (c, 0, NULL, 1, &n), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_tx_burst (c, 0, &slice, 1, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_tx_fits (c, 0, 0), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_tx_free (c, 0, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_tx_room (c, 0, NULL, &n), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_tx_room (c, 0, &number, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_tx_offered (c, 0, NULL), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_ext_tx_lot (c, 0, NULL), MEMIF_ERR_INVAL_ARG);
   pair_close (&p);
 }
 
@@ -532,6 +580,7 @@ main (int argc, char **argv)
     { "many_large_rings", many_large_rings },
     { "without_a_link", without_a_link },
     { "without_a_queue", without_a_queue },
+    { "without_what_a_call_needs", without_what_a_call_needs },
   };
   return RUN (argc, argv, tests);
 }

@@ -278,7 +278,8 @@ who_may_be_a_peer (void)
   for (int allowed = 0; allowed < 2; allowed++)
     {
       pair_t p = { 0 };
-      asked = (memif_ext_socket_args_t){ .allowed_uids = allowed ? &us : &nobody, .num_allowed_uids = 1 };
+      asked = (memif_ext_socket_args_t){ .allowed_uids = allowed ? &us : &nobody, .num_allowed_uids = 1,
+					 .num_allowed_gids = 1000 /* of no list, so none */ };
       const char *name = fresh_path ();
       side_open (&p.master, name, true, settings);
       FAILS (memif_ext_get_peer (p.master.conn, &peer), MEMIF_ERR_NOCONN);
@@ -307,6 +308,34 @@ who_may_be_a_peer (void)
   FDS_BACK (fds);
 }
 
+static void
+only_a_socket_that_nobody_has_is_replaced (void)
+{
+  char folder[] = "/tmp/memif-control-XXXXXX", path[64];
+  CHECK (mkdtemp (folder));
+  snprintf (path, sizeof path, "%s/memif.sock", folder);
+  struct sockaddr_un sun = { .sun_family = AF_UNIX };
+  memcpy (sun.sun_path, path, strlen (path));
+  memif_conn_args_t ca = { .socket = socket_new (path, 0), .is_master = 1 };
+  memif_conn_handle_t conn = NULL;
+  static const int types[] = { SOCK_DGRAM, SOCK_STREAM, SOCK_SEQPACKET };
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    {
+      int other = socket (AF_UNIX, types[i], 0);
+      CHECK (other >= 0 && bind (other, (struct sockaddr *) &sun, sizeof sun) == 0);
+      FAILS (memif_create (&conn, &ca, NULL, NULL, NULL, NULL), MEMIF_ERR_ALREADY);
+      CHECK (strstr (memif_ext_socket_error (ca.socket), "is in use by"));
+      close (other); /* its file stays */
+      OK (memif_create (&conn, &ca, NULL, NULL, NULL, NULL));
+      OK (memif_delete (&conn));
+      CHECK (access (path, F_OK) < 0);
+    }
+  CHECK (mkdir (path, 0700) == 0);
+  FAILS (memif_create (&conn, &ca, NULL, NULL, NULL, NULL), MEMIF_ERR_FILE_NOT_SOCK);
+  OK (memif_delete_socket (&ca.socket));
+  CHECK (rmdir (path) == 0 && rmdir (folder) == 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -317,6 +346,7 @@ main (int argc, char **argv)
     { "without_a_timer_a_slave_asks_once", without_a_timer_a_slave_asks_once },
     { "details_of_both_sides", details_of_both_sides },
     { "who_may_be_a_peer", who_may_be_a_peer },
+    { "only_a_socket_that_nobody_has_is_replaced", only_a_socket_that_nobody_has_is_replaced },
   };
   return RUN (argc, argv, tests);
 }

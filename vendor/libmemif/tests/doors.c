@@ -220,6 +220,12 @@ get_queue_efd (void)
 }
 
 static void
+rx_prepare (void)
+{
+  OK (memif_ext_rx_prepare (conn, 0));
+}
+
+static void
 rx_fd (void)
 {
   int fd;
@@ -275,6 +281,7 @@ static const struct
 } of_others[] = {
   { "set_rx_mode", set_rx_mode, RX },
   { "get_queue_efd", get_queue_efd, RX },
+  { "rx_prepare", rx_prepare, RX },
   { "rx_fd", rx_fd, RX },
   { "rx_state", rx_state, RX },
   { "tx_state", tx_state, TX },
@@ -317,8 +324,9 @@ links_wait_for_the_owner (void)
 	side_open (&p.master, path, true, settings);
 	side_open (&p.slave, path, false, settings);
 	side_t *side = master ? &p.master : &p.slave, *other = master ? &p.slave : &p.master;
-	int state;
+	int state = -1;
 	OK (memif_ext_rx_state (side->conn, 0, &state)); /* makes it */
+	EQUAL (state, MEMIF_EXT_QUEUE_GONE);
 	OK (memif_ext_tx_state (side->conn, 0, &state));
 	EQUAL (state, MEMIF_EXT_QUEUE_GONE);
 	owned = queue_at (side->conn, which);

@@ -1,6 +1,7 @@
 /* What a peer can't be made to do by the calls of the library: the core's own memory is changed. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -84,6 +85,59 @@ unsealed_memory_of_a_waiting_link_is_left (void)
     }
 }
 
+static void
+unsealed_memory_of_an_ended_link_is_left (void)
+{
+  for (int unsealed = 0; unsealed < 2; unsealed++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+      OK (send_packet (p.slave.conn, 0, 1, 64));
+      ((conn_t *) p.master.conn)->link->unsealed = unsealed;
+      side_close (&p.slave);
+      while (!p.master.downs)
+	OK (memif_poll_event (p.master.sock, 10));
+      EQUAL (receive_packet (p.master.conn, 0, bytes, sizeof bytes), unsealed ? -1 : 64);
+      side_close (&p.master);
+    }
+}
+
+/* Its end does not come any more. */
+static void
+a_chain_without_an_end_goes_with_its_link (void)
+{
+  for (int copied = 0; copied < 2; copied++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4, .ext = { .keep_unread = 1 } });
+      OK (send_packet (p.slave.conn, 0, 1, 64));
+      OK (send_packet (p.slave.conn, 0, 2, 64));
+      shared_desc_t *last = &((conn_t *) p.slave.conn)->tx[0]->ring->desc[1];
+      desc_t d = desc_read (last);
+      d.flags |= DESC_NEXT;
+      desc_write (last, d);
+      side_close (&p.slave);
+      while (!p.master.downs)
+	OK (memif_poll_event (p.master.sock, 10));
+      unsigned received = 0, tries = 0;
+      int err = MEMIF_ERR_SUCCESS;
+      for (; err != MEMIF_ERR_DISCONNECTED && tries < 4; tries++)
+	{
+	  memif_ext_packet_t packets[2];
+	  memif_buffer_t buffers[2];
+	  uint16_t n = 0;
+	  err = copied ? memif_ext_rx_burst (p.master.conn, 0, bytes, sizeof bytes, 64, packets, 2, &n)
+		       : memif_rx_burst (p.master.conn, 0, buffers, 2, &n);
+	  if (!copied && n)
+	    OK (memif_refill_queue (p.master.conn, 0, n, 0));
+	  received += n;
+	}
+      EQUAL (err, MEMIF_ERR_DISCONNECTED);
+      EQUAL (received, 1);
+      side_close (&p.master);
+    }
+}
+
 /* A file that shrinks under its mapping would end the process that looks at it. */
 static void
 what_a_slave_gives_away_can_t_be_shrunk (void)
@@ -126,6 +180,20 @@ a_sender_uses_few_buffers_where_all_is_read_at_once (void)
     }
   /* Beside those that rest for observers. */
   CHECK (least >= SLOTS - 64);
+  pair_close (&p);
+}
+
+/* A folder has a size too. */
+static void
+a_region_is_a_file (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ 0 });
+  int folder = open ("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  CHECK (folder >= 0);
+  const char *why;
+  FAILS (link_add_region (((conn_t *) p.master.conn)->link, 1, folder, true, &why), MEMIF_ERR_MFMSG);
+  close (folder);
   pair_close (&p);
 }
 
@@ -194,8 +262,9 @@ what_is_watched_lies_in_its_memory (void)
 static void
 a_slot_that_was_moved_gets_no_length (void)
 {
+  static uint8_t longest[UINT16_MAX];
   pair_t p = { 0 };
-  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .buffer_size = UINT16_MAX });
   shared_desc_t *desc = ((conn_t *) p.slave.conn)->rx[0]->ring->desc;
   memif_ext_packet_t packet;
   uint16_t n;
@@ -207,8 +276,11 @@ a_slot_that_was_moved_gets_no_length (void)
       desc_write (&desc[slot], d);
       OK (memif_ext_rx_burst (p.slave.conn, 0, bytes, sizeof bytes, 64, &packet, 1, &n));
       EQUAL (n, 1);
-      EQUAL (desc_read (&desc[slot]).metadata & 0xFFFF, slot ? 0 : 64);
+      EQUAL (desc_read (&desc[slot]).metadata & (0xFFFF | (uint32_t) MARK_NEXT), slot ? 0 : 64);
     }
+  OK (send_packet (p.master.conn, 0, 2, sizeof longest));
+  EQUAL (receive_packet (p.slave.conn, 0, longest, sizeof longest), sizeof longest);
+  EQUAL (desc_read (&desc[2]).metadata & 0xFFFF, sizeof longest);
   pair_close (&p);
 }
 
@@ -233,7 +305,7 @@ both_sides_know_whose_channel_it_is (void)
 static void
 small_packets_lie_side_by_side_in_bursts_only (void)
 {
-  enum { BURST = 16, LENGTHS = 2 };
+  enum { BURST = 8, LENGTHS = 2 };
   pair_t p = { 0 };
   pair_open (&p, (settings_t){ .log2_ring_size = 6 });
   const queue_t *q = ((conn_t *) p.slave.conn)->tx[0];
@@ -407,6 +479,29 @@ a_program_with_on_interrupt_gets_what_nobody_told_of (void)
   pair_close (&p);
 }
 
+/* The same for a program that waits on the queue's descriptor, and asks for it while the queue sleeps. */
+static void
+a_descriptor_asked_for_late_tells_of_what_nobody_told_of (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  ring_t *ring = ((conn_t *) p.slave.conn)->tx[0]->ring;
+  const uint16_t asleep = atomic_load (&ring->flags);
+  EQUAL (asleep & RING_NO_INTERRUPT, 0);
+  struct pollfd efd = { .events = POLLIN };
+  OK (memif_get_queue_efd (p.master.conn, 0, &efd.fd));
+  atomic_store (&ring->flags, asleep | RING_NO_INTERRUPT);
+  OK (send_packet (p.slave.conn, 0, 1, 64));
+  atomic_store (&ring->flags, asleep);
+  const uint64_t start = now_ms ();
+  while (poll (&efd, 1, 0) == 0)
+    {
+      CHECK (now_ms () - start < LONG_MS);
+      OK (memif_poll_event (p.master.sock, 10));
+    }
+  pair_close (&p);
+}
+
 static void
 half_of_some_samples_tell_that_a_peer_is_far (void)
 {
@@ -472,9 +567,12 @@ main (int argc, char **argv)
     { "a_senders_counter_does_not_go_back", a_senders_counter_does_not_go_back },
     { "a_masters_slots_are_those_of_the_ring", a_masters_slots_are_those_of_the_ring },
     { "unsealed_memory_of_a_waiting_link_is_left", unsealed_memory_of_a_waiting_link_is_left },
+    { "unsealed_memory_of_an_ended_link_is_left", unsealed_memory_of_an_ended_link_is_left },
+    { "a_chain_without_an_end_goes_with_its_link", a_chain_without_an_end_goes_with_its_link },
     { "what_a_slave_gives_away_can_t_be_shrunk", what_a_slave_gives_away_can_t_be_shrunk },
     { "a_sender_uses_few_buffers_where_all_is_read_at_once", a_sender_uses_few_buffers_where_all_is_read_at_once },
     { "a_ring_lies_in_its_region", a_ring_lies_in_its_region },
+    { "a_region_is_a_file", a_region_is_a_file },
     { "what_is_watched_lies_in_its_memory", what_is_watched_lies_in_its_memory },
     { "a_slot_that_was_moved_gets_no_length", a_slot_that_was_moved_gets_no_length },
     { "both_sides_know_whose_channel_it_is", both_sides_know_whose_channel_it_is },
@@ -483,6 +581,7 @@ main (int argc, char **argv)
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
     { "what_came_before_a_bad_one_is_delivered", what_came_before_a_bad_one_is_delivered },
+    { "a_descriptor_asked_for_late_tells_of_what_nobody_told_of", a_descriptor_asked_for_late_tells_of_what_nobody_told_of },
     { "half_of_some_samples_tell_that_a_peer_is_far", half_of_some_samples_tell_that_a_peer_is_far },
     { "packets_for_a_far_peer_are_whole", packets_for_a_far_peer_are_whole },
     { "a_program_with_on_interrupt_gets_what_nobody_told_of", a_program_with_on_interrupt_gets_what_nobody_told_of },

@@ -366,6 +366,23 @@ what_is_polled_does_not_stay_readable (void)
   pair_close (&p);
 }
 
+static void
+a_wait_ends_also_while_it_spins (void)
+{
+  enum { MS = 1000000 };
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .ext = { .keep_unread = 1 } });
+  for (uint64_t spin = 1 * MS; spin <= 3 * MS; spin += 2 * MS)
+    {
+      int result = -1;
+      const uint64_t start = now_ms ();
+      OK (memif_ext_rx_wait (p.master.conn, 0, 2 * MS, spin, 0, &result));
+      EQUAL (result, MEMIF_EXT_WAIT_TIMED_OUT);
+      CHECK (now_ms () > start);
+    }
+  pair_close (&p);
+}
+
 /* A wait of the extension, then a burst of 4.0: the descriptor tells of the next packet all the
  * same. */
 static void
@@ -402,6 +419,7 @@ main (int argc, char **argv)
     { "polling_makes_no_system_call", polling_makes_no_system_call },
     { "an_empty_queue_is_not_told_of", an_empty_queue_is_not_told_of },
     { "what_is_polled_does_not_stay_readable", what_is_polled_does_not_stay_readable },
+    { "a_wait_ends_also_while_it_spins", a_wait_ends_also_while_it_spins },
     { "a_wait_and_a_burst_in_place_may_be_mixed", a_wait_and_a_burst_in_place_may_be_mixed },
   };
   return RUN (argc, argv, tests);

@@ -117,6 +117,28 @@ refusals_are_counted (void)
 }
 
 static void
+prepare_by_default (memif_socket_handle_t sock, bool master)
+{
+  (void) master;
+  OK (memif_ext_configure_socket (sock, &(memif_ext_socket_args_t){ .log = note }));
+}
+
+static void
+by_default_there_are_20_a_second (void)
+{
+  side_t master = { 0 };
+  const char *path = fresh_path ();
+  num_lines = 0;
+  stop_the_clock ();
+  side_open (&master, path, true, (settings_t){ .prepare = prepare_by_default });
+  for (int i = 0; i < 30; i++)
+    is_refused (&master, path);
+  EQUAL (num_lines, 20);
+  stands_at = 0;
+  side_close (&master);
+}
+
+static void
 each_interface_has_its_own (void)
 {
   pair_t p = { 0 };
@@ -150,6 +172,7 @@ main (int argc, char **argv)
 {
   static const test_t tests[] = {
     { "refusals_are_counted", refusals_are_counted },
+    { "by_default_there_are_20_a_second", by_default_there_are_20_a_second },
     { "each_interface_has_its_own", each_interface_has_its_own },
   };
   return RUN (argc, argv, tests);

@@ -156,6 +156,9 @@ what_is_not_held_can_t_be_moved (void)
   OK (memif_tx_burst (p.slave.conn, 0, s, 1, &n)); /* the first is the peer's */
   FAILS (memif_buffer_requeue (p.slave.conn, &s[0], &s[1]), MEMIF_ERR_INVAL_ARG);
   FAILS (memif_buffer_requeue (p.slave.conn, &s[1], &s[0]), MEMIF_ERR_INVAL_ARG);
+  OK (memif_set_next_free_buffer (p.slave.conn, 0, &s[1])); /* and now the second is nobody's */
+  FAILS (memif_buffer_requeue (p.slave.conn, &s[1], &r[1]), MEMIF_ERR_INVAL_ARG);
+  FAILS (memif_buffer_requeue (p.slave.conn, &r[1], &s[1]), MEMIF_ERR_INVAL_ARG);
   pair_close (&p);
 }
 

@@ -136,6 +136,39 @@ a_byte_more_than_a_buffer_goes_into_another (void)
     }
 }
 
+/* More than are published at once, so that some slots stay as they are for observers. */
+static void
+a_burst_may_fill_the_ring (void)
+{
+  enum { COUNT = 1 << 10, LENGTH = 40 };
+  static uint8_t bytes[COUNT][LENGTH], arena[COUNT * 64];
+  static memif_ext_slice_t slices[COUNT + 1];
+  static memif_ext_packet_t got[COUNT];
+  for (uint32_t i = 0; i < COUNT; i++)
+    {
+      pattern (bytes[i], i, LENGTH);
+      slices[i] = (memif_ext_slice_t){ bytes[i], LENGTH };
+    }
+  slices[COUNT] = slices[0];
+  for (int to_slave = 0; to_slave < 2; to_slave++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 10 });
+      side_t *from = to_slave ? &p.master : &p.slave, *to = to_slave ? &p.slave : &p.master;
+      for (int round = 0; round < 3; round++)
+	{
+	  uint16_t n = 0;
+	  OK (memif_ext_tx_burst (from->conn, 0, slices, COUNT + 1, &n));
+	  EQUAL (n, COUNT);
+	  OK (memif_ext_rx_burst (to->conn, 0, arena, sizeof arena, LENGTH, got, COUNT, &n));
+	  EQUAL (n, COUNT);
+	  for (uint32_t i = 0; i < COUNT; i++)
+	    CHECK (is_pattern (arena + got[i].offset, i, LENGTH));
+	}
+      pair_close (&p);
+    }
+}
+
 static void
 zeros_are_defaults (void)
 {
@@ -194,6 +227,7 @@ main (int argc, char **argv)
   static const test_t tests[] = {
     { "every_line_of_the_table", every_line_of_the_table },
     { "a_byte_more_than_a_buffer_goes_into_another", a_byte_more_than_a_buffer_goes_into_another },
+    { "a_burst_may_fill_the_ring", a_burst_may_fill_the_ring },
     { "zeros_are_defaults", zeros_are_defaults },
     { "buffers_in_several_regions", buffers_in_several_regions },
   };
