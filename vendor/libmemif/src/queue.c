@@ -190,7 +190,6 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->own_mask = (uint16_t) (q->rx ? q->mask : 2 * q->mask + 1);
   q->efd = r->efd;
   q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->least = q->untaken = 0;
-  q->idle = 0;
   q->chained = q->far = false;
   q->samples = q->far_samples = 0;
   q->fault = FAULT_NONE;

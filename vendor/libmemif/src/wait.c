@@ -18,6 +18,7 @@ queue_arm (queue_t *q)
   atomic_store_explicit (&q->ring->flags, flags & (uint16_t) ~RING_NO_INTERRUPT,
 			 memory_order_relaxed);
   q->armed = true;
+  q->idle = 0;
   const bool watched = q->conn->on_interrupt || atomic_load_explicit (&q->watched, memory_order_relaxed);
   atomic_store_explicit (&q->armed_at, SLEEPS_ON | q->next, memory_order_relaxed);
   if (watched)
@@ -114,7 +115,6 @@ queue_watched (queue_t *q, bool by_efd)
   if (atomic_load_explicit (&q->watched, memory_order_relaxed) && !by_efd)
     return;
   queue_lock (q);
-  q->idle = 0;
   q->clears |= by_efd;
   /* Relaxed: seen by the owner with the lock. */
   atomic_store_explicit (&q->watched, true, memory_order_relaxed);
