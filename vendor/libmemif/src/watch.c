@@ -271,16 +271,11 @@ lose_stale (memif_ext_watch_handle_t w, bounds_t b)
 static void
 look_at_offers (memif_ext_watch_handle_t w)
 {
-  const uint16_t tail = atomic_load_explicit (&w->ring->tail, memory_order_acquire);
-  const uint16_t head = atomic_load_explicit (&w->ring->head, memory_order_acquire);
-  const uint16_t offered = (uint16_t) (head - tail);
-  if (offered == 0 || offered > ring_size (w))
-    return;
-  const uint16_t slot = (uint16_t) (head - 1);
+  const uint16_t slot = (uint16_t) (atomic_load_explicit (&w->ring->head, memory_order_acquire) - 1);
   const uint32_t room = desc_read (&w->ring->desc[slot & w->mask]).length;
   atomic_thread_fence (memory_order_acquire);
   const uint16_t now = atomic_load_explicit (&w->ring->tail, memory_order_acquire);
-  /* Not filled meanwhile, nor by a burst that is on its way. */
+  /* Offered, and not filled meanwhile, nor by a burst that is on its way. */
   if ((uint16_t) (slot - now) < ring_size (w) && (uint16_t) (slot - now) >= ring_size (w) / 2
       && room && room < w->least_room)
     w->least_room = room;
