@@ -75,7 +75,7 @@ struct queue
   /* And one half of this. Receiving: */
   _Alignas (64) uintptr_t last; /* owner, master: where the last single packet lay */
   intptr_t stride; /* owner: and how far from the one before; a hint, never followed */
-  uint32_t idle;   /* owner: bursts in a row that found nothing while it was armed */
+  uint32_t idle;   /* owner: bursts in a row that found nothing, since it was armed if it is */
   uint16_t limit;  /* link, draining: what was published when the link went down. owner: FAULT_OVERRUN */
   bool armed;	   /* owner: interrupts are enabled in the ring */
   bool chained;	   /* owner, master: chains were handed out or cleared since the link came up */

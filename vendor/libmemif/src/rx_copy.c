@@ -34,6 +34,7 @@ keep_interrupts (queue_t *q, int published)
 {
   if (published > 0)
     {
+      q->idle = 0;
       if (!q->armed)
 	return published;
       queue_disarm (q); /* its event goes when the queue is armed again */
@@ -45,7 +46,6 @@ keep_interrupts (queue_t *q, int published)
 	  expect_packet (q);
 	  return published;
 	}
-      q->idle = 0;
       queue_spend_event (q);
       queue_arm (q);
     }
@@ -203,6 +203,7 @@ new_packets (queue_t *q)
   const uint16_t published = (uint16_t) (counter - q->next);
   if (published - 1u > q->mask) /* none, or more than there are */
     return false;
+  q->idle = 0;
   q->peer = counter;
   rx_note_full (q, published);
   return true;
