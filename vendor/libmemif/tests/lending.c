@@ -1,4 +1,5 @@
 /* Packets that are read where the peer has put them. */
+#define _GNU_SOURCE
 #include "support.h"
 
 static void
