@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use common::*;
-use memif::{Burst, Eof, Error, ErrorKind, MemifConfig, Role, Wait};
-use memif_hostile::peer::{Master, Plan, Stage};
+use memif::{Burst, Context, Eof, Error, ErrorKind, Memif, MemifConfig, Role, RxQueue, Wait};
+use memif_hostile::peer::{Link, Master, Plan, Stage};
 
 #[test]
 fn what_is_looked_at_is_what_was_sent() {
@@ -106,17 +106,23 @@ fn views_outlast_their_link() {
     }
 }
 
-/// Only a peer of another make sends such a packet.
-#[test]
-fn a_packet_without_bytes_is_told() {
-    let context = context();
+/// A master, its queue with this packet, and the slave that has sent it.
+fn slave_of_another_make(context: &Context, packet: &[u8]) -> (Memif, RxQueue, Link) {
     let config = MemifConfig::new(socket()).role(Role::Master);
     let master = context.create_interface(config).unwrap();
     let mut from = master.rx_queue(0).unwrap();
     let link = Plan::new(0).up(master.socket());
     up(&master);
-    link.slave_sends(b"");
+    link.slave_sends(packet);
     assert_eq!(from.wait(Some(LONG)), Ok(Wait::Ready));
+    (master, from, link)
+}
+
+/// Only a peer of another make sends such a packet.
+#[test]
+fn a_packet_without_bytes_is_told() {
+    let context = context();
+    let (_master, mut from, _link) = slave_of_another_make(&context, b"");
     let views = from.views(8).unwrap();
     let view = views.iter().next().unwrap();
     assert!(view.is_empty() && view.to_owned().unwrap().is_empty());
@@ -127,13 +133,7 @@ fn a_packet_without_bytes_is_told() {
 #[test]
 fn memory_that_is_gone_is_told() {
     let context = context();
-    let config = MemifConfig::new(socket()).role(Role::Master);
-    let master = context.create_interface(config).unwrap();
-    let mut from = master.rx_queue(0).unwrap();
-    let link = Plan::new(0).up(master.socket());
-    up(&master);
-    link.slave_sends(b"first");
-    assert_eq!(from.wait(Some(LONG)), Ok(Wait::Ready));
+    let (master, mut from, link) = slave_of_another_make(&context, b"first");
     let views = from.views(8).unwrap();
     let view = views.iter().next().unwrap();
     drop(link);
