@@ -106,11 +106,11 @@ pub(super) fn ping(args: &PingArgs) -> Result<Report, Failure> {
         if back.as_slice() != n.to_ne_bytes() {
             return Err(Failure::Failed(format!("packet {n} came back as another")));
         }
-        times.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
-        n += 1;
         if n == WARM_UP {
             times.reset();
         }
+        times.saturating_record(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        n += 1;
         watch.count.store(n, Ordering::Relaxed);
     }
     session.memif.close();
