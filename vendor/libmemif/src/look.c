@@ -9,8 +9,8 @@
  * latest when it enters the kernel. So whoever goes to sleep has the ring looked at once more a
  * millisecond later, which finds every such packet, and then, in case somebody stops whole
  * processors, after ten, a hundred and a thousand of them. Then a reader sleeps for as long as
- * there is nothing. memif_ext_rx_wait looks for itself; for those that sleep in a loop of their
- * own the control thread does. */
+ * there is nothing. memif_ext_rx_wait looks for itself: some times before it sleeps, and then from
+ * ten milliseconds on. For those that sleep in a loop of their own the control thread does. */
 #define _GNU_SOURCE
 #include <poll.h>
 
