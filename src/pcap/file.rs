@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+#[cfg(feature = "compress")]
+use super::ahead::Ahead;
 use crate::error::Error;
 
 /// How a file is compressed. Compression needs the feature `compress`.
@@ -86,6 +88,8 @@ pub struct Effort {
 /// ```
 pub struct FileReader {
     reader: Box<dyn Read + Send + Sync>,
+    #[cfg(feature = "compress")]
+    compression: Compression,
     position: Arc<AtomicU64>,
 }
 
@@ -125,7 +129,21 @@ impl FileReader {
         };
         #[cfg(not(feature = "compress"))]
         let reader = Box::new(reader);
-        Ok(Self { reader, position })
+        Ok(Self {
+            reader,
+            #[cfg(feature = "compress")]
+            compression,
+            position,
+        })
+    }
+
+    /// The same, decompressed by a thread, if there is anything to decompress.
+    #[cfg(feature = "compress")]
+    pub(super) fn decompress_ahead(mut self) -> io::Result<Self> {
+        if self.compression != Compression::None {
+            self.reader = Box::new(Ahead::new(self.reader)?);
+        }
+        Ok(self)
     }
 
     /// The number of bytes that have been read from the file, before decompression.

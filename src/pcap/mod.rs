@@ -32,6 +32,8 @@
 //! complete in the file. When there is room again, the writer continues at the byte where it
 //! stopped.
 
+#[cfg(feature = "compress")]
+mod ahead;
 mod classic;
 mod file;
 #[cfg(feature = "filter")]

@@ -83,6 +83,27 @@ impl CaptureReader<FileReader> {
         Self::start(FileReader::open(path)?, Some(path.to_owned()))
     }
 
+    /// From now on a thread decompresses the file, up to a megabyte ahead of the packets. Nothing
+    /// changes for a file that is not compressed. The thread ends with the reader; if it waits for
+    /// a pipe just then, once that has bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the thread can't be started.
+    ///
+    /// ```no_run
+    /// use memif::pcap::CaptureReader;
+    ///
+    /// let reader = CaptureReader::open("x.pcap.gz")?.decompress_ahead()?;
+    /// # Ok::<(), memif::Error>(())
+    /// ```
+    #[cfg(feature = "compress")]
+    pub fn decompress_ahead(mut self) -> Result<Self, Error> {
+        let failed = |e| Error::io("starting a thread that decompresses", e);
+        self.input.reader = self.input.reader.decompress_ahead().map_err(failed)?;
+        Ok(self)
+    }
+
     /// The number of bytes that have been read from the file, before decompression. It is ahead of
     /// [`position`](Self::position), because the file is read in large pieces.
     pub fn file_position(&self) -> u64 {

@@ -1,8 +1,10 @@
 //! Files that are compressed, whole and cut.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
+use std::sync::mpsc::{Sender, TryRecvError, channel};
+use std::time::Duration;
 
 use memif::pcap::{
     CaptureReader, Compression, Effort, FileReader, InterfaceInfo, PcapNgWriter, PcapWriter,
@@ -30,9 +32,16 @@ fn write(path: &Path, compression: Compression, from: u32, packets: u32) {
     writer.close().unwrap();
 }
 
-/// How many packets there are, each with its number, and what ends the file.
+/// How many packets there are, each with its number, and what ends the file: with a thread that
+/// decompresses, too.
 fn read(path: &Path) -> (u32, Error) {
-    let mut reader = CaptureReader::open(path).unwrap();
+    let open = || CaptureReader::open(path).unwrap();
+    let found = read_with(open());
+    assert_eq!(read_with(open().decompress_ahead().unwrap()), found);
+    found
+}
+
+fn read_with(mut reader: CaptureReader<FileReader>) -> (u32, Error) {
     let mut packets = 0_u32;
     loop {
         match reader.read_packet() {
@@ -118,10 +127,46 @@ fn how_much_has_been_read_is_counted_on_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("x.pcap.zst");
     write(&path, Compression::Zstd, 0, 10_000);
-    let mut reader = CaptureReader::open(&path).unwrap();
-    while reader.read_packet().is_ok() {}
-    assert_eq!(reader.file_position(), fs::metadata(&path).unwrap().len());
-    assert_eq!(reader.position(), 24 + 10_000 * 96);
+    let open = || CaptureReader::open(&path).unwrap();
+    for mut reader in [open(), open().decompress_ahead().unwrap()] {
+        while reader.read_packet().is_ok() {}
+        assert_eq!(reader.file_position(), fs::metadata(&path).unwrap().len());
+        assert_eq!(reader.position(), 24 + 10_000 * 96);
+    }
+}
+
+/// A file in memory, which tells when it is closed.
+struct Closing(Cursor<Vec<u8>>, Sender<()>);
+
+impl Read for Closing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let _ = self.1.send(());
+    }
+}
+
+#[test]
+fn a_thread_that_decompresses_ends_with_its_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.pcap.zst");
+    write(&path, Compression::Zstd, 0, 100_000);
+    for read_before in [0, 1, 50_000, 100_000] {
+        let (closing, closed) = channel();
+        let file = Closing(Cursor::new(fs::read(&path).unwrap()), closing);
+        let reader = CaptureReader::new(FileReader::new(file).unwrap()).unwrap();
+        let mut reader = reader.decompress_ahead().unwrap();
+        for _ in 0..read_before {
+            reader.read_packet().unwrap();
+        }
+        assert_eq!(closed.try_recv(), Err(TryRecvError::Empty));
+        drop(reader);
+        assert_eq!(closed.recv_timeout(Duration::from_secs(60)), Ok(()));
+    }
 }
 
 /// As the programs of these names do.

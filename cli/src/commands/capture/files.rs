@@ -43,7 +43,7 @@ pub(super) fn read(
         });
     }
     for (file, path) in [Ok(first)].into_iter().chain(others).zip(paths) {
-        let mut file = file?;
+        let mut file = file?.decompress_ahead()?;
         feed.describe(vec![described(path)]);
         take_all(events, || {
             // No more than are wanted: what comes after is not looked at.
