@@ -142,8 +142,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (master, slave) = (create(Role::Master)?, create(Role::Slave)?);
     slave.wait_link_up(None)?;
     master.wait_link_up(None)?;
-    let mut near = slave.packet_handle(0)?.with_burst(1);
-    let mut far = master.packet_handle(0)?.with_burst(1);
+    let mut near = slave.packet_handle(0)?.with_burst(1).with_timestamps(false);
+    let mut far = master.packet_handle(0)?.with_burst(1).with_timestamps(false);
 
     let names = [
         "cache line",
