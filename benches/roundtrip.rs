@@ -143,7 +143,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     slave.wait_link_up(None)?;
     master.wait_link_up(None)?;
     let mut near = slave.packet_handle(0)?.with_burst(1).with_timestamps(false);
-    let mut far = master.packet_handle(0)?.with_burst(1).with_timestamps(false);
+    let mut far = master
+        .packet_handle(0)?
+        .with_burst(1)
+        .with_timestamps(false);
 
     let names = [
         "cache line",
