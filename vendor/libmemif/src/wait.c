@@ -173,11 +173,19 @@ memif_ext_rx_wake (memif_conn_handle_t conn, uint16_t qid)
   return MEMIF_ERR_SUCCESS;
 }
 
-/* One look at the queue; arms it when the caller is about to sleep. -1: keep waiting. */
+/* Why to keep waiting, where there is no result. */
+enum
+{
+  WAIT_ON = -1,
+  WAIT_ARMED = -2, /* it was armed just now */
+  WAIT_SLOW = -3,  /* a look may take its time */
+};
+
+/* One look at the queue; arms it when the caller is about to sleep. */
 static int
 wait_look (queue_t *q, bool through_down, bool sleeping)
 {
-  int result = -1;
+  int result = WAIT_ON;
   queue_enter (q);
   queue_heed (q);
   const bool news = q->peer == q->next; /* what is found was not known before */
@@ -187,14 +195,17 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
   if (atomic_exchange_explicit (&q->woken, false, memory_order_acquire))
     result = MEMIF_EXT_WAIT_WOKEN;
   else if (q->state == QUEUE_GONE)
-    result = through_down || queue_lacking (q) ? -1 : MEMIF_EXT_WAIT_LINK_DOWN;
+    result = through_down || queue_lacking (q) ? WAIT_ON : MEMIF_EXT_WAIT_LINK_DOWN;
   else if (rx_published (q) != 0)
     result = MEMIF_EXT_WAIT_READY;
   else if (sleeping && q->state == QUEUE_UP)
     {
       queue_spend_event (q); /* armed or not: it may have come late */
       if (!q->armed)
-	queue_arm (q);
+	{
+	  queue_arm (q);
+	  result = WAIT_ARMED;
+	}
       if (rx_published (q) != 0)
 	result = MEMIF_EXT_WAIT_READY;
     }
@@ -205,6 +216,8 @@ wait_look (queue_t *q, bool through_down, bool sleeping)
       if (q->armed)
 	queue_disarm (q); /* its event goes when the queue is armed again */
     }
+  if (result == WAIT_ON && q->fault == FAULT_OVERRUN)
+    result = WAIT_SLOW;
   queue_leave (q);
   return result;
 }
@@ -240,15 +253,58 @@ static int
 wait_looks (queue_t *q, bool through_down)
 {
   enum { LOOKS = 32 };
-  int result = -1;
-  for (int i = 0; i < LOOKS && result < 0; i++)
+  int seen = WAIT_ON;
+  for (int i = 0; i < LOOKS && seen == WAIT_ON; i++)
     {
       pause_cpu ();
-      result = wait_look (q, through_down, false);
-      if (q->fault == FAULT_OVERRUN)
-	break; /* such a look may take its time */
+      seen = wait_look (q, through_down, false);
     }
-  return result;
+  return seen;
+}
+
+/* For so long; UINT64_MAX: for ever. */
+static uint64_t
+later (uint64_t now, uint64_t ns)
+{
+  return ns > UINT64_MAX - now ? UINT64_MAX : now + ns;
+}
+
+/* Sleeps until there is a result; negative: the system failed. */
+static int
+wait_asleep (queue_t *q, uint64_t end, bool through_down)
+{
+  /* What was armed before may have been so just now. */
+  bool fresh = true;
+  uint64_t step = 0, look = UINT64_MAX;
+  for (;;)
+    {
+      int seen = wait_look (q, through_down, true);
+      if (seen >= 0)
+	return seen;
+      uint64_t now = now_ns ();
+      if (now >= end)
+	return MEMIF_EXT_WAIT_TIMED_OUT;
+      if (fresh || seen == WAIT_ARMED)
+	{
+	  /* For a producer without a fence, as in look.c. The looks of now find nearly all of its
+	   * packets, so those that interrupt the sleep begin later: a time that is the next of all
+	   * that the system waits for costs a virtual machine some microseconds. */
+	  fresh = false;
+	  step = FIRST_LOOK_NS * LOOK_FACTOR;
+	  look = now + step;
+	  if ((seen = wait_looks (q, through_down)) >= 0)
+	    return seen;
+	  continue; /* the link may be another: the last look before a sleep is one that arms */
+	}
+      if (now >= look)
+	{
+	  step *= LOOK_FACTOR;
+	  look = step > LAST_LOOK_NS ? UINT64_MAX : now + step;
+	}
+      uint64_t until = look < end ? look : end;
+      if (sleep_on (q->epfd, until == UINT64_MAX ? until : until - now) < 0 && errno != EINTR)
+	return -1;
+    }
 }
 
 int
@@ -266,39 +322,10 @@ memif_ext_rx_wait (memif_conn_handle_t conn, uint16_t qid, uint64_t timeout_ns, 
   if ((*result = wait_look (q, through_down, false)) >= 0)
     return MEMIF_ERR_SUCCESS;
 
-  uint64_t start = now_ns ();
-  uint64_t end = timeout_ns > UINT64_MAX - start ? UINT64_MAX : start + timeout_ns;
-  uint64_t spin_end = spin_ns > UINT64_MAX - start ? UINT64_MAX : start + spin_ns;
-  uint64_t now = start;
-  while (now < spin_end && now < end && !queue_lacking (q))
-    {
-      if ((*result = wait_looks (q, through_down)) >= 0)
-	return MEMIF_ERR_SUCCESS;
-      now = now_ns ();
-    }
-  /* For a producer without a fence, as in look.c. The looks before each sleep find nearly all of
-   * its packets, so those that interrupt the sleep begin later: a time that is the next of all that
-   * the system waits for costs a virtual machine some microseconds. */
-  uint64_t step = FIRST_LOOK_NS * LOOK_FACTOR, look = now + step;
-  for (;;)
-    {
-      if ((*result = wait_look (q, through_down, true)) >= 0)
-	return MEMIF_ERR_SUCCESS;
-      now = now_ns ();
-      if (now >= end)
-	{
-	  *result = MEMIF_EXT_WAIT_TIMED_OUT;
-	  return MEMIF_ERR_SUCCESS;
-	}
-      if ((*result = wait_looks (q, through_down)) >= 0)
-	return MEMIF_ERR_SUCCESS;
-      if (now >= look)
-	{
-	  step *= LOOK_FACTOR;
-	  look = step > LAST_LOOK_NS ? UINT64_MAX : now + step;
-	}
-      uint64_t until = look < end ? look : end;
-      if (sleep_on (q->epfd, until == UINT64_MAX ? until : until - now) < 0 && errno != EINTR)
-	return error_of_errno (errno);
-    }
+  const uint64_t start = now_ns (), end = later (start, timeout_ns), spin_end = later (start, spin_ns);
+  for (uint64_t now = start; now < spin_end && now < end && !queue_lacking (q); now = now_ns ())
+    if ((*result = wait_looks (q, through_down)) >= 0)
+      return MEMIF_ERR_SUCCESS;
+  *result = wait_asleep (q, end, through_down);
+  return *result < 0 ? error_of_errno (errno) : MEMIF_ERR_SUCCESS;
 }

@@ -4,6 +4,7 @@
  * coroutines stop before each of them, and a store waits in a buffer until a fence, as on x86. All
  * interleavings are tried, one after the other; no thread and no luck is needed. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <linux/membarrier.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -78,6 +79,10 @@ static struct
   unsigned depth, known;
 } choices;
 
+/* Called before a queue is entered, and before a sleep, where nobody else runs. */
+static void (*before_entry) (void), (*before_sleep) (void);
+static const volatile void *entered; /* which queue */
+
 static uint64_t
 memory (const volatile void *at, size_t size)
 {
@@ -131,6 +136,8 @@ model_store (volatile void *at, size_t size, uint64_t value)
   stop_here ();
   if (!running)
     {
+      if (before_entry && at == entered && value)
+	before_entry ();
       memcpy ((void *) at, &value, size);
       return;
     }
@@ -163,6 +170,9 @@ model_fence (void)
 static long
 model_syscall (long number, ...)
 {
+  if (number == SYS_epoll_pwait2 && before_sleep)
+    before_sleep ();
+  errno = EBADF;
   if (number != SYS_membarrier)
     return -1;
   stop_here ();
@@ -346,6 +356,42 @@ a_packet_that_no_fence_follows_is_found_later (void)
   CHECK (missed > 0);
 }
 
+/* Entries of the reader until it is disarmed, as by a link that comes up, and those made. */
+static unsigned disarmed_at, entries, sleeps;
+
+static void
+disarm_once (void)
+{
+  if (++entries == disarmed_at)
+    queue_disarm (&wake.rx);
+}
+
+static void
+sleep_armed (void)
+{
+  sleeps++;
+  CHECK (wake.rx.armed);
+}
+
+static void
+a_reader_is_armed_when_it_sleeps (void)
+{
+  before_entry = disarm_once;
+  before_sleep = sleep_armed;
+  entered = &wake.rx.busy;
+  for (int polling = 0; polling < 2; polling++)
+    for (disarmed_at = 1; disarmed_at == 1 || disarmed_at < entries; disarmed_at++)
+      {
+	prepare_wake ();
+	wake.rx.polling = polling;
+	entries = sleeps = 0;
+	EQUAL (wait_asleep (&wake.rx, UINT64_MAX, false), -1); /* as nothing can be slept on here */
+	EQUAL (sleeps, 1);
+	CHECK (entries > 30);
+      }
+  before_entry = before_sleep = NULL;
+}
+
 /* --- The owner of a queue, and who locks it. --- */
 
 static struct
@@ -412,6 +458,7 @@ main (int argc, char **argv)
   static const test_t tests[] = {
     { "a_packet_is_found_or_wakes", a_packet_is_found_or_wakes },
     { "a_packet_that_no_fence_follows_is_found_later", a_packet_that_no_fence_follows_is_found_later },
+    { "a_reader_is_armed_when_it_sleeps", a_reader_is_armed_when_it_sleeps },
     { "one_is_in_at_a_time", one_is_in_at_a_time },
   };
   return RUN (argc, argv, tests);

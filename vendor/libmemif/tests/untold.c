@@ -82,11 +82,11 @@ typedef struct
 } waiter_t;
 
 static void *
-wait_for_ever (void *arg)
+wait_long (void *arg)
 {
   waiter_t *waiter = arg;
   waiter->thread = gettid ();
-  OK (memif_ext_rx_wait (waiter->conn, 0, UINT64_MAX, 0, 0, &waiter->result));
+  OK (memif_ext_rx_wait (waiter->conn, 0, LONG_MS * 1000000ull, 0, 0, &waiter->result));
   return NULL;
 }
 
@@ -112,9 +112,13 @@ a_reader_that_sleeps_finds_what_nobody_told_of (void)
   queue_t *q = ((conn_t *) p.master.conn)->rx[0];
   OK (memif_set_rx_mode (p.master.conn, MEMIF_RX_MODE_POLLING, 0)); /* until it waits */
   pthread_t thread;
-  CHECK (pthread_create (&thread, NULL, wait_for_ever, &waiter) == 0);
+  CHECK (pthread_create (&thread, NULL, wait_long, &waiter) == 0);
+  const uint64_t start = now_ms ();
   while (!atomic_load (&q->armed_at) || !is_asleep (waiter.thread))
-    usleep (1000);
+    {
+      CHECK (now_ms () - start < LONG_MS);
+      usleep (1000);
+    }
   send_untold (&p, 1);
   CHECK (pthread_join (thread, NULL) == 0);
   EQUAL (waiter.result, MEMIF_EXT_WAIT_READY);
