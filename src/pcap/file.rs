@@ -138,10 +138,14 @@ impl FileReader {
     }
 
     /// The same, decompressed by a thread, if there is anything to decompress.
-    #[cfg(feature = "compress")]
-    pub(super) fn decompress_ahead(mut self) -> io::Result<Self> {
+    pub(super) fn decompress_ahead(self) -> io::Result<Self> {
+        #[cfg(feature = "compress")]
         if self.compression != Compression::None {
-            self.reader = Box::new(Ahead::new(self.reader)?);
+            return Ok(Self {
+                reader: Box::new(Ahead::new(self.reader)?),
+                compression: Compression::None, // nothing is left to do
+                position: self.position,
+            });
         }
         Ok(self)
     }

@@ -84,8 +84,8 @@ impl CaptureReader<FileReader> {
     }
 
     /// From now on a thread decompresses the file, up to a megabyte ahead of the packets. Nothing
-    /// changes for a file that is not compressed. The thread ends with the reader; if it waits for
-    /// a pipe just then, once that has bytes.
+    /// changes for a file that is not compressed. The thread ends with the reader. If it waits for
+    /// a pipe just then, it ends once that has bytes, and the pipe stays open until then.
     ///
     /// # Errors
     ///
@@ -97,7 +97,6 @@ impl CaptureReader<FileReader> {
     /// let reader = CaptureReader::open("x.pcap.gz")?.decompress_ahead()?;
     /// # Ok::<(), memif::Error>(())
     /// ```
-    #[cfg(feature = "compress")]
     pub fn decompress_ahead(mut self) -> Result<Self, Error> {
         let failed = |e| Error::io("starting a thread that decompresses", e);
         self.input.reader = self.input.reader.decompress_ahead().map_err(failed)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use memif::pcap::{
     CaptureReader, Compression, Effort, FileReader, InterfaceInfo, PcapNgWriter, PcapWriter,
 };
-use memif::{CaptureInfo, Error, LinkType, Packet, PacketSink, PacketSource, Timestamp};
+use memif::{CaptureInfo, Eof, Error, LinkType, Packet, PacketSink, PacketSource, Timestamp};
 
 const KINDS: [(&str, Compression); 3] = [
     ("x.pcap", Compression::None),
@@ -148,6 +148,60 @@ impl Drop for Closing {
     fn drop(&mut self) {
         let _ = self.1.send(());
     }
+}
+
+/// Has a part of a file at a time, and says in between that there is nothing yet.
+struct Dripping {
+    file: Cursor<Vec<u8>>,
+    part: usize,
+    waits: bool,
+}
+
+impl Read for Dripping {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.waits = !self.waits;
+        if self.waits && self.file.position() > 4 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let most = buffer.len().min(self.part);
+        self.file.read(&mut buffer[..most])
+    }
+}
+
+/// Each try again tries again, also with what came while nobody asked.
+#[test]
+fn a_reader_that_does_not_block_may_be_decompressed_by_a_thread() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.pcap.zst");
+    write(&path, Compression::Zstd, 0, 20_000);
+    let bytes = fs::read(&path).unwrap();
+    let part = bytes.len() / 7;
+    let tries = |ahead: bool| {
+        let file = Cursor::new(bytes.clone());
+        let waits = true;
+        let file = FileReader::new(Dripping { file, part, waits }).unwrap();
+        let mut reader = CaptureReader::new(file).unwrap(); // the first part has the header
+        if ahead {
+            reader = reader.decompress_ahead().unwrap();
+        }
+        let (mut packets, mut tries) = (0_u32, 0);
+        loop {
+            match reader.read_packet() {
+                Ok(packet) => {
+                    assert_eq!(packet[..4], packets.to_be_bytes());
+                    packets += 1;
+                }
+                Err(Error::Eof(Eof::Empty)) => tries += 1,
+                Err(end) => {
+                    assert!(end.is_eof(), "{end}");
+                    return (packets, tries);
+                }
+            }
+        }
+    };
+    let (packets, waits) = tries(false);
+    assert!(packets == 20_000 && waits > 2, "{packets} {waits}");
+    assert_eq!(tries(true), (packets, waits));
 }
 
 #[test]
