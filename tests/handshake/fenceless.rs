@@ -42,7 +42,7 @@ fn publish_silently(link: &Link) {
     until("a receiver that wants to be woken", || {
         ring.flags() & 1 == 0
     });
-    // It looks once more after the flag, and sleeps then.
+    // It looks some times more after the flag, for microseconds, and sleeps then.
     std::thread::sleep(Duration::from_micros(300));
     ring.set_head(ring.head().wrapping_add(1));
 }

@@ -440,6 +440,68 @@ what_came_before_a_bad_one_is_delivered (void)
     }
 }
 
+static int
+read_all (memif_conn_handle_t conn, void *ctx, uint16_t qid)
+{
+  side_t *side = ctx;
+  memif_ext_packet_t packet;
+  uint16_t received;
+  do
+    {
+      OK (memif_ext_rx_burst (conn, qid, bytes, sizeof bytes, sizeof bytes, &packet, 1, &received));
+      side->interrupts[qid] += received;
+    }
+  while (received);
+  return 0;
+}
+
+/* A sender without a fence may take a receiver that has just gone to sleep for one that is awake. */
+static void
+a_program_with_on_interrupt_gets_what_nobody_told_of (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4, .on_interrupt = read_all });
+  ring_t *ring = ((conn_t *) p.slave.conn)->tx[0]->ring;
+  for (unsigned packet = 1; packet <= 3; packet++)
+    {
+      const uint16_t asleep = atomic_load (&ring->flags);
+      EQUAL (asleep & RING_NO_INTERRUPT, 0);
+      atomic_store (&ring->flags, asleep | RING_NO_INTERRUPT);
+      OK (send_packet (p.slave.conn, 0, packet, 64));
+      atomic_store (&ring->flags, asleep);
+      const uint64_t start = now_ms ();
+      while (p.master.interrupts[0] < packet)
+	{
+	  CHECK (now_ms () - start < LONG_MS);
+	  OK (memif_poll_event (p.master.sock, 10));
+	}
+    }
+  pair_close (&p);
+}
+
+/* The same for a program that waits on the queue's descriptor, and asks for it while the queue sleeps. */
+static void
+a_descriptor_asked_for_late_tells_of_what_nobody_told_of (void)
+{
+  pair_t p = { 0 };
+  pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+  ring_t *ring = ((conn_t *) p.slave.conn)->tx[0]->ring;
+  const uint16_t asleep = atomic_load (&ring->flags);
+  EQUAL (asleep & RING_NO_INTERRUPT, 0);
+  struct pollfd efd = { .events = POLLIN };
+  OK (memif_get_queue_efd (p.master.conn, 0, &efd.fd));
+  atomic_store (&ring->flags, asleep | RING_NO_INTERRUPT);
+  OK (send_packet (p.slave.conn, 0, 1, 64));
+  atomic_store (&ring->flags, asleep);
+  const uint64_t start = now_ms ();
+  while (poll (&efd, 1, 0) == 0)
+    {
+      CHECK (now_ms () - start < LONG_MS);
+      OK (memif_poll_event (p.master.sock, 10));
+    }
+  pair_close (&p);
+}
+
 static void
 half_of_some_samples_tell_that_a_peer_is_far (void)
 {
@@ -519,8 +581,10 @@ main (int argc, char **argv)
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
     { "what_came_before_a_bad_one_is_delivered", what_came_before_a_bad_one_is_delivered },
+    { "a_descriptor_asked_for_late_tells_of_what_nobody_told_of", a_descriptor_asked_for_late_tells_of_what_nobody_told_of },
     { "half_of_some_samples_tell_that_a_peer_is_far", half_of_some_samples_tell_that_a_peer_is_far },
     { "packets_for_a_far_peer_are_whole", packets_for_a_far_peer_are_whole },
+    { "a_program_with_on_interrupt_gets_what_nobody_told_of", a_program_with_on_interrupt_gets_what_nobody_told_of },
   };
   return RUN (argc, argv, tests);
 }

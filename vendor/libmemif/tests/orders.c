@@ -342,7 +342,7 @@ look_later (void)
   if (wake.why == MEMIF_EXT_WAIT_READY || wake.woken)
     return;
   missed++;
-  /* The look of a millisecond later, when all that was written has arrived. */
+  /* A later look, when all that was written has arrived. */
   last_look ();
   EQUAL (wake.why, MEMIF_EXT_WAIT_READY);
 }
