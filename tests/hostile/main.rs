@@ -10,7 +10,7 @@
 //! behaves, and hold no more descriptors and mappings than before; over whole rounds of all cases
 //! its memory must not grow. All the time another process asks the same victim (the table's `asked`
 //! is its longest wait for an answer), and another link of it passes packets (`bursts`): neither
-//! may wait for more than 5 ms.
+//! may wait for more than 5 ms, or `HOSTILE_DELAY_MS`.
 
 #[path = "../common/mod.rs"]
 mod common;
