@@ -17,18 +17,6 @@ copy (void *to, const void *from, size_t n)
 }
 #define memcpy copy
 
-/* The analyser has none. */
-static unsigned
-popcount (unsigned bits)
-{
-  unsigned n = 0;
-  //@ loop unroll 16;
-  for (; bits; bits &= bits - 1)
-    n++;
-  return n;
-}
-#define __builtin_popcount popcount
-
 #include "control.h"
 #include "rx.h"
 #include "tx.h"
@@ -81,6 +69,7 @@ make_queue (bool rx, bool slave)
   queue.state = Frama_C_interval (QUEUE_UP, QUEUE_DRAINING);
   queue.fault = Frama_C_interval (FAULT_NONE, FAULT_TOLD);
   queue.mask = SLOTS - 1;
+  queue.log2 = LOG2;
   queue.own_mask = rx ? SLOTS - 1 : 2 * SLOTS - 1;
   start = STARTS;
   queue.next = start;

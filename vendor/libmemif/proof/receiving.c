@@ -16,10 +16,6 @@ static uint16_t copy_others_out (queue_t *q, uint16_t *at, uint8_t *arena, uint3
     ensures \result <= count; */
 static uint16_t copy_singles_out (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
 				  memif_ext_packet_t *packets, uint16_t count, uint64_t *used_out);
-/*@ assigns *packet, arena[0 .. ARENA - 1], q->next, q->done, q->stride, q->last, q->ring->tail \from snaplen;
-    assigns \result \from snaplen;
-    ensures \result == 0 || \result == 1; */
-static bool receive_one (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packet);
 #endif
 
 #if CALL == 10
@@ -76,9 +72,6 @@ main (void)
       break;
     case 5:
       memif_refill_queue (&conn, 0, ANY (uint16_t), ANY (uint16_t));
-      break;
-    case 7:
-      receive_one (&queue, arena, Frama_C_interval (1, ARENA), packets);
       break;
     case 8:
       copy_singles_out (&queue, arena, ARENA, Frama_C_interval (1, ARENA), packets, count, &used);

@@ -187,6 +187,7 @@ install (queue_t *q, link_t *l, link_ring_t *r)
   q->small = r->small;
   q->first_length = desc_read (&r->shm->desc[0]).length;
   q->mask = (uint16_t) ((1u << r->log2) - 1);
+  q->log2 = r->log2;
   q->own_mask = (uint16_t) (q->rx ? q->mask : 2 * q->mask + 1);
   q->efd = r->efd;
   q->next = q->done = q->peer = q->reclaimed = q->limit = q->offered = q->least = q->untaken = 0;

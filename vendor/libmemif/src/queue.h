@@ -89,6 +89,7 @@ struct queue
   uint32_t small_size, small; /* link, slave */
   uint16_t base_region; /* link, slave */
   uint16_t offered;	/* owner, master: most slots ever seen free */
+  uint8_t log2;		/* link, both: of the number of slots */
 
   /* The rest is for waiting, and for changing links. */
   link_t *link;	     /* link */
@@ -127,24 +128,29 @@ _Static_assert (offsetof (struct queue, efd) < 64 && offsetof (struct queue, lin
 extern _Atomic bool owner_needs_fence; /* membarrier is not to be had */
 void queue_wait_gate (queue_t *q);
 
+/* False: somebody else is there. Then the owner enters by queue_enter, or leaves. */
+static inline bool
+queue_try_enter (queue_t *q)
+{
+#if defined(__SANITIZE_THREAD__)
+  atomic_exchange_explicit (&q->busy, true, memory_order_seq_cst);
+#else
+  /* Pairs with barrier of lock.c, which fences for us: of the compiler only
+   * is asked that the store stays before the load. */
+  atomic_store_explicit (&q->busy, true, memory_order_relaxed);
+  atomic_signal_fence (memory_order_seq_cst);
+  if (__builtin_expect (atomic_load_explicit (&owner_needs_fence, memory_order_relaxed), 0))
+    atomic_thread_fence (memory_order_seq_cst);
+#endif
+  /* Acquire: what was done with the lock, before queue_unlock's release. */
+  return __builtin_expect (!atomic_load_explicit (&q->gate, memory_order_acquire), 1);
+}
+
 static inline void
 queue_enter (queue_t *q)
 {
-  for (;;)
+  while (!queue_try_enter (q))
     {
-#if defined(__SANITIZE_THREAD__)
-      atomic_exchange_explicit (&q->busy, true, memory_order_seq_cst);
-#else
-      /* Pairs with barrier of lock.c, which fences for us: of the compiler only
-       * is asked that the store stays before the load. */
-      atomic_store_explicit (&q->busy, true, memory_order_relaxed);
-      atomic_signal_fence (memory_order_seq_cst);
-      if (__builtin_expect (atomic_load_explicit (&owner_needs_fence, memory_order_relaxed), 0))
-	atomic_thread_fence (memory_order_seq_cst);
-#endif
-      /* Acquire: what was done with the lock, before queue_unlock's release. */
-      if (__builtin_expect (!atomic_load_explicit (&q->gate, memory_order_acquire), 1))
-	return;
       /* Nothing was touched; release as in queue_leave, for what an earlier entry did. */
       atomic_store_explicit (&q->busy, false, memory_order_release);
       queue_wait_gate (q);
@@ -217,20 +223,38 @@ own_buffer (const queue_t *q, uint16_t slot)
   return (uint8_t *) q->regions[own_region (own)].addr + own_offset (own);
 }
 
-/* memcpy, without the call for what most packets are: short. */
+/* In line also where the compiler takes it for a rare case, for which it would take a slow way. */
+static inline void
+copy_32 (uint8_t *to, const uint8_t *from)
+{
+  memcpy (to, from, 32);
+}
+
+/* What most packets are: short enough for two halves in line, which overlap. */
+static inline bool
+copies_in_line (size_t n)
+{
+  return n - 32 <= 96;
+}
+
+static inline void
+copy_in_line (uint8_t *to, const uint8_t *from, size_t n)
+{
+  copy_32 (to, from);
+  if (n > 64)
+    {
+      copy_32 (to + 32, from + 32);
+      copy_32 (to + n - 64, from + n - 64);
+    }
+  copy_32 (to + n - 32, from + n - 32);
+}
+
+/* memcpy, without the call where that is shorter. */
 static inline void
 copy_bytes (uint8_t *to, const uint8_t *from, size_t n)
 {
-  if (n - 32 <= 32) /* 32 to 64: two halves, which overlap */
-    {
-      memcpy (to, from, 32);
-      memcpy (to + n - 32, from + n - 32, 32);
-    }
-  else if (n - 64 <= 64)
-    {
-      memcpy (to, from, 64);
-      memcpy (to + n - 64, from + n - 64, 64);
-    }
+  if (copies_in_line (n))
+    copy_in_line (to, from, n);
   else
     memcpy (to, from, n);
 }

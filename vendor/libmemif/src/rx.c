@@ -11,21 +11,12 @@ rx_published (queue_t *q)
 void
 rx_offer (queue_t *q, uint16_t count, uint16_t headroom)
 {
-  const unsigned log2 = (unsigned) __builtin_popcount (q->mask);
-  const uint16_t flags = q->fault == FAULT_OVERRUN ? DESC_FREE : 0;
   for (uint16_t i = 0; i < count; i++)
     {
-      const uint16_t at = (uint16_t) (q->done + i), slot = at & q->mask;
-      desc_t d = { .flags = flags,
-		   .region = own_region (q->own[slot]),
-		   .offset = own_offset (q->own[slot]) + headroom,
-		   .length = q->buffer_size - headroom,
-		   .metadata = (uint32_t) MARK | mark_round ((uint16_t) (at - q->mask - 1), log2) };
+      const uint16_t at = (uint16_t) (q->done + i);
       /* The peer may have written anything: it is for others to read. */
-      const desc_t was = desc_read (&q->ring->desc[slot]);
-      if (was.offset == d.offset && was.region == d.region && was.length <= UINT16_MAX && q->done)
-	d.metadata |= was.length | (was.flags & DESC_NEXT ? (uint32_t) MARK_NEXT : 0);
-      desc_offer (&q->ring->desc[slot], d);
+      const desc_t was = desc_read (&q->ring->desc[at & q->mask]);
+      rx_offer_slot (q, at, &was, headroom);
     }
 }
 

@@ -35,7 +35,22 @@ rx_note_full (queue_t *q, unsigned published)
 			   memory_order_relaxed);
 }
 
-/* rx.c: of a slave, writes the descriptors of the next slots to be given back. */
+/* Of a slave: writes the descriptor of a slot that is given back. What it was, others may read. */
+static inline void
+rx_offer_slot (queue_t *q, uint16_t at, const desc_t *was, uint16_t headroom)
+{
+  const own_t own = q->own[at & q->mask];
+  desc_t d = { .flags = q->fault == FAULT_OVERRUN ? DESC_FREE : 0,
+	       .region = own_region (own),
+	       .offset = own_offset (own) + headroom,
+	       .length = q->buffer_size - headroom,
+	       .metadata = (uint32_t) MARK | mark_round ((uint16_t) (at - q->mask - 1), q->log2) };
+  if (was->offset == d.offset && was->region == d.region && was->length <= UINT16_MAX && q->done)
+    d.metadata |= was->length | (was->flags & DESC_NEXT ? (uint32_t) MARK_NEXT : 0);
+  desc_offer (&q->ring->desc[at & q->mask], d);
+}
+
+/* rx.c: the same of the next slots to be given back. */
 void rx_offer (queue_t *q, uint16_t count, uint16_t headroom);
 
 /* Makes slots ready to be given back. */

@@ -171,44 +171,6 @@ copy_singles_out (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snapl
   return (uint16_t) (packet - packets);
 }
 
-/* The same for the one packet that there is, without the preparations, and gives it back. */
-static inline bool
-receive_one (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packet)
-{
-  const uint16_t next = q->next;
-  __builtin_prefetch (likely_place (q)); /* comes along with the descriptor, not after it */
-  const desc_t d = desc_read (&q->ring->desc[next & q->mask]);
-  const uint32_t take = d.length < snaplen ? d.length : snaplen;
-  const uint8_t *from = buffer_at (q, d.region, d.offset, d.length);
-  if ((d.flags & DESC_NEXT) || !from)
-    return false;
-  q->stride = (intptr_t) ((uintptr_t) from - q->last);
-  q->last = (uintptr_t) from;
-  copy_bytes (arena, from, take);
-  *packet = (memif_ext_packet_t){ .captured = take, .length = d.length };
-  q->next = q->done = (uint16_t) (next + 1);
-  /* Release, as in rx_give_back. */
-  atomic_store_explicit (&q->ring->tail, q->done, memory_order_release);
-  return true;
-}
-
-/* Whether there are packets, where nothing else is to be seen to, and no buffers are handed out. */
-static inline bool
-new_packets (queue_t *q)
-{
-  if (q->state != QUEUE_UP || q->slave || q->armed || q->fault != FAULT_NONE)
-    return false;
-  /* Acquire, as in rx_published. */
-  const uint16_t counter = atomic_load_explicit (&q->ring->head, memory_order_acquire);
-  const uint16_t published = (uint16_t) (counter - q->next);
-  if (published - 1u > q->mask) /* none, or more than there are */
-    return false;
-  q->idle = 0;
-  q->peer = counter;
-  rx_note_full (q, published);
-  return true;
-}
-
 int __attribute__ ((noinline))
 rx_look (queue_t *q, int *err)
 {
@@ -236,17 +198,6 @@ rx_look (queue_t *q, int *err)
   else if (published > 0)
     rx_note_full (q, (unsigned) published);
   return published;
-}
-
-/* Looks for packets, where what was seen before is used up, and takes what is there if it is a
- * single one. */
-static inline bool
-receive_single (queue_t *q, uint8_t *arena, uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count)
-{
-  /* Acquire, as in queue_heed. */
-  return q->peer == q->next && q->next == q->done && count
-	 && !atomic_load_explicit (&q->attention, memory_order_acquire) && new_packets (q)
-	 && (uint16_t) (q->peer - q->next) == 1 && receive_one (q, arena, snaplen, packets);
 }
 
 static int __attribute__ ((noinline))
@@ -290,23 +241,116 @@ receive_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   return MEMIF_ERR_SUCCESS;
 }
 
-int
-memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint32_t arena_len,
-		    uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
-		    uint16_t *received)
+/* The short way, of whoever takes packets one at a time. It has no calls but at its ends, so that no
+ * registers are saved for them. Whatever it leaves alone, the long way finds as it was. */
+
+/* Whether there is nothing to see to but new packets, and no buffers are handed out. */
+static inline bool
+looks_for_new (const queue_t *q)
+{
+  const uint16_t held = (uint16_t) (q->done - q->next);
+  /* Acquire, as in queue_heed. A ring of one slot is full with one packet, which is counted. */
+  return q->peer == q->next && held == (q->slave ? q->mask + 1u : 0) && q->mask
+	 && !atomic_load_explicit (&q->attention, memory_order_acquire) && q->state == QUEUE_UP
+	 && !q->armed && q->fault == FAULT_NONE;
+}
+
+/* The bytes of the packet, if it lies in one buffer as it should. */
+static inline const uint8_t *
+single_packet (const queue_t *q, desc_t *d)
+{
+  /* Comes along with the descriptor, not after it. */
+  __builtin_prefetch (q->slave ? own_buffer (q, q->next) : likely_place (q));
+  *d = desc_read (&q->ring->desc[q->next & q->mask]);
+  return d->flags & DESC_NEXT ? NULL : rx_received_at (q, q->next, d);
+}
+
+/* It has been copied: gives its slot back, and leaves. */
+static inline int
+received_one (queue_t *q, const uint8_t *from, uint32_t take, const desc_t *d,
+	      memif_ext_packet_t *packet, uint16_t *received)
+{
+  const uint16_t next = (uint16_t) (q->next + 1);
+  *packet = (memif_ext_packet_t){ .captured = take, .length = d->length };
+  *received = 1;
+  q->idle = 0;
+  q->next = q->peer = next;
+  /* Release, as in rx_give_back. */
+  if (q->slave)
+    {
+      rx_offer_slot (q, q->done, d, 0);
+      atomic_store_explicit (&q->ring->head, ++q->done, memory_order_release);
+    }
+  else
+    {
+      q->stride = (intptr_t) ((uintptr_t) from - q->last);
+      q->last = (uintptr_t) from;
+      q->done = next;
+      atomic_store_explicit (&q->ring->tail, next, memory_order_release);
+    }
+  queue_leave (q);
+  return MEMIF_ERR_SUCCESS;
+}
+
+static int __attribute__ ((noinline))
+receive_by_call (queue_t *q, const uint8_t *from, uint32_t take, const desc_t d,
+		 memif_ext_packet_t *packet, uint16_t *received, uint8_t *arena)
+{
+  memcpy (arena, from, take);
+  return received_one (q, from, take, &d, packet, received);
+}
+
+/* The long way. */
+static int __attribute__ ((noinline))
+receive_any (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+	     memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
+{
+  *received = 0;
+  queue_enter (q);
+  int err = receive_burst (q, arena, arena_len, snaplen, packets, count, received);
+  queue_leave (q);
+  return err;
+}
+
+static int __attribute__ ((noinline))
+receive_first (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint32_t arena_len,
+	       uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!q)
     return queue_missing (conn, qid, true);
   if (!arena || !packets || !received || snaplen == 0 || arena_len < snaplen)
     return MEMIF_ERR_INVAL_ARG;
-  *received = 0;
-  int err = MEMIF_ERR_SUCCESS;
-  queue_enter (q);
-  if (receive_single (q, arena, snaplen, packets, count))
-    *received = 1;
-  else
-    err = receive_burst (q, arena, arena_len, snaplen, packets, count, received);
-  queue_leave (q);
-  return err;
+  return receive_any (q, arena, arena_len, snaplen, packets, count, received);
+}
+
+int
+memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint32_t arena_len,
+		    uint32_t snaplen, memif_ext_packet_t *packets, uint16_t count,
+		    uint16_t *received)
+{
+  queue_t *q = queue_made (conn, qid, true);
+  if (!q || !arena || !packets || !received || snaplen == 0 || arena_len < snaplen)
+    return receive_first (conn, qid, arena, arena_len, snaplen, packets, count, received);
+  if (!count || !queue_try_enter (q) || !looks_for_new (q))
+    return receive_any (q, arena, arena_len, snaplen, packets, count, received);
+  /* Acquire, as in rx_published. */
+  const uint16_t counter
+    = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head, memory_order_acquire);
+  if (counter == q->next && q->polling)
+    {
+      expect_packet (q);
+      *received = 0;
+      queue_leave (q);
+      return MEMIF_ERR_SUCCESS;
+    }
+  desc_t d;
+  const uint8_t *from = (uint16_t) (counter - q->next) == 1 ? single_packet (q, &d) : NULL;
+  if (!from)
+    return receive_any (q, arena, arena_len, snaplen, packets, count, received);
+  const uint32_t take = d.length < snaplen ? d.length : snaplen;
+  if (!copies_in_line (take))
+    return receive_by_call (q, from, take, d, packets, received, arena);
+  copy_in_line (arena, from, take);
+  return received_one (q, from, take, &d, packets, received);
 }

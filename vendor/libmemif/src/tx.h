@@ -62,9 +62,9 @@ void tx_learn_distance (queue_t *q, uint64_t ns);
 
 void tx_wake_peer (queue_t *q);
 
-/* Makes slots up to q->done visible to the peer, and wakes it if it asked for that. */
-static inline void
-tx_publish (queue_t *q)
+/* Makes slots up to q->done visible to the peer; whether it asked to be woken. */
+static inline bool
+tx_show (queue_t *q)
 {
   /* The packets and their descriptors come before the counter: release. Then,
    * either we see that the receiver wants to be woken, or it sees our packets:
@@ -78,7 +78,13 @@ tx_publish (queue_t *q)
   atomic_thread_fence (memory_order_seq_cst);
 #endif
   /* Relaxed: the fence above stands before it. */
-  if (!(atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT))
+  return !(atomic_load_explicit (&q->ring->flags, memory_order_relaxed) & RING_NO_INTERRUPT);
+}
+
+static inline void
+tx_publish (queue_t *q)
+{
+  if (tx_show (q))
     tx_wake_peer (q);
 }
 

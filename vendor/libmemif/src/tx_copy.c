@@ -197,26 +197,6 @@ publish (queue_t *q, bool far)
   tx_publish (q);
 }
 
-/* Sends one packet, without the preparations, where nothing else is to be seen to. */
-static inline bool
-send_one (queue_t *q, const memif_ext_slice_t *p)
-{
-  if (q->state != QUEUE_UP || q->fault != FAULT_NONE || !q->slave || q->next != q->done
-      || (uint16_t) (q->next - q->peer) >= RECLAIM_AFTER || !tx_known_free (q) || !p->data
-      || p->len - 1 >= q->buffer_size)
-    return false;
-  want (&q->ring->head);
-  const uint16_t slot = q->next++;
-  const own_t b = tx_take_buffer (q, slot, p->len <= q->small_size);
-  copy_bytes (q->base + own_offset (b), p->data, p->len);
-  desc_write (&q->ring->desc[slot & q->mask],
-	      (desc_t){ .region = q->base_region, .offset = own_offset (b), .length = p->len });
-  publish (q, false);
-  if (q->small_size) /* likely the next one's */
-    want (q->base + small_offset (SMALL_APART, q->small, q->next & q->mask, q->mask + 1u));
-  return true;
-}
-
 /* How many slots a packet takes, where they are free. 0: *err says why not, or there is a fault. */
 static unsigned
 slots_with_room (queue_t *q, uint32_t length, int *err)
@@ -328,26 +308,110 @@ send_in_parts (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uin
     }
 }
 
-int
-memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets,
-		    uint16_t count, uint16_t *sent)
+/* The short way, of whoever sends packets one at a time. It has no calls but at its ends, so that no
+ * registers are saved for them. Whatever it leaves alone, the long way finds as it was. */
+
+/* The room in the next slot, if the packet goes into it, and nothing else is to be seen to. */
+static inline uint8_t *
+room_for_one (queue_t *q, const memif_ext_slice_t *p, desc_t *d)
+{
+  if (q->state != QUEUE_UP || q->fault != FAULT_NONE || q->next != q->done || !p->data
+      || p->len - 1 >= q->buffer_size)
+    return NULL;
+  const uint16_t slot = q->next, ahead = (uint16_t) (slot - q->peer);
+  if (q->slave)
+    {
+      if (ahead >= RECLAIM_AFTER || ahead > q->mask)
+	return NULL;
+      want (&q->ring->head);
+      const uint32_t offset = own_offset (tx_take_buffer (q, slot, p->len <= q->small_size));
+      *d = (desc_t){ .region = q->base_region, .offset = offset, .length = p->len };
+      return q->base + offset;
+    }
+  if (ahead == 0)
+    return NULL;
+  want (&q->ring->tail);
+  *d = desc_read (&q->ring->desc[slot & q->mask]);
+  if (d->length < p->len || d->length > q->buffer_size)
+    return NULL;
+  uint8_t *to = buffer_at (q, d->region, d->offset, d->length);
+  d->flags = 0;
+  d->length = p->len;
+  return to;
+}
+
+static int __attribute__ ((noinline))
+wake_and_leave (queue_t *q)
+{
+  tx_wake_peer (q);
+  queue_leave (q);
+  return MEMIF_ERR_SUCCESS;
+}
+
+/* It has been copied: publishes it, and leaves. */
+static inline int
+sent_one (queue_t *q, desc_t d, uint16_t *sent)
+{
+  const uint16_t slot = q->next;
+  desc_write (&q->ring->desc[slot & q->mask], d);
+  q->next = q->done = (uint16_t) (slot + 1);
+  *sent = 1;
+  const bool wake = tx_show (q);
+  if (q->small_size) /* likely the next one's */
+    want (q->base + small_offset (SMALL_APART, q->small, (slot + 1u) & q->mask, q->mask + 1u));
+  if (__builtin_expect (wake, 0))
+    return wake_and_leave (q);
+  queue_leave (q);
+  return MEMIF_ERR_SUCCESS;
+}
+
+static int __attribute__ ((noinline))
+send_by_call (queue_t *q, const memif_ext_slice_t *p, uint8_t *to, desc_t d, uint16_t *sent)
+{
+  memcpy (to, p->data, p->len);
+  return sent_one (q, d, sent);
+}
+
+/* The long way. */
+static int __attribute__ ((noinline))
+send_any (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uint16_t *sent)
+{
+  *sent = 0;
+  queue_enter (q);
+  const int err = __builtin_expect (count == 1 || count <= tx_most (q), 1)
+		    ? send_burst (q, packets, count, sent)
+		    : send_in_parts (q, packets, count, sent);
+  queue_leave (q);
+  return err;
+}
+
+static int __attribute__ ((noinline))
+send_first (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets, uint16_t count,
+	    uint16_t *sent)
 {
   queue_t *q = queue_of (conn, qid, false);
   if (!q)
     return queue_missing (conn, qid, false);
   if (!packets || !sent)
     return MEMIF_ERR_INVAL_ARG;
-  *sent = 0;
-  int err = MEMIF_ERR_SUCCESS;
-  queue_enter (q);
-  if (count == 1 && send_one (q, packets))
-    *sent = 1;
-  else if (__builtin_expect (count == 1 || count <= tx_most (q), 1))
-    err = send_burst (q, packets, count, sent);
-  else
-    err = send_in_parts (q, packets, count, sent);
-  queue_leave (q);
-  return err;
+  return send_any (q, packets, count, sent);
+}
+
+int
+memif_ext_tx_burst (memif_conn_handle_t conn, uint16_t qid, const memif_ext_slice_t *packets,
+		    uint16_t count, uint16_t *sent)
+{
+  queue_t *q = queue_made (conn, qid, false);
+  if (!q || !packets || !sent)
+    return send_first (conn, qid, packets, count, sent);
+  desc_t d;
+  uint8_t *to = count == 1 && queue_try_enter (q) ? room_for_one (q, packets, &d) : NULL;
+  if (!to)
+    return send_any (q, packets, count, sent);
+  if (!copies_in_line (packets->len))
+    return send_by_call (q, packets, to, d, sent);
+  copy_in_line (to, packets->data, packets->len);
+  return sent_one (q, d, sent);
 }
 
 int
