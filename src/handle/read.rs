@@ -233,7 +233,7 @@ impl PacketReader {
         let Receiving::Queue(queue) = &mut self.queue else {
             return Err(unknown(&self.link, "receive", self.id));
         };
-        match queue.rx_burst(&mut self.burst) {
+        match queue.receive(&mut self.burst) {
             Ok(0) => Err(Eof::Empty.into()),
             Ok(_) => Ok(()),
             Err(e) => Err(e),

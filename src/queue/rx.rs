@@ -96,6 +96,12 @@ impl RxQueue {
     /// the protocol; the link then goes down.
     #[inline]
     pub fn rx_burst(&mut self, burst: &mut Burst) -> Result<usize, Error> {
+        self.receive(burst)
+    }
+
+    /// As `rx_burst`, without a call for a handle that reads one packet at a time.
+    #[inline(always)]
+    pub(crate) fn receive(&mut self, burst: &mut Burst) -> Result<usize, Error> {
         burst.clear();
         if self.lent.count > 0 {
             self.return_lent(); // views that were forgotten
