@@ -232,31 +232,29 @@ bool fault_take (conn_t *c, char text[ERROR_TEXT]);
 #define NO_CLEARING \
   "preadv2 can't read an eventfd with RWF_NOWAIT here (Linux 5.8, no filter), so a peer could stop its reader"
 
-static inline bool
-has_queue (const conn_t *c, uint16_t qid, bool rx)
-{
-  return c && qid < (rx ? c->num_rx : c->num_tx);
-}
-
 /* NULL also if nobody has asked for it yet. */
 static inline queue_t *
 queue_made (const conn_t *c, uint16_t qid, bool rx)
 {
-  return !has_queue (c, qid, rx) ? NULL : rx ? c->rx[qid] : c->tx[qid];
+  if (!c || qid >= (rx ? c->num_rx : c->num_tx))
+    return NULL;
+  return rx ? c->rx[qid] : c->tx[qid];
 }
 
 static inline queue_t *
 queue_of (conn_t *c, uint16_t qid, bool rx)
 {
-  queue_t *q = queue_made (c, qid, rx);
-  return __builtin_expect (q != NULL, 1) || !has_queue (c, qid, rx) ? q : queue_make (c, qid, rx);
+  if (!c || qid >= (rx ? c->num_rx : c->num_tx))
+    return NULL;
+  queue_t *q = rx ? c->rx[qid] : c->tx[qid];
+  return __builtin_expect (q != NULL, 1) ? q : queue_make (c, qid, rx);
 }
 
 /* Why queue_of has given none. */
 static inline int
 queue_missing (const conn_t *c, uint16_t qid, bool rx)
 {
-  return has_queue (c, qid, rx) ? MEMIF_ERR_NOMEM : MEMIF_ERR_QID;
+  return c && qid < (rx ? c->num_rx : c->num_tx) ? MEMIF_ERR_NOMEM : MEMIF_ERR_QID;
 }
 
 /* Whether there is a link, which has fewer queues than that. */
