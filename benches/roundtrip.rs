@@ -1,10 +1,11 @@
 //! Round trips of 64 bytes between two threads, beside what they are made of: a cache line that
-//! goes to the other core and back, and a pair of eventfds. All four in turn, again and again.
+//! goes to the other core and back, what the protocol moves without any library, and a pair of
+//! eventfds. All in turn, again and again.
 //!
 //!     cargo bench --bench roundtrip
 
 use std::error::Error;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -62,6 +63,82 @@ fn cache_line() -> Outcome {
             Ok(())
         };
         trips(TRIPS_POLLING, there, back)
+    })
+}
+
+/// What the protocol has in shared memory for one direction.
+struct Ring {
+    head: Line,
+    tail: Line,
+    descriptors: Vec<Descriptors>,
+    buffers: Vec<Buffer>,
+}
+
+/// Those of a cache line: length and flags, offset.
+#[derive(Default)]
+#[repr(align(64))]
+struct Descriptors([[AtomicU64; 2]; 4]);
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Buffer([AtomicU64; 8]);
+
+impl Ring {
+    const SLOTS: u32 = 1024;
+
+    fn new() -> Self {
+        let buffers = (0..Self::SLOTS).map(|_| Buffer::default()).collect();
+        let descriptors = (0..Self::SLOTS / 4).map(|_| Descriptors::default());
+        Self {
+            head: Line(AtomicU32::new(0)),
+            tail: Line(AtomicU32::new(0)),
+            descriptors: descriptors.collect(),
+            buffers,
+        }
+    }
+
+    fn descriptor(&self, number: u32) -> &[AtomicU64; 2] {
+        let slot = (number % Self::SLOTS) as usize;
+        &self.descriptors[slot / 4].0[slot % 4]
+    }
+
+    /// The packet with this number, from 0.
+    fn send(&self, number: u32, packet: &[u64; 8]) {
+        // Not next to the one before, as in the library.
+        let offset = number.wrapping_mul(37) % Self::SLOTS;
+        for (to, from) in self.buffers[offset as usize].0.iter().zip(packet) {
+            to.store(*from, Ordering::Relaxed);
+        }
+        let [length, place] = self.descriptor(number);
+        length.store(64, Ordering::Relaxed);
+        place.store(offset.into(), Ordering::Relaxed);
+        self.head.0.swap(number + 1, Ordering::SeqCst);
+    }
+
+    fn receive(&self, number: u32) -> [u64; 8] {
+        await_value(&self.head.0, number + 1);
+        let [length, place] = self.descriptor(number);
+        let offset = place.load(Ordering::Relaxed);
+        assert_eq!(length.load(Ordering::Relaxed), 64);
+        let buffer = &self.buffers[offset as usize].0;
+        let packet = std::array::from_fn(|at| buffer[at].load(Ordering::Relaxed));
+        self.tail.0.store(number + 1, Ordering::Release);
+        packet
+    }
+}
+
+fn protocol() -> Outcome {
+    let [to, from] = [Ring::new(), Ring::new()];
+    thread::scope(|scope| {
+        scope.spawn(|| (0..TRIPS_POLLING).for_each(|n| from.send(n, &to.receive(n))));
+        let mut packet = [7; 8];
+        let trip = |n| {
+            let start = Instant::now();
+            to.send(n, &packet);
+            packet = from.receive(n);
+            start.elapsed().as_nanos() as u64
+        };
+        Ok((0..TRIPS_POLLING).map(trip).collect())
     })
 }
 
@@ -150,15 +227,17 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let names = [
         "cache line",
+        "protocol",
         "memif, polling",
         "eventfds",
         "memif, interrupt",
     ];
-    let mut medians: [Vec<u64>; 4] = Default::default();
-    let mut all: [Vec<u64>; 4] = Default::default();
+    let mut medians: [Vec<u64>; 5] = Default::default();
+    let mut all: [Vec<u64>; 5] = Default::default();
     for _ in 0..ROUNDS {
         let round = [
             cache_line()?,
+            protocol()?,
             memif(&mut near, &mut far, RxMode::Polling, TRIPS_POLLING)?,
             eventfds()?,
             memif(&mut near, &mut far, RxMode::Interrupt, TRIPS_INTERRUPT)?,
@@ -170,24 +249,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     println!("medians of {ROUNDS} rounds; p99 of all trips");
-    for i in 0..4 {
+    for (i, bare) in [&[][..], &[0], &[0, 1], &[], &[3]].into_iter().enumerate() {
         all[i].sort_unstable();
         let mut sorted = medians[i].clone();
         sorted.sort_unstable();
         let p50 = at(&sorted, 0.5);
         let p99 = at(&all[i], 0.99);
         print!("{:17} p50 {p50:6} ns, p99 {p99:7} ns", names[i]);
-        if i % 2 == 1 {
-            let mut ratios: Vec<f64> = medians[i - 1]
-                .iter()
-                .zip(&medians[i])
-                .map(|(bare, memif)| *memif as f64 / *bare as f64)
-                .collect();
+        for bare in bare.iter().copied() {
+            let pairs = medians[bare].iter().zip(&medians[i]);
+            let mut ratios: Vec<f64> = pairs.map(|(bare, it)| *it as f64 / *bare as f64).collect();
             ratios.sort_unstable_by(f64::total_cmp);
             print!(
                 "; {:.2} times the {}",
                 ratios[ratios.len() / 2],
-                names[i - 1]
+                names[bare]
             );
         }
         println!();
