@@ -392,17 +392,47 @@ packets_are_checked_whether_alone_or_not (void)
       memif_conn_handle_t to = i & 8 ? p.slave.conn : p.master.conn;
       if (i & 1)
 	OK (memif_set_rx_mode (to, MEMIF_RX_MODE_POLLING, 0));
-      for (uint16_t packet = 0; packet < count; packet++)
-	OK (send_packet (from, 0, i, 64));
-      desc_write (&((conn_t *) to)->rx[0]->ring->desc[0], bad[i % BAD]);
       uint16_t n = 0;
       memif_buffer_t buffers[2];
       memif_ext_packet_t packets[2];
+      /* After a good one there is nothing else to see to. */
+      OK (send_packet (from, 0, i, 64));
+      OK (memif_ext_rx_burst (to, 0, bytes, sizeof bytes, sizeof bytes, packets, 1, &n));
+      EQUAL (n, 1);
+      for (uint16_t packet = 0; packet < count; packet++)
+	OK (send_packet (from, 0, i, 64));
+      desc_write (&((conn_t *) to)->rx[0]->ring->desc[1], bad[i % BAD]);
       if (i & 2)
 	FAILS (memif_rx_burst (to, 0, buffers, count, &n), MEMIF_ERR_MFMSG);
       else
 	FAILS (memif_ext_rx_burst (to, 0, bytes, sizeof bytes, sizeof bytes, packets, count, &n), MEMIF_ERR_MFMSG);
       EQUAL (n, 0);
+      pair_close (&p);
+    }
+}
+
+static void
+offers_are_checked_whether_for_one_packet_or_more (void)
+{
+  static const desc_t bad[] = {
+    { .region = 77, .length = 2048 },
+    { .region = 0, .offset = UINT32_MAX - 32, .length = 2048 },
+    { .region = 0, .length = 0 },
+    { .region = 0, .length = UINT32_MAX },
+  };
+  enum { BAD = sizeof bad / sizeof *bad };
+  const memif_ext_slice_t packets[2] = { { bytes, 64 }, { bytes, 64 } };
+  for (unsigned i = 0; i < 2 * BAD; i++)
+    {
+      pair_t p = { 0 };
+      pair_open (&p, (settings_t){ .log2_ring_size = 4 });
+      uint16_t n = 0;
+      OK (memif_ext_tx_burst (p.master.conn, 0, packets, 1, &n));
+      ring_t *ring = ((conn_t *) p.master.conn)->tx[0]->ring;
+      desc_write (&ring->desc[1], bad[i % BAD]);
+      FAILS (memif_ext_tx_burst (p.master.conn, 0, packets, i < BAD ? 1 : 2, &n), MEMIF_ERR_MFMSG);
+      EQUAL (n, 0);
+      EQUAL (atomic_load (&ring->tail), 1);
       pair_close (&p);
     }
 }
@@ -502,64 +532,6 @@ a_descriptor_asked_for_late_tells_of_what_nobody_told_of (void)
   pair_close (&p);
 }
 
-static void
-half_of_some_samples_tell_that_a_peer_is_far (void)
-{
-  queue_t q = { 0 };
-  for (int near = 0; near <= 8; near++)
-    {
-      const bool was = q.far;
-      for (int i = 0; i < 8; i++)
-	{
-	  EQUAL (q.far, was); /* not before there are enough */
-	  tx_learn_distance (&q, i < near ? 40 : i == 7 ? 5000 : 100);
-	}
-      EQUAL (q.far, near <= 4);
-    }
-  q = (queue_t){ .slave = true }; /* with buffers of the program's, which may lie anywhere */
-  for (int i = 0; i < 8; i++)
-    tx_learn_distance (&q, 100);
-  CHECK (!q.far);
-}
-
-/* They are written in another way, in lines that are filled with zeros. */
-static void
-packets_for_a_far_peer_are_whole (void)
-{
-  enum { COUNT = 16, LONGEST = 700 };
-  static uint8_t sent[COUNT][LONGEST], arena[COUNT * (LONGEST + 64)];
-  for (int to_slave = 0; to_slave < 2; to_slave++)
-    {
-      pair_t p = { 0 };
-      pair_open (&p, (settings_t){ .log2_ring_size = 7, .buffer_size = 200 });
-      side_t *from = to_slave ? &p.master : &p.slave, *to = to_slave ? &p.slave : &p.master;
-      queue_t *q = ((conn_t *) from->conn)->tx[0];
-      for (uint32_t first = 1; first + COUNT <= LONGEST; first++)
-	{
-	  memif_ext_slice_t slices[COUNT];
-	  memif_ext_packet_t packets[COUNT];
-	  uint16_t out = 0, in = 0;
-	  for (uint32_t i = 0; i < COUNT; i++)
-	    {
-	      pattern (sent[i], first + i, first + i);
-	      slices[i] = (memif_ext_slice_t){ .data = sent[i], .len = first + i };
-	    }
-	  q->far = true;
-	  q->samples = 0;
-	  OK (memif_ext_tx_burst (from->conn, 0, slices, COUNT, &out));
-	  EQUAL (out, COUNT);
-	  OK (memif_ext_rx_burst (to->conn, 0, arena, sizeof arena, LONGEST, packets, COUNT, &in));
-	  EQUAL (in, COUNT);
-	  for (uint32_t i = 0; i < COUNT; i++)
-	    {
-	      EQUAL (packets[i].length, first + i);
-	      CHECK (is_pattern (arena + packets[i].offset, first + i, first + i));
-	    }
-	}
-      pair_close (&p);
-    }
-}
-
 int
 main (int argc, char **argv)
 {
@@ -580,10 +552,9 @@ main (int argc, char **argv)
     { "a_promise_is_taken_back_as_far_as_needed", a_promise_is_taken_back_as_far_as_needed },
     { "memory_for_packets_holds_one_at_least", memory_for_packets_holds_one_at_least },
     { "packets_are_checked_whether_alone_or_not", packets_are_checked_whether_alone_or_not },
+    { "offers_are_checked_whether_for_one_packet_or_more", offers_are_checked_whether_for_one_packet_or_more },
     { "what_came_before_a_bad_one_is_delivered", what_came_before_a_bad_one_is_delivered },
     { "a_descriptor_asked_for_late_tells_of_what_nobody_told_of", a_descriptor_asked_for_late_tells_of_what_nobody_told_of },
-    { "half_of_some_samples_tell_that_a_peer_is_far", half_of_some_samples_tell_that_a_peer_is_far },
-    { "packets_for_a_far_peer_are_whole", packets_for_a_far_peer_are_whole },
     { "a_program_with_on_interrupt_gets_what_nobody_told_of", a_program_with_on_interrupt_gets_what_nobody_told_of },
   };
   return RUN (argc, argv, tests);
