@@ -241,7 +241,7 @@ receive_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   return MEMIF_ERR_SUCCESS;
 }
 
-/* The short way, of whoever takes packets one at a time. It has no calls but at its ends, so that no
+/* The short way, of whoever takes packets one at a time. It has no calls but at its ends, so that few
  * registers are saved for them. Whatever it leaves alone, the long way finds as it was. */
 
 /* Whether there is nothing to see to but new packets, and no buffers are handed out. */

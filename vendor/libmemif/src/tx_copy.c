@@ -308,7 +308,7 @@ send_in_parts (queue_t *q, const memif_ext_slice_t *packets, uint16_t count, uin
     }
 }
 
-/* The short way, of whoever sends packets one at a time. It has no calls but at its ends, so that no
+/* The short way, of whoever sends packets one at a time. It has no calls but at its ends, so that few
  * registers are saved for them. Whatever it leaves alone, the long way finds as it was. */
 
 /* The room in the next slot, if the packet goes into it, and nothing else is to be seen to. */
