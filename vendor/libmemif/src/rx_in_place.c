@@ -141,9 +141,8 @@ hand_out_burst (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
   return cleared && !queue_signal (q) ? MEMIF_ERR_INT_WRITE : MEMIF_ERR_NOBUF;
 }
 
-int
-memif_rx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
-		uint16_t *rx)
+static int __attribute__ ((noinline))
+hand_out_any (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count, uint16_t *rx)
 {
   queue_t *q = queue_of (conn, qid, true);
   if (!conn)
@@ -153,18 +152,27 @@ memif_rx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   if (!bufs || !rx)
     return MEMIF_ERR_INVAL_ARG;
   *rx = 0;
-  int err = MEMIF_ERR_SUCCESS;
   queue_enter (q);
-  if (count && hand_out_one (q, bufs))
-    *rx = 1;
-  else
-    err = hand_out_burst (q, bufs, count, rx);
+  const int err = hand_out_burst (q, bufs, count, rx);
   queue_leave (q);
   return err;
 }
 
+/* With a short way, as memif_ext_rx_burst. */
 int
-memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint16_t headroom)
+memif_rx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+		uint16_t *rx)
+{
+  queue_t *q = queue_made (conn, qid, true);
+  if (!q || !bufs || !rx || !count || !queue_try_enter (q) || !hand_out_one (q, bufs))
+    return hand_out_any (conn, qid, bufs, count, rx);
+  *rx = 1;
+  queue_leave (q);
+  return MEMIF_ERR_SUCCESS;
+}
+
+static int __attribute__ ((noinline))
+refill_any (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint16_t headroom)
 {
   queue_t *q = queue_of (conn, qid, true);
   int err = MEMIF_ERR_SUCCESS;
@@ -190,4 +198,19 @@ memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint
     }
   queue_leave (q);
   return err;
+}
+
+/* With a short way, as memif_ext_rx_burst: of a master that gives back packets of one buffer each. */
+int
+memif_refill_queue (memif_conn_handle_t conn, uint16_t qid, uint16_t count, uint16_t headroom)
+{
+  queue_t *q = queue_made (conn, qid, true);
+  if (!q || !queue_try_enter (q) || q->state != QUEUE_UP || q->slave || q->chained
+      || q->fault != FAULT_NONE || count > (uint16_t) (q->next - q->done))
+    return refill_any (conn, qid, count, headroom);
+  q->done = (uint16_t) (q->done + count);
+  /* Release, as in rx_give_back. */
+  atomic_store_explicit (&q->ring->tail, q->done, memory_order_release);
+  queue_leave (q);
+  return MEMIF_ERR_SUCCESS;
 }

@@ -108,6 +108,14 @@ tx_wake_peer (queue_t *q)
     queue_fault (q, "its eventfd can't be written (errno %d)", errno);
 }
 
+int
+tx_wake_and_leave (queue_t *q)
+{
+  tx_wake_peer (q);
+  queue_leave (q);
+  return MEMIF_ERR_SUCCESS;
+}
+
 uint8_t *
 tx_offered_at (queue_t *q, uint16_t slot, desc_t *d)
 {

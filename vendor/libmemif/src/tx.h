@@ -61,6 +61,8 @@ void tx_measure (queue_t *q);
 void tx_learn_distance (queue_t *q, uint64_t ns);
 
 void tx_wake_peer (queue_t *q);
+/* Ends a call. Returns success. */
+int tx_wake_and_leave (queue_t *q);
 
 /* Makes slots up to q->done visible to the peer; whether it asked to be woken. */
 static inline bool

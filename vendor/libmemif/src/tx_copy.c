@@ -340,14 +340,6 @@ room_for_one (queue_t *q, const memif_ext_slice_t *p, desc_t *d)
   return to;
 }
 
-static int __attribute__ ((noinline))
-wake_and_leave (queue_t *q)
-{
-  tx_wake_peer (q);
-  queue_leave (q);
-  return MEMIF_ERR_SUCCESS;
-}
-
 /* It has been copied: publishes it, and leaves. */
 static inline int
 sent_one (queue_t *q, desc_t d, uint16_t *sent)
@@ -360,7 +352,7 @@ sent_one (queue_t *q, desc_t d, uint16_t *sent)
   if (q->small_size) /* likely the next one's */
     want (q->base + small_offset (SMALL_APART, q->small, (slot + 1u) & q->mask, q->mask + 1u));
   if (__builtin_expect (wake, 0))
-    return wake_and_leave (q);
+    return tx_wake_and_leave (q);
   queue_leave (q);
   return MEMIF_ERR_SUCCESS;
 }

@@ -30,19 +30,21 @@ reserve_singles (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size
   return count;
 }
 
-/* The same for one packet, without the preparations. */
-static inline uint16_t
+/* The same for one packet, where nothing else is to be seen to. */
+static inline bool
 reserve_one (queue_t *q, memif_buffer_t *buf, uint16_t size)
 {
-  if (!tx_known_free (q))
-    return 0;
+  if (q->state != QUEUE_UP || q->fault != FAULT_NONE || !q->slave || !size || size > q->buffer_size
+      || (uint16_t) (q->next - q->peer) >= RECLAIM_AFTER || !tx_known_free (q)
+      || (uint16_t) (q->next - q->done) >= tx_most (q))
+    return false;
   const uint16_t slot = q->next++;
   buf->desc_index = slot;
   buf->queue = q;
   buf->len = size;
   buf->flags = 0;
   buf->data = q->base + own_offset (tx_take_buffer (q, slot, false));
-  return 1;
+  return true;
 }
 
 /* Reserves the buffers of one packet. */
@@ -103,9 +105,9 @@ reserve_others (queue_t *q, memif_buffer_t *bufs, uint16_t count, uint16_t size,
   return MEMIF_ERR_SUCCESS;
 }
 
-int
-memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
-		    uint16_t *count_out, uint16_t size)
+static int __attribute__ ((noinline))
+reserve_any (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+	     uint16_t *count_out, uint16_t size)
 {
   queue_t *q = queue_of (conn, qid, false);
   int err = MEMIF_ERR_SUCCESS;
@@ -124,13 +126,26 @@ memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs
       if ((uint16_t) (q->next - q->peer) >= RECLAIM_AFTER)
 	tx_free_slots (q);
       if (size && size <= q->buffer_size && q->fault == FAULT_NONE)
-	*count_out = count == 1 ? reserve_one (q, bufs, size) : reserve_singles (q, bufs, count, size);
+	*count_out = reserve_singles (q, bufs, count, size);
     }
   if (*count_out < count && !err)
     err = reserve_others (q, bufs, count, size, count_out);
   tx_at_once (q, (uint16_t) (q->next - q->done));
   queue_leave (q);
   return err;
+}
+
+/* With a short way, as memif_ext_tx_burst. */
+int
+memif_buffer_alloc (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+		    uint16_t *count_out, uint16_t size)
+{
+  queue_t *q = queue_made (conn, qid, false);
+  if (!q || !bufs || !count_out || count != 1 || !queue_try_enter (q) || !reserve_one (q, bufs, size))
+    return reserve_any (conn, qid, bufs, count, count_out, size);
+  *count_out = 1;
+  queue_leave (q);
+  return MEMIF_ERR_SUCCESS;
 }
 
 /* Puts the first of a slave's reserved buffers into their slots: packets of one buffer each.
@@ -164,20 +179,22 @@ place_singles (queue_t *q, const memif_buffer_t *bufs, uint16_t count)
   return n;
 }
 
-/* The same for one, without the preparations. */
-static inline uint16_t
+/* The same for one, where nothing else is to be seen to. */
+static inline bool
 place_one (queue_t *q, const memif_buffer_t *b)
 {
+  if (q->state != QUEUE_UP || q->fault != FAULT_NONE || !q->slave)
+    return false;
   const uint16_t slot = q->done;
   const uint32_t offset = own_offset (q->own[slot & q->own_mask]);
   const size_t into = (size_t) ((const uint8_t *) b->data - (q->base + offset));
   if (q->next == slot || b->desc_index != slot || b->flags || into > q->buffer_size
       || b->len > q->buffer_size - into)
-    return 0;
+    return false;
   desc_write (&q->ring->desc[slot & q->mask], (desc_t){ .region = q->base_region,
 							.length = b->len,
 							.offset = offset + (uint32_t) into });
-  return 1;
+  return true;
 }
 
 /* Puts a reserved buffer into its slot. */
@@ -235,9 +252,8 @@ place_others (queue_t *q, const memif_buffer_t *bufs, uint16_t whole, uint16_t c
   return whole;
 }
 
-int
-memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
-		uint16_t *tx)
+static int __attribute__ ((noinline))
+place_any (memif_conn_handle_t conn, uint16_t qid, const memif_buffer_t *bufs, uint16_t count, uint16_t *tx)
 {
   queue_t *q = queue_of (conn, qid, false);
   int err = MEMIF_ERR_SUCCESS;
@@ -255,7 +271,7 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
   else
     {
       if (q->slave)
-	whole = count == 1 ? place_one (q, bufs) : place_singles (q, bufs, count);
+	whole = place_singles (q, bufs, count);
       if (whole < count)
 	whole = place_others (q, bufs, whole, count, &err);
     }
@@ -269,4 +285,20 @@ memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, ui
     q->fault = FAULT_TOLD;
   queue_leave (q);
   return err;
+}
+
+/* With a short way, as memif_ext_tx_burst. */
+int
+memif_tx_burst (memif_conn_handle_t conn, uint16_t qid, memif_buffer_t *bufs, uint16_t count,
+		uint16_t *tx)
+{
+  queue_t *q = queue_made (conn, qid, false);
+  if (!q || !bufs || !tx || count != 1 || !queue_try_enter (q) || !place_one (q, bufs))
+    return place_any (conn, qid, bufs, count, tx);
+  q->done++;
+  *tx = 1;
+  if (__builtin_expect (tx_show (q), 0))
+    return tx_wake_and_leave (q);
+  queue_leave (q);
+  return MEMIF_ERR_SUCCESS;
 }
