@@ -70,7 +70,10 @@ impl RecordFormat {
                     to.copy_from_slice(data);
                     let (to, rest) = rest.split_at_mut(frame.padding);
                     to.fill(0);
-                    rest.copy_from_slice(&frame.tail);
+                    match &frame.tail {
+                        ng::Tail::Options(tail) => rest.copy_from_slice(tail),
+                        ng::Tail::Length(tail) => rest.copy_from_slice(tail),
+                    }
                 }
                 Ok(frame.size)
             }

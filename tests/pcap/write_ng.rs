@@ -3,6 +3,8 @@
 use memif::pcap::{CaptureReader, InterfaceInfo, InterfaceStatistics, PcapNgWriter};
 use memif::{CaptureInfo, Direction, LinkType, Packet, PacketSink, PacketSource, Timestamp};
 
+const DIRECTIONS: [Direction; 3] = [Direction::Unknown, Direction::Inbound, Direction::Outbound];
+
 #[test]
 fn what_is_written_is_read_again() {
     let mut file = Vec::new();
@@ -13,7 +15,7 @@ fn what_is_written_is_read_again() {
             let data = vec![length as u8; length];
             let info = CaptureInfo::whole(length, Timestamp::from_nanos(length as u64));
             let packet = Packet::new(&data, info);
-            let direction = [Direction::Inbound, Direction::Outbound][length % 2];
+            let direction = DIRECTIONS[length % 3];
             let interface = 1 + (length % 2) as u32;
             writer
                 .write_packet_on(interface, direction, &packet)
@@ -34,8 +36,7 @@ fn what_is_written_is_read_again() {
         assert!(packet.iter().all(|byte| *byte == length as u8));
         assert_eq!(packet.info().timestamp.as_nanos(), length as u64);
         assert_eq!(packet.info().interface_index, 1 + (length % 2) as u32);
-        let direction = [Direction::Inbound, Direction::Outbound][length % 2];
-        assert_eq!(packet.info().direction, direction);
+        assert_eq!(packet.info().direction, DIRECTIONS[length % 3]);
     }
     assert!(reader.read_packet().unwrap_err().is_eof());
 }

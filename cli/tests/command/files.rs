@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use memif::pcap::{CaptureReader, InterfaceInfo, PcapNgWriter};
+use memif::{Direction, LinkType, Packet, PacketSource, Timestamp};
+
 use crate::packets::{assert_numbered, read, write_numbered};
 use crate::process::{Place, Process, memif, run};
 use crate::replay::{start_capture, start_replay};
@@ -40,6 +43,38 @@ fn no_captures() {
     refused(&place, &[&missing], &[&missing, "No such file"]);
     let folder = place.text("");
     refused(&place, &[&folder], &[&folder]);
+}
+
+/// Also with others, which come later.
+#[test]
+fn a_copy_has_the_directions_of_its_packets() {
+    const DIRECTIONS: [Direction; 3] =
+        [Direction::Outbound, Direction::Unknown, Direction::Inbound];
+    let place = Place::new();
+    let (file, out) = (place.text("x.pcapng"), place.text("out.pcapng"));
+    let interface = InterfaceInfo::new("x", LinkType::ETHERNET);
+    let mut writer = PcapNgWriter::create(&file, &[interface]).unwrap();
+    for (number, direction) in DIRECTIONS.into_iter().enumerate() {
+        let time = Timestamp::from_nanos(number as u64);
+        let packet = Packet::whole(b"a packet", time);
+        writer.write_packet_on(0, direction, &packet).unwrap();
+    }
+    writer.close().unwrap();
+    let directions = |file: &str| {
+        let mut reader = CaptureReader::open(file).unwrap();
+        let mut all = Vec::new();
+        while let Ok(packet) = reader.read_packet() {
+            all.push(packet.info().direction);
+        }
+        all
+    };
+    for more in [&[][..], &["-U"], &["-r", MIXED, "-c", "3"]] {
+        run(&[&["capture", "-r", &file, "-w", &out], more].concat()).good();
+        assert_eq!(directions(&out), DIRECTIONS, "{more:?}");
+    }
+    run(&["capture", "-r", MIXED, "-w", &out]).good();
+    let unknown = directions(&out);
+    assert!(unknown.len() > 9 && unknown.iter().all(|d| *d == Direction::Unknown));
 }
 
 /// By another thread, where there is more than one CPU.

@@ -10,8 +10,9 @@ use crate::pcap::record::MAX_RECORD;
 /// Bytes from the start of a packet block to its data.
 const HEADER: usize = 28;
 /// Bytes after the data: the option for the direction, the end of options, and the block's length
-/// again.
+/// again. Without a direction there is that length alone.
 const TRAILER: usize = 16;
+const LENGTH: usize = 4;
 const OPTION_FLAGS: u16 = 2;
 
 /// What is around a packet's data.
@@ -19,7 +20,7 @@ pub(in crate::pcap) struct Frame {
     pub(in crate::pcap) head: [u8; HEADER],
     /// Zeros after the data.
     pub(in crate::pcap) padding: usize,
-    pub(in crate::pcap) tail: [u8; TRAILER],
+    pub(in crate::pcap) tail: Tail,
     /// Of it all.
     pub(in crate::pcap) size: usize,
 }
@@ -33,7 +34,13 @@ impl Frame {
         bytes: usize,
     ) -> Self {
         let padding = bytes.next_multiple_of(4) - bytes;
-        let size = HEADER + bytes + padding + TRAILER;
+        let flags: u32 = match direction {
+            Direction::Inbound => 1,
+            Direction::Outbound => 2,
+            Direction::Unknown => 0,
+        };
+        let trailer = if flags == 0 { LENGTH } else { TRAILER };
+        let size = HEADER + bytes + padding + trailer;
         let time = info.timestamp.as_nanos();
         let original = u32::try_from(info.length).unwrap_or(u32::MAX);
         let head = [
@@ -45,19 +52,23 @@ impl Frame {
             bytes as u32,
             original,
         ];
-        let flags: u32 = match direction {
-            Direction::Inbound => 1,
-            Direction::Outbound => 2,
-            Direction::Unknown => 0,
-        };
         let option = u32::from_ne_bytes(halves(OPTION_FLAGS, 4));
         Self {
             head: numbers(&head),
             padding,
-            tail: numbers(&[option, flags, 0, size as u32]),
+            tail: match flags {
+                0 => Tail::Length(numbers(&[size as u32])),
+                _ => Tail::Options(numbers(&[option, flags, 0, size as u32])),
+            },
             size,
         }
     }
+}
+
+/// What follows the padding; two arrays, as the compiler copies these without a call.
+pub(in crate::pcap) enum Tail {
+    Options([u8; TRAILER]),
+    Length([u8; LENGTH]),
 }
 
 /// Whether a record may hold so many bytes; apart from `Frame::new`, as in `classic`.

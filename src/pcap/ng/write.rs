@@ -19,7 +19,7 @@ use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeade
 use pcap_file::{DataLink, Endianness};
 
 use super::interface::InterfaceInfo;
-use super::record::{self, Frame, measure};
+use super::record::{self, Frame, Tail, measure};
 use crate::error::Error;
 use crate::packet::Packet;
 use crate::packet::direction::Direction;
@@ -253,7 +253,10 @@ impl<W: Write> PcapNgWriter<W> {
         bytes.extend_from_slice(&frame.head);
         bytes.extend_from_slice(data);
         bytes.extend_from_slice(&[0; 3][..frame.padding]);
-        bytes.extend_from_slice(&frame.tail);
+        match &frame.tail {
+            Tail::Options(tail) => bytes.extend_from_slice(tail),
+            Tail::Length(tail) => bytes.extend_from_slice(tail),
+        }
         self.out.packet_appended(frame.size)
     }
 

@@ -38,7 +38,7 @@ pub(super) fn read(
         feed.describe(paths.iter().map(|path| described(path)).collect());
         return take_all(events, || {
             let next = merged.next()?;
-            feed.take(next.file as u32, [next.packet]);
+            feed.take_as(next.file as u32, None, [next.packet]);
             Ok(())
         });
     }
@@ -54,7 +54,7 @@ pub(super) fn read(
             };
             let mut packets = [Packet::default(); BATCH];
             let count = file.read_packets(&mut packets[..wanted])?;
-            feed.take(0, &packets[..count]);
+            feed.take_as(0, None, &packets[..count]);
             Ok(())
         })?;
     }

@@ -177,7 +177,7 @@ impl Observing<'_> {
                             Way::ToMaster => Direction::Inbound,
                             Way::ToSlave => Direction::Outbound,
                         };
-                        self.feed.take_as(number, way, &*burst);
+                        self.feed.take_as(number, Some(way), &*burst);
                         (up, any) = (true, true);
                     }
                     Err(Error::Eof(Eof::LinkDown)) => {}

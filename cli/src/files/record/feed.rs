@@ -88,14 +88,14 @@ impl Feed {
         interface: u32,
         packets: impl IntoIterator<Item = P>,
     ) {
-        self.take_as(interface, Direction::Inbound, packets);
+        self.take_as(interface, Some(Direction::Inbound), packets);
     }
 
-    /// As `take`, of packets that went this way.
+    /// As `take`, of packets that went this way; `None`: as each of them says.
     pub(crate) fn take_as<'p, P: Borrow<Packet<'p>>>(
         &mut self,
         interface: u32,
-        way: Direction,
+        way: Option<Direction>,
         packets: impl IntoIterator<Item = P>,
     ) {
         self.busy |= !self.recording.is_past_its_end();

@@ -58,7 +58,7 @@ impl State {
     pub(super) fn take<'p, P: Borrow<Packet<'p>>>(
         &mut self,
         interface: u32,
-        way: Direction,
+        way: Option<Direction>,
         packets: impl IntoIterator<Item = P>,
     ) {
         if let Some(format) = self.output.format() {
@@ -83,7 +83,7 @@ impl State {
         &mut self,
         format: RecordFormat,
         interface: u32,
-        way: Direction,
+        way: Option<Direction>,
         packets: impl IntoIterator<Item = P>,
     ) {
         let intake = Arc::clone(&self.intake);
@@ -223,7 +223,7 @@ impl State {
     }
 
     #[inline]
-    fn put(&mut self, interface: u32, way: Direction, packet: &Packet<'_>) {
+    fn put(&mut self, interface: u32, way: Option<Direction>, packet: &Packet<'_>) {
         if self.failure.is_some() {
             self.seen.lost += 1;
             return;
@@ -233,6 +233,7 @@ impl State {
             self.seen.discarded += 1;
             return;
         }
+        let way = way.unwrap_or(packet.info().direction);
         match self.output.put(packet, interface, way) {
             Ok(Put::Taken) => self.left = self.left.map(|n| n - 1),
             Ok(Put::Full) => {
@@ -323,9 +324,10 @@ fn lay_down(
     format: RecordFormat,
     room: &mut Vec<u8>,
     used: usize,
-    (interface, way): (u32, Direction),
+    (interface, way): (u32, Option<Direction>),
     packet: &Packet<'_>,
 ) -> Result<usize, Error> {
+    let way = way.unwrap_or(packet.info().direction);
     loop {
         let size = format.put(&mut room[used..], interface, way, packet)?;
         if size <= room.len() - used {

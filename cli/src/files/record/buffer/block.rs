@@ -96,7 +96,7 @@ impl Block {
         &mut self,
         format: RecordFormat,
         intake: &Intake,
-        (interface, way): (u32, Direction),
+        (interface, way): (u32, Option<Direction>),
         packet: &Packet<'_>,
     ) -> Result<Fate, Error> {
         let kept = intake.look(packet);
@@ -112,6 +112,7 @@ impl Block {
         };
         let mut size = 0;
         if let Some(bytes) = kept {
+            let way = way.unwrap_or(packet.info().direction);
             size = format.put(room, interface, way, &cut(packet, bytes))?;
             if size > room.len() {
                 return Ok(Fate::NoRoom(size));

@@ -155,7 +155,7 @@ impl Buffer {
     pub(in super::super) fn put<'p>(
         &self,
         source: &Source,
-        from: (u32, Direction),
+        from: (u32, Option<Direction>),
         packets: impl Iterator<Item = Packet<'p>>,
     ) {
         let (mut kept, mut wakes, mut lost) = (0, false, None);
@@ -186,7 +186,7 @@ impl Buffer {
         &self,
         source: &Source,
         current: &mut Option<Block>,
-        from: (u32, Direction),
+        from: (u32, Option<Direction>),
         packet: &Packet<'_>,
         kept: &mut i64,
     ) -> Result<bool, Failure> {

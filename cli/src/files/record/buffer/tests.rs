@@ -30,7 +30,11 @@ fn put(buffer: &Buffer, source: &Source, time: u64, length: usize, number: u32) 
     data[..4].copy_from_slice(&number.to_ne_bytes());
     let info = CaptureInfo::whole(data.len() + 1, Timestamp::from_nanos(time));
     let packet = Packet::new(&data, info);
-    buffer.put(source, (number, Direction::Outbound), [packet].into_iter());
+    buffer.put(
+        source,
+        (number, Some(Direction::Outbound)),
+        [packet].into_iter(),
+    );
 }
 
 /// The numbers of all that is there, as the writer gets them.

@@ -132,15 +132,15 @@ fn take(state: &mut State, by: By) {
         Packet::new(&[0; 60][..length], info)
     });
     match by {
-        By::One => return state.take(0, Direction::Inbound, packets),
+        By::One => return state.take(0, Some(Direction::Inbound), packets),
         By::Records => {
-            return state.take_records(RecordFormat::PcapNg, 0, Direction::Inbound, packets);
+            return state.take_records(RecordFormat::PcapNg, 0, Some(Direction::Inbound), packets);
         }
         By::Buffer => {}
     }
     let buffer = Buffer::new(1 << 20, RecordFormat::PcapNg, Arc::clone(&state.intake));
     let source = buffer.add_source();
-    buffer.put(&source, (0, Direction::Inbound), packets);
+    buffer.put(&source, (0, Some(Direction::Inbound)), packets);
     let mut heads = Heads::default();
     assert!(heads.fill(&buffer, true));
     heads.next(&buffer, state.over, |next| match next {
@@ -213,7 +213,7 @@ fn a_packet_that_no_record_can_hold_ends_the_recording() {
     });
     let packets = [&[0; 60], &huge[..], &[0; 60]];
     let packets = packets.map(|data| Packet::whole(data, Timestamp::default()));
-    state.take_records(RecordFormat::PcapNg, 0, Direction::Inbound, packets);
+    state.take_records(RecordFormat::PcapNg, 0, Some(Direction::Inbound), packets);
     let seen = state.summary(true);
     assert_eq!((seen.received, seen.done, seen.lost), (3, 1, 2));
     assert!(state.failure.is_some());
