@@ -99,18 +99,23 @@ rx_count_published (queue_t *q)
   return published;
 }
 
-/* The bytes of a published slot, or NULL when the peer points elsewhere. */
+/* The bytes of a published slot of a slave's, or NULL when the peer points elsewhere. */
 static inline uint8_t *
-rx_received_at (const queue_t *q, uint16_t slot, const desc_t *d)
+rx_own_received_at (const queue_t *q, uint16_t slot, const desc_t *d)
 {
-  if (!q->slave)
-    return buffer_at (q, d->region, d->offset, d->length);
   /* The buffer is ours; the peer chose the length, and may keep our headroom. */
   own_t own = q->own[slot & q->mask];
   if (d->region != own_region (own) || d->offset < own_offset (own)
       || (uint64_t) d->offset + d->length > (uint64_t) own_offset (own) + q->buffer_size)
     return NULL;
   return (uint8_t *) q->regions[own_region (own)].addr + d->offset;
+}
+
+/* The same of a slave or a master. */
+static inline uint8_t *
+rx_received_at (const queue_t *q, uint16_t slot, const desc_t *d)
+{
+  return q->slave ? rx_own_received_at (q, slot, d) : buffer_at (q, d->region, d->offset, d->length);
 }
 
 /* Ends the link. */

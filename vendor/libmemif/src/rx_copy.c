@@ -242,32 +242,35 @@ receive_burst (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
 }
 
 /* The short way, of whoever takes packets one at a time. It has no calls but at its ends, so that few
- * registers are saved for them. Whatever it leaves alone, the long way finds as it was. */
+ * registers are saved for them, and is compiled for slaves and for masters apart. Whatever it leaves
+ * alone, the long way finds as it was. */
 
 /* Whether there is nothing to see to but new packets, and no buffers are handed out. */
 static inline bool
-looks_for_new (const queue_t *q)
+looks_for_new (const queue_t *q, bool slave)
 {
   const uint16_t held = (uint16_t) (q->done - q->next);
   /* Acquire, as in queue_heed. A ring of one slot is full with one packet, which is counted. */
-  return q->peer == q->next && held == (q->slave ? q->mask + 1u : 0) && q->mask
+  return q->peer == q->next && held == (slave ? q->mask + 1u : 0) && q->mask
 	 && !atomic_load_explicit (&q->attention, memory_order_acquire) && q->state == QUEUE_UP
 	 && !q->armed && q->fault == FAULT_NONE;
 }
 
 /* The bytes of the packet, if it lies in one buffer as it should. */
 static inline const uint8_t *
-single_packet (const queue_t *q, desc_t *d)
+single_packet (const queue_t *q, bool slave, desc_t *d)
 {
   /* Comes along with the descriptor, not after it. */
-  __builtin_prefetch (q->slave ? own_buffer (q, q->next) : likely_place (q));
+  __builtin_prefetch (slave ? own_buffer (q, q->next) : likely_place (q));
   *d = desc_read (&q->ring->desc[q->next & q->mask]);
-  return d->flags & DESC_NEXT ? NULL : rx_received_at (q, q->next, d);
+  if (d->flags & DESC_NEXT)
+    return NULL;
+  return slave ? rx_own_received_at (q, q->next, d) : buffer_at (q, d->region, d->offset, d->length);
 }
 
 /* It has been copied: gives its slot back, and leaves. */
-static inline int
-received_one (queue_t *q, const uint8_t *from, uint32_t take, const desc_t *d,
+static inline int __attribute__ ((always_inline))
+received_one (queue_t *q, bool slave, const uint8_t *from, uint32_t take, const desc_t *d,
 	      memif_ext_packet_t *packet, uint16_t *received)
 {
   const uint16_t next = (uint16_t) (q->next + 1);
@@ -276,7 +279,7 @@ received_one (queue_t *q, const uint8_t *from, uint32_t take, const desc_t *d,
   q->idle = 0;
   q->next = q->peer = next;
   /* Release, as in rx_give_back. */
-  if (q->slave)
+  if (slave)
     {
       rx_offer_slot (q, q->done, d, 0);
       atomic_store_explicit (&q->ring->head, ++q->done, memory_order_release);
@@ -297,7 +300,7 @@ receive_by_call (queue_t *q, const uint8_t *from, uint32_t take, const desc_t d,
 		 memif_ext_packet_t *packet, uint16_t *received, uint8_t *arena)
 {
   memcpy (arena, from, take);
-  return received_one (q, from, take, &d, packet, received);
+  return received_one (q, q->slave, from, take, &d, packet, received);
 }
 
 /* The long way. */
@@ -310,6 +313,40 @@ receive_any (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
   int err = receive_burst (q, arena, arena_len, snaplen, packets, count, received);
   queue_leave (q);
   return err;
+}
+
+static inline int __attribute__ ((always_inline))
+receive_as (queue_t *q, const bool slave, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+	    memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
+{
+  if (!count || !queue_try_enter (q) || !looks_for_new (q, slave))
+    return receive_any (q, arena, arena_len, snaplen, packets, count, received);
+  /* Acquire, as in rx_published. */
+  const uint16_t counter
+    = atomic_load_explicit (slave ? &q->ring->tail : &q->ring->head, memory_order_acquire);
+  if (counter == q->next && q->polling)
+    {
+      expect_packet (q);
+      *received = 0;
+      queue_leave (q);
+      return MEMIF_ERR_SUCCESS;
+    }
+  desc_t d;
+  const uint8_t *from = (uint16_t) (counter - q->next) == 1 ? single_packet (q, slave, &d) : NULL;
+  if (!from)
+    return receive_any (q, arena, arena_len, snaplen, packets, count, received);
+  const uint32_t take = d.length < snaplen ? d.length : snaplen;
+  if (!copies_in_line (take))
+    return receive_by_call (q, from, take, d, packets, received, arena);
+  copy_in_line (arena, from, take);
+  return received_one (q, slave, from, take, &d, packets, received);
+}
+
+static int __attribute__ ((noinline))
+receive_as_slave (queue_t *q, uint8_t *arena, uint32_t arena_len, uint32_t snaplen,
+		  memif_ext_packet_t *packets, uint16_t count, uint16_t *received)
+{
+  return receive_as (q, true, arena, arena_len, snaplen, packets, count, received);
 }
 
 static int __attribute__ ((noinline))
@@ -332,25 +369,7 @@ memif_ext_rx_burst (memif_conn_handle_t conn, uint16_t qid, uint8_t *arena, uint
   queue_t *q = queue_made (conn, qid, true);
   if (!q || !arena || !packets || !received || snaplen == 0 || arena_len < snaplen)
     return receive_first (conn, qid, arena, arena_len, snaplen, packets, count, received);
-  if (!count || !queue_try_enter (q) || !looks_for_new (q))
-    return receive_any (q, arena, arena_len, snaplen, packets, count, received);
-  /* Acquire, as in rx_published. */
-  const uint16_t counter
-    = atomic_load_explicit (q->slave ? &q->ring->tail : &q->ring->head, memory_order_acquire);
-  if (counter == q->next && q->polling)
-    {
-      expect_packet (q);
-      *received = 0;
-      queue_leave (q);
-      return MEMIF_ERR_SUCCESS;
-    }
-  desc_t d;
-  const uint8_t *from = (uint16_t) (counter - q->next) == 1 ? single_packet (q, &d) : NULL;
-  if (!from)
-    return receive_any (q, arena, arena_len, snaplen, packets, count, received);
-  const uint32_t take = d.length < snaplen ? d.length : snaplen;
-  if (!copies_in_line (take))
-    return receive_by_call (q, from, take, d, packets, received, arena);
-  copy_in_line (arena, from, take);
-  return received_one (q, from, take, &d, packets, received);
+  if (q->slave)
+    return receive_as_slave (q, arena, arena_len, snaplen, packets, count, received);
+  return receive_as (q, false, arena, arena_len, snaplen, packets, count, received);
 }

@@ -341,7 +341,7 @@ room_for_one (queue_t *q, const memif_ext_slice_t *p, desc_t *d)
 }
 
 /* It has been copied: publishes it, and leaves. */
-static inline int
+static inline int __attribute__ ((always_inline))
 sent_one (queue_t *q, desc_t d, uint16_t *sent)
 {
   const uint16_t slot = q->next;

@@ -281,7 +281,7 @@ place_any (memif_conn_handle_t conn, uint16_t qid, const memif_buffer_t *bufs, u
       tx_publish (q);
     }
   *tx = whole;
-  if (q->fault == FAULT_NEW)
+  if (err == MEMIF_ERR_MFMSG)
     q->fault = FAULT_TOLD;
   queue_leave (q);
   return err;
