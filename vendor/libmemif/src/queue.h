@@ -128,7 +128,8 @@ _Static_assert (offsetof (struct queue, efd) < 64 && offsetof (struct queue, lin
 extern _Atomic bool owner_needs_fence; /* membarrier is not to be had */
 void queue_wait_gate (queue_t *q);
 
-/* False: somebody else is there. Then the owner enters by queue_enter, or leaves. */
+/* False: somebody else is there. Then the owner enters by queue_enter, as it also may when it has
+ * entered and touched nothing; or it leaves. */
 static inline bool
 queue_try_enter (queue_t *q)
 {
