@@ -43,8 +43,9 @@ pub(super) fn find(link: &Link, chosen: &[u64]) -> Result<Vec<OwnedFd>, Error> {
         return Ok(regions);
     }
     let mut ends: Vec<&mut Holder> = holders.iter_mut().collect();
-    let mut candidates = candidates(&mut ends, Some(rings));
+    let (mut candidates, all_rings) = candidates(&mut ends);
     for (number, end) in (1u64..).zip(&needed) {
+        let rings = (rings, &all_rings[..]);
         let place = choose(&candidates, number, *end, needed.len(), rings, chosen)
             .map_err(|why| refused(link, &why))?;
         let file = candidates.remove(place).file;
@@ -73,7 +74,7 @@ fn choose(
     number: u64,
     end: u64,
     needed: usize,
-    rings: FileId,
+    (rings, all_rings): (FileId, &[FileId]),
     chosen: &[u64],
 ) -> Result<usize, String> {
     let by_inode = |inode: u64| candidates.iter().position(|c| c.file.inode == inode);
@@ -95,7 +96,15 @@ fn choose(
     }
     // A slave that makes memory for each link makes it at once, so the kernel numbers it so.
     let next = by_inode(rings.inode + number).filter(|i| fitting.contains(i));
-    next.ok_or_else(|| {
+    // Not always: its thread may go on another processor. Then the others may be of other links.
+    let is_next = |i: &usize, rings: &FileId| candidates[*i].file.inode == rings.inode + number;
+    let is_free = |i: &&usize| !all_rings.iter().any(|rings| is_next(i, rings));
+    let free: Vec<usize> = fitting.iter().filter(is_free).copied().collect();
+    let left = match free[..] {
+        [only] if needed == 1 => Some(only),
+        _ => None,
+    };
+    next.or(left).ok_or_else(|| {
         let files: Vec<String> = fitting
             .iter()
             .map(|i| {
@@ -112,10 +121,12 @@ fn choose(
     })
 }
 
-/// What all the processes of a link share, but for files of rings; in the order of addresses.
-fn candidates(holders: &mut [&mut Holder], rings: Option<FileId>) -> Vec<Candidate> {
+/// What all the processes of a link share: files that may hold buffers, in the order of addresses,
+/// and those of rings.
+fn candidates(holders: &mut [&mut Holder]) -> (Vec<Candidate>, Vec<FileId>) {
+    let mut all_rings = Vec::new();
     let Some((first, others)) = holders.split_first_mut() else {
-        return Vec::new();
+        return (Vec::new(), all_rings);
     };
     let mut shared = first.places().clone();
     shared.retain(|file, place| match &mut *others {
@@ -123,17 +134,17 @@ fn candidates(holders: &mut [&mut Holder], rings: Option<FileId>) -> Vec<Candida
         [] => place.times >= 2,
         others => others.iter_mut().all(|h| h.places().contains_key(file)),
     });
-    if let Some(rings) = rings {
-        shared.remove(&rings);
-    }
     // Opened one after another: there may be more than a process may have open.
     let mut candidates: Vec<Candidate> = shared
         .into_iter()
         .filter_map(|(file, place)| {
             let opened = first.open(file).ok();
             let opened = opened.or_else(|| others.iter_mut().find_map(|h| h.open(file).ok()))?;
-            let is_of_rings = !find_rings(opened.as_fd()).is_empty();
-            let size = size(&opened).filter(|_| !is_of_rings)?;
+            if !find_rings(opened.as_fd()).is_empty() {
+                all_rings.push(file);
+                return None;
+            }
+            let size = size(&opened)?;
             Some(Candidate {
                 file,
                 size,
@@ -142,7 +153,7 @@ fn candidates(holders: &mut [&mut Holder], rings: Option<FileId>) -> Vec<Candida
         })
         .collect();
     candidates.sort_by_key(|c| c.address);
-    candidates
+    (candidates, all_rings)
 }
 
 /// Bytes of a file.
@@ -164,7 +175,7 @@ pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
             .iter_mut()
             .filter(|h| pids.contains(&h.pid))
             .collect();
-        let candidates = candidates(&mut of_group, None);
+        let (candidates, all_rings) = candidates(&mut of_group);
         let mut counted = HashSet::new();
         for link in links {
             let LinkId(rings) = link.id;
@@ -173,6 +184,7 @@ pub(super) fn measure(holders: &mut [Holder], links: &mut [Link]) {
                 Err(_) => Vec::new(),
             };
             let buffers = (1u64..).zip(&needed).filter_map(|(number, end)| {
+                let rings = (rings, &all_rings[..]);
                 choose(&candidates, number, *end, needed.len(), rings, &[]).ok()
             });
             // A hostile process may let them be as large as it likes.

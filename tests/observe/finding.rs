@@ -1,5 +1,7 @@
 //! What is found, and what is said of it.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 use memif::observe::Direction;
@@ -67,6 +69,42 @@ fn the_memory_of_the_only_link_is_known_whatever_the_inodes() {
     let rings = plan.regions[0].len() as u64;
     let _slave = plan.up(&socket);
     assert_eq!(only_link().memory(), rings + size);
+}
+
+/// Also beside another link, if the files of that one are numbered in a row.
+#[test]
+fn the_memory_of_a_link_is_known_beside_that_of_another() {
+    let _turn = turn();
+    until("no link", || own_links().is_empty());
+    let (socket, context) = (socket(), context());
+    let _masters = [0, 1].map(|id| {
+        let master = MemifConfig::new(&socket).id(id).role(Role::Master);
+        context.create_interface(master).unwrap()
+    });
+    let inode = |memory: &Memory| {
+        let file = File::from(memory.fd.try_clone().unwrap());
+        file.metadata().unwrap().ino()
+    };
+    let in_a_row = |plan: &Plan| inode(&plan.regions[0]) + 1 == inode(&plan.regions[1]);
+    let first = loop {
+        let plan = Plan::new(0);
+        if in_a_row(&plan) {
+            break plan;
+        }
+    };
+    let mut other = Plan::new(1);
+    let buffers = Memory::new(3 * (BUFFER << LOG2));
+    let size = buffers.len() as u64;
+    other.steps[P_REGION1] = Step::new(Message::add_region(1, size), &[&buffers.fd]);
+    other.regions[1] = buffers;
+    assert!(!in_a_row(&other));
+    let memory = |plan: &Plan| plan.regions.iter().map(|r| r.len() as u64).sum::<u64>();
+    let mut expected = [&first, &other].map(memory);
+    let _slaves = [first, other].map(|plan| plan.up(&socket));
+    let mut found: Vec<u64> = own_links().iter().map(|link| link.memory()).collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
 }
 
 #[test]
