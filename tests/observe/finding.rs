@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 use memif::observe::Direction;
-use memif::{Burst, Context, MemifConfig, Role};
+use memif::{Burst, Context, Memif, MemifConfig, Role};
 use memif_hostile::peer::{BUFFER, LOG2, Memory, Message, P_REGION1, Plan, Step};
 
 use crate::common::{Pair, context, down, socket, until, up};
@@ -71,16 +71,22 @@ fn the_memory_of_the_only_link_is_known_whatever_the_inodes() {
     assert_eq!(only_link().memory(), rings + size);
 }
 
+/// Where there is no link yet.
+fn two_masters() -> (String, Context, [Memif; 2]) {
+    until("no link", || own_links().is_empty());
+    let (socket, context) = (socket(), context());
+    let masters = [0, 1].map(|id| {
+        let master = MemifConfig::new(&socket).id(id).role(Role::Master);
+        context.create_interface(master).unwrap()
+    });
+    (socket, context, masters)
+}
+
 /// Also beside another link, if the files of that one are numbered in a row.
 #[test]
 fn the_memory_of_a_link_is_known_beside_that_of_another() {
     let _turn = turn();
-    until("no link", || own_links().is_empty());
-    let (socket, context) = (socket(), context());
-    let _masters = [0, 1].map(|id| {
-        let master = MemifConfig::new(&socket).id(id).role(Role::Master);
-        context.create_interface(master).unwrap()
-    });
+    let (socket, _context, _masters) = two_masters();
     let inode = |memory: &Memory| {
         let file = File::from(memory.fd.try_clone().unwrap());
         file.metadata().unwrap().ino()
@@ -110,12 +116,7 @@ fn the_memory_of_a_link_is_known_beside_that_of_another() {
 #[test]
 fn memory_that_links_share_counts_once() {
     let _turn = turn();
-    until("no link", || own_links().is_empty());
-    let (socket, context) = (socket(), context());
-    let _masters = [0, 1].map(|id| {
-        let master = MemifConfig::new(&socket).id(id).role(Role::Master);
-        context.create_interface(master).unwrap()
-    });
+    let (socket, _context, _masters) = two_masters();
     let shared = Memory::new(2 * (BUFFER << LOG2));
     let size = shared.len() as u64;
     let slaves = [0, 1].map(|id| {
